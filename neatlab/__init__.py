@@ -1,0 +1,37 @@
+"""neatlab: NEAT and LoRA side by side, with spectra, matched budgets and intervals.
+
+Names are loaded when first used: importing the package costs neither torch nor gradio nor plotly.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Arm": "neatlab.config",
+    "BadInput": "neatlab.errors",
+    "METHODS": "neatlab.adapters.methods",
+    "NeatConfig": "neatlab.adapters.neat",
+    "NeatLinear": "neatlab.adapters.neat",
+    "NeatModel": "neatlab.adapters.neat",
+    "NeatlabError": "neatlab.errors",
+    "StoreError": "neatlab.errors",
+    "TASKS": "neatlab.tasks",
+    "compare": "neatlab.lab",
+    "load_runs": "neatlab.lab",
+}
+
+__all__ = sorted([*_HOMES, "plots"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return import_module("neatlab.plots")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'neatlab' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The adapter methods: NEAT of our own, all others from PEFT."""

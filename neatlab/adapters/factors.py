@@ -1,0 +1,81 @@
+"""A matrix kept as the product of two thin factors."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Factors:
+    """ΔW = left @ right, never built unless asked for.
+
+    Args:
+        left: d_out × r.
+        right: r × d_in.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d_out, d_in) of the product."""
+        return self.left.shape[0], self.right.shape[1]
+
+    @property
+    def rank(self) -> int:
+        """r, the ceiling on the rank of the product."""
+        return self.left.shape[1]
+
+    def add_to(self, result: Tensor, x: Tensor) -> Tensor:
+        """result + x ΔWᵀ, in O(n r (d_in + d_out)) and one pass over the output.
+
+        The thin factors take the output's precision, never the activations the factors': a float32
+        copy of x is what makes a LoRA on a bfloat16 base heavy.
+
+        Args:
+            result: … × d_out, the base layer's output.
+            x: … × d_in, the base layer's input.
+
+        Returns:
+            … × d_out, in the dtype of `result`.
+        """
+        right, left = self.right.to(result.dtype), self.left.to(result.dtype)
+        thin = x.to(result.dtype).reshape(-1, x.shape[-1]) @ right.T  # n × r
+        return torch.addmm(result.reshape(-1, result.shape[-1]), thin, left.T).view(result.shape)
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x ΔWᵀ for x of … × d_in, giving … × d_out."""
+        return (x @ self.right.T) @ self.left.T
+
+    def dense(self) -> Tensor:
+        """The product itself, d_out × d_in. Costs O(r d_out d_in) time and d_out d_in memory."""
+        return self.left @ self.right
+
+    def singular_values(self) -> Tensor:
+        """The r leading singular values of ΔW in float64, largest first.
+
+        With thin QR left = Q₁R₁ and rightᵀ = Q₂R₂, ΔW = Q₁ (R₁R₂ᵀ) Q₂ᵀ has the singular values of
+        the r × r core: O((d_out + d_in) r²) instead of O(d_out d_in min(d_out, d_in)).
+        """
+        _, core, _ = self._core
+        return torch.linalg.svdvals(core)
+
+    def svd(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Thin SVD (U: d_out × r, S: r, Vᵀ: r × d_in) in float64, from the factors alone."""
+        q_left, core, q_right = self._core
+        u, s, vh = torch.linalg.svd(core)
+        return q_left @ u, s, vh @ q_right.T
+
+    def norm(self) -> Tensor:
+        """‖ΔW‖_F in float64."""
+        return self.singular_values().square().sum().sqrt()
+
+    @cached_property
+    def _core(self) -> tuple[Tensor, Tensor, Tensor]:
+        left, right = self.left.detach().double(), self.right.detach().double()
+        q_left, r_left = torch.linalg.qr(left)
+        q_right, r_right = torch.linalg.qr(right.T)
+        return q_left, r_left @ r_right.T, q_right

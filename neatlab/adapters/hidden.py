@@ -1,0 +1,146 @@
+"""The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is kept of it between forwards."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+Key = tuple[tuple[Any, ...], ...]
+
+BLOCK_ROWS = 256
+
+
+class Sine(nn.Module):
+    """sin(frequency · x), the activation of sinusoidal networks (Sitzmann et al., arXiv:2006.09661)."""
+
+    def __init__(self, frequency: float = 1.0) -> None:
+        super().__init__()
+        self.frequency = frequency
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.frequency * x)
+
+
+def activation_names() -> list[str]:
+    """Every activation that a NEAT layer accepts: transformers' ACT2FN and "sin"."""
+    return sorted([*ACT2FN, "sin"])
+
+
+def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
+    """A fresh module for `name`; "prelu" and "xielu" bring parameters, which train with the adapter."""
+    return Sine(frequency) if name == "sin" else ACT2FN[name]
+
+
+def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
+    """Θᵀ W for a thin Θᵀ (r × m) and a weight (m × n), without a copy of the weight.
+
+    A weight in another precision is not cast whole. On a GPU Θ takes the weight's precision; on a CPU,
+    whose half-precision kernels are up to a hundred times slower at this shape, the weight is raised
+    block of rows by block of rows.
+
+    Returns:
+        r × n, in the dtype of `theta`.
+    """
+    half = weight.dtype in (torch.bfloat16, torch.float16)
+    if weight.dtype == theta.dtype and not (half and weight.device.type == "cpu"):
+        return theta @ weight
+    if weight.device.type != "cpu":
+        return (theta.to(weight.dtype) @ weight).to(theta.dtype)
+    wide = torch.promote_types(theta.dtype, torch.float32)
+    total = torch.zeros(theta.shape[0], weight.shape[1], dtype=wide, device=theta.device)
+    for rows, block in zip(theta.to(wide).split(BLOCK_ROWS, dim=1), weight.split(BLOCK_ROWS), strict=True):
+        total.addmm_(rows, block.to(wide))
+    return total.to(theta.dtype)
+
+
+class _Product(torch.autograd.Function):
+    """Θᵀ W₀ with a gradient for Θ alone; its value may have been kept from an earlier forward."""
+
+    @staticmethod
+    def forward(ctx: Any, theta: Tensor, weight: Tensor, value: Callable[[], Tensor]) -> Tensor:
+        ctx.save_for_backward(weight)
+        kept = value()
+        return kept.view_as(kept)  # an alias: autograd writes its history on what is returned
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (weight,) = ctx.saved_tensors
+        return thin_product(grads[0], weight.T), None, None
+
+
+def fingerprint(tensors: Sequence[Tensor]) -> Key | None:
+    """What changes when any of the tensors does, or None where that cannot be told.
+
+    Autograd's version counter sees every in-place change but those made through `.data`; on a CPU a sum
+    of the values, cheap beside any forward, sees these too. Inference tensors have no counter, and
+    sharded training (FSDP) rewrites parameters behind it.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return None
+    if any(tensor.is_inference() or not tensor.is_leaf for tensor in tensors):
+        return None
+    return tuple((*_identity(tensor.detach()), tensor._version) for tensor in tensors)
+
+
+def _identity(tensor: Tensor) -> tuple[Any, ...]:
+    total = float(tensor.sum()) if tensor.device.type == "cpu" else 0.0
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device, total
+
+
+class Kept:
+    """One value and the fingerprint of the tensors that it was computed from."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the value."""
+        self._key: Key | None = None
+        self._value: Any = None
+
+    def get(self, key: Key | None, compute: Callable[[], Any]) -> Any:
+        """The kept value if `key` is the one it was computed under, else a new one."""
+        if key is None:
+            return compute()
+        if key != self._key:
+            self._value, self._key = compute(), key
+        return self._value
+
+
+def weight_product(theta: Tensor, weight: Tensor, kept: Kept, key: Key | None) -> Tensor:
+    """Θᵀ W₀ (r × n), taken from `kept` where neither has changed since."""
+
+    def value() -> Tensor:
+        return kept.get(key, lambda: thin_product(theta.detach(), weight))
+
+    if torch.compiler.is_compiling():
+        return thin_product(theta, weight)
+    return _Product.apply(theta, weight, value) if torch.is_grad_enabled() else value()
+
+
+def hidden_layers(product: Tensor, inner: Sequence[Tensor], activation: nn.Module, paired: bool) -> Tensor:
+    """Hᵀ = σ(Θ_{L−1}ᵀ … σ(Θ₂ᵀ σ(Θ₁ᵀ W₀))), transposed throughout so that each product is r × r by r × n.
+
+    Args:
+        product: Θ₁ᵀ W₀, r × n.
+        inner: Θ₂ᵀ … Θ_{L−1}ᵀ, each r × r.
+        activation: σ.
+        paired: Whether the i-th hidden layer from the back adds the i-th from the front.
+
+    Returns:
+        r × n.
+    """
+    hidden = activation(product)
+    if not paired:
+        for theta in inner:
+            hidden = activation(theta @ hidden)
+        return hidden
+    half, skips = len(inner) // 2, []
+    for theta in inner[:half]:
+        skips.append(hidden)
+        hidden = activation(theta @ hidden)
+    for theta in inner[half:]:
+        hidden = activation(theta @ hidden) + skips.pop()
+    return hidden

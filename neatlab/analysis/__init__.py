@@ -1,0 +1,1 @@
+"""Numbers from weights and runs: spectra and statistics."""

@@ -1,0 +1,171 @@
+"""What a run is made of: task, arm, training settings and seed; its name is their hash."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field
+
+from neatlab.adapters.methods import METHODS
+from neatlab.errors import BadInput, unknown
+from neatlab.schema import Schema
+from neatlab.tasks import TASKS
+
+
+class TrainingConfig(Schema):
+    """How every arm of a comparison trains.
+
+    Args:
+        steps: Optimiser steps.
+        batch_size: Examples a step.
+        lr: Peak learning rate of the adapter.
+        head_lr: Peak learning rate of the head.
+        warmup: Share of the steps in which the rate rises from zero.
+        schedule: Its course after that.
+        weight_decay: AdamW's decoupled decay.
+        eval_every: Steps between evaluations on the validation split.
+        spectrum_every: Steps between spectra.
+    """
+
+    steps: int = Field(150, ge=1, le=1_000_000)
+    batch_size: int = Field(64, ge=1, le=65_536)
+    lr: float = Field(1e-3, gt=0, le=100)
+    head_lr: float = Field(1e-3, gt=0, le=100)
+    warmup: float = Field(0.06, ge=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = "linear"
+    weight_decay: float = Field(0.0, ge=0, le=100)
+    eval_every: int = Field(25, ge=1)
+    spectrum_every: int = Field(25, ge=1)
+
+
+class Arm(Schema):
+    """One method with its settings; `lr` overrides the task's default learning rate."""
+
+    method: str
+    options: dict[str, Any]
+    lr: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The arm as one writes it: "neat:rank=4,depth=2", with what differs from the defaults and the rank."""
+        defaults = METHODS[self.method].options().model_dump()
+        shown = {name: value for name, value in self.options.items() if name == "rank" or value != defaults[name]}
+        if self.lr is not None:
+            shown["lr"] = self.lr
+        parts = [
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
+        ]
+        return ":".join([self.method, ",".join(parts)]) if parts else self.method
+
+
+class LearningRate(Schema):
+    """The one option that every arm has."""
+
+    lr: float | None = Field(None, gt=0, le=100)
+
+
+def make_arm(method: str, options: Mapping[str, Any]) -> Arm:
+    """A validated arm with every option filled in.
+
+    Args:
+        method: A key of METHODS.
+        options: Its options and `lr`; strings are converted.
+
+    Raises:
+        BadInput: Unknown method or option, or a value out of range.
+    """
+    if method not in METHODS:
+        raise unknown("arm", method, METHODS)
+    own = {name: value for name, value in options.items() if name != "lr"}
+    what = f"arm {method!r}"
+    schema = METHODS[method].options
+    for name in own:
+        if name not in schema.model_fields:
+            raise unknown(f"option of {what}", name, [*schema.model_fields, "lr"])
+    lr = LearningRate.parse({"lr": options["lr"]} if "lr" in options else {}, what).lr
+    return Arm(method=method, options=schema.parse(own, what).model_dump(), lr=lr)
+
+
+def parse_arm(text: str) -> Arm:
+    """An arm as one writes it on a command line: "lora:rank=4" or "neat:rank=4,depth=4,activation=gelu".
+
+    Raises:
+        BadInput: A part that is not name=value, or what `make_arm` refuses.
+    """
+    method, _, rest = text.strip().partition(":")
+    return make_arm(method, parse_pairs(rest.split(",") if rest else [], f"arm {text!r}"))
+
+
+def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
+    """Name → value of parts of the form "name=value".
+
+    Raises:
+        BadInput: A part of another form, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise BadInput(f"{what}: {part!r} is not of the form name=value, such as rank=4")
+        if name in pairs:
+            raise BadInput(f"{what}: {name} is given twice")
+        pairs[name] = value
+    return pairs
+
+
+class RunConfig(Schema):
+    """Everything needed to repeat a run on the same package versions."""
+
+    task: str
+    task_options: dict[str, Any]
+    arm: Arm
+    training: TrainingConfig
+    seed: int = Field(ge=0, lt=2**32)
+    purpose: Literal["report", "tune"] = "report"  # a tuning run never sees the test split
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits of the configuration's SHA-256."""
+        canonical = orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def make_run(
+    task: str,
+    arm: Arm,
+    seed: int,
+    task_options: Mapping[str, Any],
+    training: Mapping[str, Any],
+    purpose: Literal["report", "tune"] = "report",
+) -> RunConfig:
+    """A run with the task's defaults filled in.
+
+    The arm's own learning rate goes first, then `training`'s, then the task's default times the method's factor.
+
+    Args:
+        task: A key of TASKS.
+        arm: What to train.
+        seed: Seed of initialisation and data order.
+        task_options: The task's options.
+        training: Fields of `TrainingConfig`; None stands for the task's default.
+        purpose: "tune" for a run that chooses settings and so must not see the test split.
+
+    Raises:
+        BadInput: Unknown task or option, or a value out of range.
+    """
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    given = {name: value for name, value in training.items() if value is not None}
+    defaults = dict(TASKS[task].training)
+    defaults["lr"] *= METHODS[arm.method].lr_factor
+    settings = {**defaults, **given} | ({} if arm.lr is None else {"lr": arm.lr})
+    values = {
+        "task": task,
+        "task_options": TASKS[task].options.parse(task_options, f"task {task!r}").model_dump(),
+        "arm": arm,
+        "training": TrainingConfig.parse(settings, "training"),
+        "seed": seed,
+        "purpose": purpose,
+    }
+    return RunConfig.parse(values, "run")

@@ -1,0 +1,37 @@
+"""The package's errors: one family, each message says what was wrong, what is allowed, and what to try."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NeatlabError(Exception):
+    """Base of every error that neatlab raises on purpose."""
+
+
+class BadInput(NeatlabError, ValueError):
+    """A value from a user, file, URL or form that cannot be used; raised before any work starts."""
+
+
+class StoreError(NeatlabError):
+    """A runs folder or run directory that cannot be read or written."""
+
+
+class TrainingFailed(NeatlabError):
+    """A run that ended without a result, such as one whose loss became NaN."""
+
+
+def unknown(kind: str, value: object, allowed: Iterable[object]) -> BadInput:
+    """The error for a name that is not in a table, with the closest name as the hint.
+
+    Args:
+        kind: What the name stands for, such as "task".
+        value: The name that was given.
+        allowed: The names that exist.
+
+    Returns:
+        A `BadInput` for the caller to raise.
+    """
+    names = sorted(str(name) for name in allowed)
+    close = get_close_matches(str(value), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return BadInput(f"unknown {kind} {value!r}; allowed: {', '.join(names)}{hint}")

@@ -1,0 +1,108 @@
+"""What a training run says while it goes; the only thing that training and its listeners share."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from neatlab.errors import StoreError
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The model is ready.
+
+    Args:
+        trainable_params: Parameters with a gradient, the head's included.
+        adapter_params: Those of the adapter alone.
+        total_params: All parameters.
+        layers: Adapted layers, name → (d_out, d_in).
+    """
+
+    trainable_params: int
+    adapter_params: int
+    total_params: int
+    layers: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step.
+
+    Args:
+        step: Steps done, from 1.
+        loss: Training loss of the step's batch, before the step.
+        lr: The adapter's learning rate in it.
+        seconds: Wall-clock time it took.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A whole split was scored; `extras` holds further named quantities, such as the recovered error."""
+
+    step: int
+    split: str
+    loss: float
+    metric: float
+    extras: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SpectrumMeasured:
+    """Singular values of one layer's ΔW and what they sum up to; NaN where ΔW = 0."""
+
+    step: int
+    layer: str
+    singular_values: tuple[float, ...]
+    effective_rank: float
+    stable_rank: float
+    participation_ratio: float
+    norm: float
+    relative_norm: float
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """All steps done and the test split scored once."""
+
+    step: int
+    seconds: float
+    seconds_per_step: float
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """The run ended without a result: `error` says why, `step` where."""
+
+    error: str
+    step: int
+
+
+Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed
+
+_TYPES: dict[str, type[Event]] = {
+    cls.__name__: cls for cls in (RunStarted, Step, Evaluated, SpectrumMeasured, RunFinished, RunFailed)
+}
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """The event as plain values, with its type's name under "type"."""
+    return {"type": type(event).__name__, **dataclasses.asdict(event)}
+
+
+def from_dict(values: dict[str, Any]) -> Event:
+    """The event that `to_dict` wrote.
+
+    Raises:
+        StoreError: An unknown type, or fields that are not that type's.
+    """
+    fields = dict(values)
+    try:
+        return _TYPES[fields.pop("type")](**fields)
+    except (KeyError, TypeError) as error:
+        raise StoreError(f"not an event of this version: {str(values)[:80]}") from error

@@ -1,0 +1,258 @@
+"""Composition: from a run's configuration to a trained adapter in the store, and from arms to a comparison."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import save_file
+
+from neatlab.adapters.attach import Adapted, attach
+from neatlab.adapters.methods import METHODS
+from neatlab.config import Arm, RunConfig, make_run, parse_arm, parse_pairs
+from neatlab.errors import BadInput
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured
+from neatlab.results import Comparison, Results
+from neatlab.store import Run, RunWriter, Store
+from neatlab.tasks import TASKS, Task
+from neatlab.training import train
+
+Listener = Callable[[RunConfig, Event], None]
+Path = str | os.PathLike[str]
+
+TUNING_SEED = 2**31  # far from the seeds that people report on
+RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
+
+
+def make_task(config: RunConfig) -> Task:
+    """The task of a run, its data and base checkpoint not yet loaded."""
+    row: Any = TASKS[config.task]
+    return row(row.options.parse(config.task_options, f"task {config.task!r}"))
+
+
+def build(config: RunConfig, task: Task) -> Adapted:
+    """The base model with the run's adapter, initialised from the run's seed."""
+    schema = METHODS[config.arm.method].options
+    model = task.base_model()
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        return attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
+
+
+def execute(config: RunConfig, store: Store) -> Iterator[Event]:
+    """Train one run and write it to the store, event by event.
+
+    Closing the generator ends the training at once and leaves the run unfinished.
+
+    Args:
+        config: The run.
+        store: Where it goes; an unfinished run of the same configuration is started anew.
+
+    Yields:
+        What `training.train` yields, each event after it is in the store.
+    """
+    task = make_task(config)
+    adapted = build(config, task)
+    writer, seen = store.start(config), _Summary()
+    try:
+        for event in train(adapted, task, config.training, config.seed, test=config.purpose == "report"):
+            writer.write(event)
+            seen.add(event)
+            if isinstance(event, RunFinished | RunFailed):
+                _save(adapted, writer)
+                writer.finish(seen.values())
+            yield event
+    finally:
+        writer.close()
+
+
+class _Summary:
+    """Gathers from the events what a run's summary holds."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {"status": "unfinished"}
+        self._ranks: dict[str, float] = {}
+
+    def add(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._values |= {"trainable_params": event.trainable_params, "adapter_params": event.adapter_params}
+            case Evaluated(split="test"):
+                self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
+            case Evaluated(split="validation"):
+                self._values |= {"validation_metric": event.metric, "validation_loss": event.loss}
+            case SpectrumMeasured():
+                self._ranks[event.layer] = event.effective_rank
+            case RunFinished():
+                done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
+                self._values |= done
+            case RunFailed():
+                self._values |= {"status": "failed", "error": event.error, "metric": None}
+
+    def values(self) -> dict[str, Any]:
+        ranks = [rank for rank in self._ranks.values() if math.isfinite(rank)]
+        return {**self._values, "effective_rank": sum(ranks) / len(ranks) if ranks else None}
+
+
+def _save(adapted: Adapted, writer: RunWriter) -> None:
+    if isinstance(adapted.model, PeftModel):
+        adapted.model.save_pretrained(str(writer.adapter_folder), save_embedding_layers=False)
+        return
+    writer.adapter_folder.mkdir()
+    trained = {name: p.detach().contiguous() for name, p in adapted.model.named_parameters() if p.requires_grad}
+    save_file(trained, writer.adapter_folder / "trained.safetensors")
+
+
+def load_runs(runs: Path = "runs") -> Results:
+    """Every readable run of a folder.
+
+    Args:
+        runs: The runs folder.
+
+    Returns:
+        Their tables: `.frame()`, `.curves()`, `.spectra()`.
+
+    Raises:
+        BadInput: No such folder.
+    """
+    store = Store(runs)
+    if not store.root.is_dir():
+        raise BadInput(f"no runs folder {store.root}; a comparison with --runs makes one")
+    return Results(store.runs())
+
+
+def compare(
+    task: str,
+    arms: Sequence[str | Arm],
+    *,
+    seeds: int | Iterable[int] = 3,
+    lr: float | str | None = None,
+    steps: int | None = None,
+    runs: Path = "runs",
+    training: Mapping[str, Any] | None = None,
+    listen: Listener | None = None,
+) -> Comparison:
+    """Train arms on the same task, checkpoint, data order and seeds, and compare them with intervals.
+
+    Everything is checked before the first step. A run that the folder already holds is taken from there.
+
+    Args:
+        task: A task with its options, such as "digits" or "teacher:kind=low-rank,d_in=64".
+        arms: Arms as written on the command line, such as "neat:rank=4,depth=4,activation=gelu".
+        seeds: How many seeds (0, 1, …), or the seeds themselves.
+        lr: Learning rate of every adapter; "auto" chooses each arm's on validation data from one grid;
+            None takes the task's default.
+        steps: Optimiser steps; None takes the task's default.
+        runs: Folder for the runs.
+        training: Further fields of `TrainingConfig`, the same for every arm.
+        listen: Called with each event as it happens.
+
+    Returns:
+        The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
+
+    Raises:
+        BadInput: Something in the request cannot be run.
+        StoreError: The folder cannot be written.
+    """
+    plan = _Plan(task, arms, {**(training or {}), "steps": steps}, lr)
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")
+    store = Store(runs)
+    configs = [plan.run(arm, seed) for arm in plan.arms for seed in numbers]
+    check(configs)
+    store.check_writable()
+    search: list[Run] = []
+    if lr == "auto":
+        search = _finish([c for arm in plan.arms for c in plan.tuning_runs(arm)], store, listen)
+        configs = [plan.run(plan.tuned(arm, search), seed) for arm in plan.arms for seed in numbers]
+    return Comparison(_finish(configs, store, listen), search)
+
+
+def check(configs: Sequence[RunConfig]) -> None:
+    """Build each arm once, so that what cannot be built is refused before anything trains.
+
+    Raises:
+        BadInput: An arm that does not fit the task's model.
+    """
+    for config in {config.arm.label: config for config in configs}.values():
+        build(config, make_task(config))
+
+
+class _Plan:
+    """The request behind a comparison: one task, some arms, shared settings."""
+
+    def __init__(
+        self, task: str, arms: Sequence[str | Arm], training: Mapping[str, Any], lr: float | str | None
+    ) -> None:
+        self._task, self._options = parse_task(task)
+        self._training = {**training, "lr": _shared_rate(lr)}
+        self.arms = [parse_arm(arm) if isinstance(arm, str) else arm for arm in arms]
+        labels = [arm.label for arm in self.arms]
+        if not labels or len(set(labels)) < len(labels):
+            raise BadInput(f"arms {labels}; give at least one, and none twice")
+
+    def run(self, arm: Arm, seed: int) -> RunConfig:
+        return make_run(self._task, arm, seed, self._options, self._training)
+
+    def tuning_runs(self, arm: Arm) -> list[RunConfig]:
+        """The arm at every learning rate of the grid, on a seed that is not reported; none if it names its own."""
+        if arm.lr is not None or METHODS[arm.method].trains == "head":
+            return []
+        base = TASKS[self._task].training["lr"] * METHODS[arm.method].lr_factor
+        tried = [arm.model_copy(update={"lr": float(f"{base * share:.3g}")}) for share in RATE_GRID]
+        return [make_run(self._task, a, TUNING_SEED, self._options, self._training, "tune") for a in tried]
+
+    def tuned(self, arm: Arm, search: Sequence[Run]) -> Arm:
+        """The arm with the learning rate that did best on the validation split."""
+        ids = {config.run_id for config in self.tuning_runs(arm)}
+        tried = [run for run in search if run.run_id in ids]
+        return min(tried, key=self._validation_cost).config.arm if tried else arm
+
+    def _validation_cost(self, run: Run) -> float:
+        task = TASKS[self._task]
+        value = run.summary.get(f"validation_{task.selects_by}")
+        if run.status != "finished" or value is None:
+            return math.inf
+        return -value if task.selects_by == "metric" and task.metric.higher_is_better else value
+
+
+def _shared_rate(lr: float | str | None) -> float | None:
+    if lr is None or lr == "auto":
+        return None
+    try:
+        return float(lr)
+    except ValueError:
+        raise BadInput(f"lr={lr!r}; give a positive number or 'auto'") from None
+
+
+def parse_task(text: str) -> tuple[str, dict[str, str]]:
+    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64"."""
+    name, _, rest = text.strip().partition(":")
+    return name, parse_pairs(rest.split(",") if rest else [], f"task {text!r}")
+
+
+def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None) -> list[Run]:
+    """Train what the store does not hold yet; returns the runs in order."""
+    with one_thread():
+        for config in configs:
+            if store.finished(config) is None:
+                for event in execute(config, store):
+                    if listen:
+                        listen(config, event)
+    finished = [store.finished(config) for config in configs]
+    return [run for run in finished if run is not None]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread: on models this small a second one costs a core and saves under a tenth of the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

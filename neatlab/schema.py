@@ -1,0 +1,43 @@
+"""One schema for form, URL, command line and file: bounds are enforced here, and nowhere else."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from neatlab.errors import BadInput, unknown
+
+
+class Schema(BaseModel):
+    """A frozen, validated record; `parse` turns every refusal into one line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], what: str) -> Self:
+        """Validate `values`.
+
+        Args:
+            values: Field names and values; strings are converted ("4" to 4).
+            what: Whose options they are, for the message, such as "arm 'neat'".
+
+        Returns:
+            The record.
+
+        Raises:
+            BadInput: An unknown field, or a value out of its range.
+        """
+        for name in values:
+            if name not in cls.model_fields:
+                raise unknown(f"option of {what}", name, cls.model_fields)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or what
+            message = first["msg"].removeprefix("Value error, ")
+            raise BadInput(f"{what}: {where}={first['input']!r}: {_lower_first(message)}") from None
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,213 @@
+"""Runs on disk: a directory each, its name the hash of its configuration, its summary written last.
+
+config.json      the configuration, package versions, device
+events.jsonl     one event a line, flushed as it happens
+adapter/         what was trained, as safetensors
+summary.json     the result; its presence means that the run ended by itself
+"""
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neatlab.config import RunConfig
+from neatlab.errors import BadInput, StoreError
+from neatlab.events import Event, to_dict
+
+RUN_ID = re.compile(r"[0-9a-f]{12}")
+PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory that could be read.
+
+    Args:
+        path: The directory.
+        config: What was run.
+        environment: Package versions, device and start time.
+        summary: The result; empty while the run is not finished.
+    """
+
+    path: Path
+    config: RunConfig
+    environment: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """The directory's name."""
+        return self.path.name
+
+    @property
+    def status(self) -> str:
+        """ "finished", "failed" (it diverged), or "unfinished" (running, stopped or killed)."""
+        return str(self.summary.get("status", "unfinished"))
+
+    @cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """The events so far as plain values; a torn last line is left out."""
+        return list(_read_lines(self.path / "events.jsonl"))
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    for number, line in enumerate(lines):
+        try:
+            if line:
+                yield orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if number == len(lines) - 1:  # what a crash leaves: a whole line ends in a newline
+                return
+            raise StoreError(f"{path}: line {number + 1} is not JSON") from error
+
+
+class RunWriter:
+    """Writes one run's directory; a directory left by an unfinished run is started anew."""
+
+    def __init__(self, path: Path, config: RunConfig) -> None:
+        self.path = path
+        self.config = config
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True)
+        _write_json(path / "config.json", {"run": config.model_dump(), "environment": environment()})
+        self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
+
+    @property
+    def adapter_folder(self) -> Path:
+        """Where the trained weights go."""
+        return self.path / "adapter"
+
+    def write(self, event: Event) -> None:
+        """Append one event, visible to readers at once."""
+        self._events.write(orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary, atomically: from here on the run counts as done."""
+        _write_json(self.path / "summary.json", summary)
+        self.close()
+
+    def close(self) -> None:
+        """Release the events file."""
+        self._events.close()
+
+
+class Store:
+    """A folder of runs.
+
+    Args:
+        root: The folder; made when the first run is written.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+
+    def check_writable(self) -> None:
+        """Make the folder and a file in it.
+
+        Raises:
+            StoreError: Neither can be done; says why.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreError(f"runs folder {self.root} cannot be written: {reason}; choose another") from error
+
+    def start(self, config: RunConfig) -> RunWriter:
+        """A writer for the run that `config` names."""
+        return RunWriter(self.root / config.run_id, config)
+
+    def finished(self, config: RunConfig) -> Run | None:
+        """The run of this configuration if it ended by itself, readable and whole."""
+        path = self.root / config.run_id
+        return read_run(path) if (path / "summary.json").exists() else None
+
+    def get(self, run_id: str) -> Run:
+        """One run by its id.
+
+        Raises:
+            BadInput: Not an id, or no such run.
+            StoreError: The run is damaged.
+        """
+        if not RUN_ID.fullmatch(run_id):
+            raise BadInput(f"run id {run_id!r}; an id is 12 hexadecimal digits, as `runs list` shows them")
+        if not (self.root / run_id).is_dir():
+            raise BadInput(f"no run {run_id} in {self.root}; `runs list` shows those there are")
+        return read_run(self.root / run_id)
+
+    def runs(self) -> list[Run]:
+        """Every readable run, oldest first; a damaged one is named in a warning and left out."""
+        if not self.root.exists():
+            return []
+        found = []
+        for path in sorted(self.root.iterdir()):
+            if RUN_ID.fullmatch(path.name):
+                try:
+                    found.append(read_run(path))
+                except StoreError as error:
+                    warnings.warn(f"run {path.name} is left out: {error}", stacklevel=2)
+        return sorted(found, key=lambda run: str(run.environment.get("created")))
+
+
+def read_run(path: Path) -> Run:
+    """The run in `path`.
+
+    Raises:
+        StoreError: Its configuration or summary is missing or damaged.
+    """
+    stored = _read_json(path / "config.json")
+    summary = _read_json(path / "summary.json") if (path / "summary.json").exists() else {}
+    try:
+        return Run(path, RunConfig.parse(stored["run"], "run"), stored["environment"], summary)
+    except (KeyError, TypeError, BadInput) as error:
+        raise StoreError(f"{path / 'config.json'} is not a run's configuration: {error}") from error
+
+
+def environment() -> dict[str, Any]:
+    """Package versions, Python, platform, device and the time now."""
+    import torch
+
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise StoreError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise StoreError(f"{path} does not hold an object")
+    return value
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write beside, then rename: a reader sees the old file, the new one, or none, never half of one."""
+    temporary = path.with_suffix(".part")
+    with open(temporary, "wb") as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)

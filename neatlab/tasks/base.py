@@ -1,0 +1,89 @@
+"""What a task is: a frozen base model, splits fixed by a seed, a loss and a metric."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from neatlab.schema import Schema
+
+Split = Literal["train", "validation", "test"]
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score's name, unit and direction."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether score `a` beats score `b`."""
+        return a > b if self.higher_is_better else a < b
+
+
+@dataclass(frozen=True)
+class Score:
+    """Loss, metric and further named quantities of one split."""
+
+    loss: float
+    metric: float
+    extras: dict[str, float]
+
+
+class Task(ABC):
+    """One task; a subclass a file, one row in TASKS.
+
+    Attributes:
+        title: Its name for people.
+        metric: What it is judged by.
+        selects_by: What learning rates are chosen by on the validation split.
+        targets: Names of the layers that adapters go on.
+        head: Names of the modules that train whole.
+        training: Its default training settings, `lr` for adapters.
+        options: Schema of its options.
+    """
+
+    title: ClassVar[str]
+    metric: ClassVar[Metric]
+    selects_by: ClassVar[Literal["metric", "loss"]] = "metric"
+    targets: ClassVar[list[str]]
+    head: ClassVar[list[str]]
+    training: ClassVar[dict[str, Any]]
+    options: ClassVar[type[Schema]]
+
+    @abstractmethod
+    def base_model(self) -> nn.Module:
+        """A fresh copy of the base checkpoint, trained and cached on first use."""
+
+    @abstractmethod
+    def split(self, name: Split) -> Batch:
+        """All examples of a split, a tensor a column, the first dimension the example."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The training loss of a batch, a scalar."""
+
+    @abstractmethod
+    def score(self, model: nn.Module, name: Split) -> Score:
+        """Loss and metric on a whole split, without gradients."""
+
+
+def size(batch: Batch) -> int:
+    """Examples in a batch."""
+    return len(next(iter(batch.values())))
+
+
+def take(batch: Batch, index: Tensor) -> Batch:
+    """The examples at `index`."""
+    return {name: column[index] for name, column in batch.items()}
+
+
+def evaluating(model: nn.Module) -> torch.no_grad:
+    """Put `model` in evaluation mode and switch gradients off."""
+    model.eval()
+    return torch.no_grad()

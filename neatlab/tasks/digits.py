@@ -1,0 +1,119 @@
+"""digits: a small ViT that read upright digits learns to read them turned by 90° with inverted ink.
+
+scikit-learn's bundled copy of the UCI handwritten digits: 1,797 images of 8 × 8 pixels. The base never
+sees a validation or test image in any orientation.
+"""
+
+from functools import cache, cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import trange
+from transformers import ViTConfig, ViTForImageClassification
+
+from neatlab.schema import Schema
+from neatlab.tasks.base import Batch, Metric, Score, Split, Task, evaluating, size, take
+from neatlab.tasks.checkpoints import Weights, checkpoint
+
+ARCHITECTURE: dict[str, Any] = {
+    "image_size": 8,
+    "patch_size": 2,
+    "num_channels": 1,
+    "hidden_size": 64,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "num_labels": 10,
+}
+PRETRAINING: dict[str, Any] = {"steps": 300, "batch_size": 64, "lr": 2e-3, "seed": 0}
+
+
+class DigitsOptions(Schema):
+    """Options of `digits`: the seed that draws the splits."""
+
+    split_seed: int = Field(0, ge=0, lt=2**32)
+
+
+class Digits(Task):
+    """Upright dark-on-light digits → turned by 90°, light-on-dark."""
+
+    title: ClassVar[str] = "digits turned by 90°, ink inverted"
+    metric: ClassVar[Metric] = Metric("accuracy", "share of images", True)
+    targets: ClassVar[list[str]] = ["q_proj", "v_proj"]
+    head: ClassVar[list[str]] = ["classifier"]
+    training: ClassVar[dict[str, Any]] = {"steps": 150, "batch_size": 64, "lr": 2e-2, "head_lr": 5e-3}
+    options: ClassVar[type[Schema]] = DigitsOptions
+
+    def __init__(self, options: DigitsOptions) -> None:
+        self._seed = options.split_seed
+
+    def base_model(self) -> nn.Module:
+        model = _new_model()
+        model.load_state_dict(_base_weights(self._seed))
+        return model
+
+    def split(self, name: Split) -> Batch:
+        return self._splits[name]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
+
+    def score(self, model: nn.Module, name: Split) -> Score:
+        batch = self.split(name)
+        with evaluating(model):
+            logits = model(pixel_values=batch["pixels"]).logits
+        accuracy = float((logits.argmax(1) == batch["label"]).float().mean())
+        return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
+
+    @cached_property
+    def _splits(self) -> dict[Split, Batch]:
+        upright = _upright_splits(self._seed)
+        return {name: {"pixels": turned(b["pixels"]), "label": b["label"]} for name, b in upright.items()}
+
+
+def turned(pixels: Tensor) -> Tensor:
+    """Images (n × 1 × 8 × 8, values in −1 to 1) turned by 90° with inverted ink."""
+    return -torch.rot90(pixels, dims=(2, 3)).contiguous()
+
+
+@cache
+def _upright_splits(seed: int) -> dict[Split, Batch]:
+    data = load_digits()
+    pixels = torch.tensor(data.images / 8 - 1, dtype=torch.float32).unsqueeze(1)
+    labels = torch.tensor(data.target)
+    index = np.arange(len(labels))
+    train, rest = train_test_split(index, test_size=0.5, stratify=data.target, random_state=seed)
+    validation, test = train_test_split(rest, test_size=0.6, stratify=data.target[rest], random_state=seed)
+    parts: dict[Split, Any] = {"train": train, "validation": validation, "test": test}
+    return {name: {"pixels": pixels[i], "label": labels[i]} for name, i in parts.items()}
+
+
+def _new_model() -> nn.Module:
+    return ViTForImageClassification(ViTConfig(**ARCHITECTURE))
+
+
+@cache
+def _base_weights(seed: int) -> Weights:
+    recipe = {"task": "digits", "version": 1, "model": ARCHITECTURE, "training": PRETRAINING, "split_seed": seed}
+    return checkpoint(recipe, lambda: _pretrain(_upright_splits(seed)["train"]))
+
+
+def _pretrain(batch: Batch) -> Weights:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(PRETRAINING["seed"])
+        model = _new_model().train()
+        optimizer = torch.optim.AdamW(model.parameters(), PRETRAINING["lr"])
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PRETRAINING["lr"], PRETRAINING["steps"])
+        for _ in trange(PRETRAINING["steps"], desc="training the digits base model (once)", leave=False):
+            rows = take(batch, torch.randint(size(batch), (PRETRAINING["batch_size"],)))
+            optimizer.zero_grad()
+            F.cross_entropy(model(pixel_values=rows["pixels"]).logits, rows["label"]).backward()
+            optimizer.step()
+            schedule.step()
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
