@@ -50,7 +50,7 @@ class Arm(Schema):
     def label(self) -> str:
         """The arm as one writes it: "neat:rank=4,depth=2", with what differs from the defaults and the rank."""
         defaults = METHODS[self.method].options().model_dump()
-        shown = {name: value for name, value in self.options.items() if name == "rank" or value != defaults[name]}
+        shown = {name: value for name, value in self.options.items() if name in ("rank", "depth") or value != defaults[name]}
         if self.lr is not None:
             shown["lr"] = self.lr
         parts = [
