@@ -49,8 +49,9 @@ class Arm(Schema):
     @property
     def label(self) -> str:
         """The arm as one writes it: "neat:rank=4,depth=2", with what differs from the defaults and the rank."""
+        told = METHODS[self.method].options(**self.options).model_dump()
         defaults = METHODS[self.method].options().model_dump()
-        shown = {name: value for name, value in self.options.items() if name in ("rank", "depth") or value != defaults[name]}
+        shown = {name: v for name, v in told.items() if name in ("rank", "depth") or v != defaults[name]}
         if self.lr is not None:
             shown["lr"] = self.lr
         parts = [

@@ -16,10 +16,6 @@ class StoreError(NeatlabError):
     """A runs folder or run directory that cannot be read or written."""
 
 
-class TrainingFailed(NeatlabError):
-    """A run that ended without a result, such as one whose loss became NaN."""
-
-
 def unknown(kind: str, value: object, allowed: Iterable[object]) -> BadInput:
     """The error for a name that is not in a table, with the closest name as the hint.
 
