@@ -1,20 +1,25 @@
 """Put an adapter on a model, and read from it what the lab shows: parameters and ΔW of each layer."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from peft import PeftModel, get_peft_model
-from peft.tuners.lora import Linear as LoraLinear
+from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
+from neatlab.adapters.deltas import Delta, delta, lora_factors
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.methods import METHODS
-from neatlab.adapters.neat import NeatLinear
+from neatlab.adapters.methods import METHODS, Method
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
+
+Layers = dict[str, nn.Linear | Conv1D]
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,15 @@ class Adapted:
 
     Args:
         model: The wrapped model; the plain one for `full` and `head`.
-        layers: Name of each target layer in the base model → W₀ (d_out × d_in).
+        layers: Name of each target layer in the base model → W₀ before the adapter, d_out × d_in.
         head: Names of the modules that train whole beside the adapter.
+        start: For PiSSA, the part of W₀ that each layer's adapter started as.
     """
 
     model: nn.Module
     layers: dict[str, Tensor]
     head: tuple[str, ...]
+    start: Mapping[str, Factors] = field(default_factory=dict)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Trainable parameters of the head."""
@@ -39,14 +46,17 @@ class Adapted:
         """Trainable parameters outside the head."""
         return [p for name, p in self._trainable() if not self._in_head(name)]
 
-    def deltas(self) -> dict[str, Factors | Tensor]:
+    def deltas(self) -> dict[str, Delta]:
         """ΔW of each adapted layer: thin factors where the method has them, else dense; {} for `head`."""
         with torch.no_grad():
             if isinstance(self.model, PeftModel):
-                return {_base_name(n): _delta(m) for n, m in _tuner_layers(self.model)}
+                return {name: self._delta(name, layer) for name, layer in tuner_layers(self.model)}
             trained = {name for name, p in self._trainable()}
             modules = dict(self.model.named_modules())
-            return {n: modules[n].weight - w for n, w in self.layers.items() if f"{n}.weight" in trained}
+            return {n: weight_of(modules[n]) - w for n, w in self.layers.items() if f"{n}.weight" in trained}
+
+    def _delta(self, name: str, layer: BaseTunerLayer) -> Delta:
+        return delta(layer, layer.active_adapters[0], self.layers[name], self.start.get(name))
 
     def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
@@ -62,51 +72,105 @@ def attach(model: nn.Module, method: str, options: Schema, targets: list[str], h
         model: The base model; changed in place.
         method: A key of METHODS.
         options: Its options.
-        targets: Names of the layers to adapt, matched as PEFT does.
+        targets: Names of the layers to adapt, matched as PEFT does: whole, or the last parts of the name.
         head: Names of the modules that train whole.
 
     Returns:
-        The adapted model.
+        The adapted model. Its `layers` share memory with the frozen weights unless these train.
 
     Raises:
-        BadInput: A rank above a target layer's size, or targets that the model does not have.
+        BadInput: Options that a target layer cannot hold, or targets that the model does not have.
     """
-    row = METHODS[method]
-    layers = {name: m.weight for name, m in model.named_modules() if name.split(".")[-1] in targets}
-    if not layers:
-        raise BadInput(f"no layer of the model is named {' or '.join(targets)}")
+    row, layers = METHODS[method], target_layers(model, targets)
+    weights = _weights(layers)
+    _check_fit(row, options, weights)
     model.requires_grad_(row.trains == "all")
     if row.config is None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(row.trains == "all" or any(part in head for part in name.split(".")))
-        return Adapted(model, {n: w.detach().clone() for n, w in layers.items()}, tuple(head))
-    _check_rank(options, layers)
-    config = row.config(options, targets)
+        return Adapted(model, {n: w.clone() for n, w in weights.items()}, tuple(head))
+    config = _complete(row.config(options, targets), head, layers)
+    wrapped = _wrap(model, method, config)
+    return Adapted(wrapped, weights, tuple(head), _moved(wrapped))
+
+
+def target_layers(model: nn.Module, targets: list[str]) -> Layers:
+    """The layers that `targets` name, in the model's order.
+
+    Raises:
+        BadInput: There are none, or one that no adapter here fits.
+    """
+    named: Any = {name: m for name, m in model.named_modules() if any(f".{name}".endswith(f".{t}") for t in targets)}
+    if not named:
+        raise BadInput(f"no layer of the model is named {' or '.join(targets)}")
+    for name, module in named.items():
+        if not isinstance(module, nn.Linear | Conv1D):
+            kind = type(module).__name__
+            raise BadInput(f"target module {name!r} is a {kind}; adapters go on nn.Linear and transformers' Conv1D")
+    return named
+
+
+def target_shapes(model: nn.Module, targets: list[str]) -> dict[str, tuple[int, int]]:
+    """(d_out, d_in) of each layer that `targets` name."""
+    return {name: (w.shape[0], w.shape[1]) for name, w in _weights(target_layers(model, targets)).items()}
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """A linear layer's weight as d_out × d_in, detached; Conv1D keeps it the other way round."""
+    weight: Tensor = layer.get_parameter("weight").detach()
+    return weight.T if isinstance(layer, Conv1D) else weight
+
+
+def tuner_layers(model: nn.Module) -> Iterator[tuple[str, BaseTunerLayer]]:
+    """Name in the base model and adapted layer, for each adapted layer of a PEFT model."""
+    modules = ((name, m) for name, m in model.named_modules() if isinstance(m, BaseTunerLayer))
+    return ((name.removeprefix("base_model.model."), module) for name, module in modules)
+
+
+def _weights(layers: Layers) -> dict[str, Tensor]:
+    return {name: weight_of(layer) for name, layer in layers.items()}
+
+
+def _check_fit(row: Method, options: Schema, weights: dict[str, Tensor]) -> None:
+    for name, weight in weights.items():
+        d_out, d_in = weight.shape
+        try:
+            if row.params is not None:
+                row.params(options, d_out, d_in)
+        except BadInput as error:
+            raise BadInput(f"layer {name} ({d_out} × {d_in}): {error}") from None
+
+
+def _complete(config: PeftConfig, head: list[str], layers: Layers) -> PeftConfig:
     config.modules_to_save = head or None  # type: ignore[attr-defined]  # every tuner's config has the field
-    base = {name: weight.detach() for name, weight in layers.items()}
-    return Adapted(get_peft_model(model, config), base, tuple(head))
+    if hasattr(config, "fan_in_fan_out"):
+        config.fan_in_fan_out = any(isinstance(layer, Conv1D) for layer in layers.values())
+    return config
 
 
-def _check_rank(options: Schema, layers: dict[str, Tensor]) -> None:
-    rank = getattr(options, "rank", 1)
-    for name, weight in layers.items():
-        if rank > min(weight.shape):
-            size = " × ".join(str(n) for n in weight.shape)
-            raise BadInput(f"rank={rank} is above the size of layer {name} ({size}); allowed: 1 to {min(weight.shape)}")
+def _wrap(model: nn.Module, method: str, config: PeftConfig) -> PeftModel:
+    try:
+        with quiet_peft():
+            return get_peft_model(model, config)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        if isinstance(error, BadInput) or "target module" not in str(error).lower():
+            raise
+        raise BadInput(f"{method} does not fit this model: {str(error).splitlines()[0]}") from error
 
 
-def _tuner_layers(model: nn.Module) -> Iterator[tuple[str, BaseTunerLayer]]:
-    return ((name, m) for name, m in model.named_modules() if isinstance(m, BaseTunerLayer))
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Hide the one warning that PEFT causes on every transformers model and that nobody here can act on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
-def _base_name(name: str) -> str:
-    return name.removeprefix("base_model.model.")
-
-
-def _delta(layer: BaseTunerLayer) -> Factors | Tensor:
-    adapter, tuner = layer.active_adapters[0], cast(Any, layer)
-    if isinstance(layer, NeatLinear):
-        return layer.factors(adapter)
-    if isinstance(layer, LoraLinear) and not layer.lora_variant:
-        return Factors(tuner.lora_B[adapter].weight * tuner.scaling[adapter], tuner.lora_A[adapter].weight)
-    return tuner.get_delta_weight(adapter)
+def _moved(model: PeftModel) -> dict[str, Factors]:
+    """The factors that PiSSA took out of each W₀, before they train."""
+    if not str(getattr(model.active_peft_config, "init_lora_weights", "")).startswith("pissa"):
+        return {}
+    layers = [(name, layer) for name, layer in tuner_layers(model) if isinstance(layer, LoraLayer)]
+    with torch.no_grad():
+        found = {name: lora_factors(layer, layer.active_adapters[0]) for name, layer in layers}
+    return {name: Factors(f.left.clone(), f.right.clone()) for name, f in found.items()}

@@ -1,44 +1,44 @@
-"""METHODS: every way of adapting a model that an arm can name. One row a method."""
+"""METHODS: every way of adapting a model that an arm can name. One row a method.
+
+Every adapter but NEAT comes from PEFT, with dropout 0. AdaLoRA is not here: it needs `update_and_allocate` after
+each optimiser step, and a loop without it would train something else under that name.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from peft import LoraConfig, PeftConfig
-from pydantic import Field
+from peft import (
+    FourierFTConfig,
+    HiraConfig,
+    IA3Config,
+    LoHaConfig,
+    LoKrConfig,
+    LoraConfig,
+    MissConfig,
+    OFTConfig,
+    PeanutConfig,
+    PeftConfig,
+    VeraConfig,
+)
 
-from neatlab.adapters.neat import Conditioning, NeatConfig, Orientation, Residual
+from neatlab.adapters import counts
+from neatlab.adapters.options import (
+    FourierOptions,
+    Ia3Options,
+    LokrOptions,
+    LoraOptions,
+    NeatOptions,
+    NoOptions,
+    OftOptions,
+    PeanutOptions,
+    RankOptions,
+    VeraOptions,
+    neat_config,
+)
 from neatlab.schema import Schema
 
 Targets = list[str]
-
-
-class NoOptions(Schema):
-    """Options of a method that has none."""
-
-
-class LoraOptions(Schema):
-    """LoRA, ΔW = (α/r)·BA (Hu et al., arXiv:2106.09685); α = r by default, so that its scaling is NEAT's."""
-
-    rank: int = Field(4, ge=1, le=4096)
-    alpha: float | None = Field(None, gt=0, le=1e6)
-
-
-class NeatOptions(Schema):
-    """NEAT, ΔW = f(W₀); the names are `NeatConfig`'s, with `rank` for r."""
-
-    rank: int = Field(4, ge=1, le=4096)
-    depth: int = Field(2, le=64)
-    activation: str = "relu"
-    residual: Residual = "paired"
-    orientation: Orientation = "out"
-    conditioning: Conditioning = "weight"
-    scaling: float = Field(1.0, ge=-1e6, le=1e6)
-    frequency: float = Field(1.0, ge=-1e6, le=1e6)
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Let `NeatConfig` refuse what no layer could be built from, before any model is loaded."""
-        _neat_config(self, [])
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,14 @@ class Method:
         title: Its name for people.
         options: Schema of its options.
         config: Options and target modules → PEFT config; None for methods without an adapter.
-        trains: What gets a gradient: the adapter and head, the head alone, or everything.
-        lr_factor: Its default learning rate as a multiple of the task's default for adapters.
+        trains: What gets a gradient: the adapter and head ("adapter"), the head alone, or everything ("all").
         equation: ΔW in the field's notation.
+        params: (options, d_out, d_in) → adapter parameters of one layer, raising BadInput where it cannot be
+            built; None where the target layers do not determine the count.
+        size: The option that sets the parameter count; None where nothing does.
+        rank: What rank means, for people.
+        lr_factor: Its default learning rate as a multiple of the task's default for adapters.
+        start: ΔW before the first step.
     """
 
     title: str
@@ -59,22 +64,169 @@ class Method:
     config: Callable[[Any, Targets], PeftConfig] | None
     trains: str
     equation: str
+    params: Callable[[Any, int, int], int] | None
+    size: str | None = "rank"
+    rank: str = "ceiling on the rank of ΔW"
     lr_factor: float = 1.0
+    start: str = "0"
 
 
-def _lora_config(options: LoraOptions, targets: Targets) -> PeftConfig:
-    alpha: Any = options.rank if options.alpha is None else options.alpha
-    return LoraConfig(r=options.rank, lora_alpha=alpha, target_modules=targets)
+def _lora(options: LoraOptions, targets: Targets, **variant: Any) -> PeftConfig:
+    return LoraConfig(r=options.rank, lora_alpha=_alpha(options), target_modules=targets, **variant)
 
 
-def _neat_config(options: NeatOptions, targets: Targets) -> PeftConfig:
-    settings = options.model_dump()
-    return NeatConfig(r=settings.pop("rank"), target_modules=targets, **settings)
+def _alpha(options: LoraOptions) -> Any:
+    return options.rank if options.alpha is None else options.alpha
+
+
+def _rslora(options: LoraOptions, targets: Targets) -> PeftConfig:
+    return _lora(options, targets, use_rslora=True)
+
+
+def _dora(options: LoraOptions, targets: Targets) -> PeftConfig:
+    return _lora(options, targets, use_dora=True)
+
+
+def _pissa(options: LoraOptions, targets: Targets) -> PeftConfig:
+    return _lora(options, targets, init_lora_weights="pissa")
+
+
+def _vera(o: VeraOptions, targets: Targets) -> PeftConfig:
+    return VeraConfig(r=o.rank, d_initial=o.initial, projection_prng_key=o.projection_seed, target_modules=targets)
+
+
+def _fourierft(o: FourierOptions, targets: Targets) -> PeftConfig:
+    # PEFT's own default draws the coefficients: the adapted model would not start at the checkpoint.
+    return FourierFTConfig(
+        n_frequency=o.n_frequency,
+        scaling=o.scaling,
+        random_loc_seed=o.places_seed,
+        init_weights=True,
+        target_modules=targets,
+    )
+
+
+def _ia3(options: Ia3Options, targets: Targets) -> PeftConfig:
+    return IA3Config(target_modules=targets, feedforward_modules=targets if options.side == "in" else [])
+
+
+def _hira(options: RankOptions, targets: Targets) -> PeftConfig:
+    return HiraConfig(r=options.rank, target_modules=targets)
+
+
+def _loha(options: LoraOptions, targets: Targets) -> PeftConfig:
+    return LoHaConfig(r=options.rank, alpha=_alpha(options), target_modules=targets)
+
+
+def _lokr(o: LokrOptions, targets: Targets) -> PeftConfig:
+    return LoKrConfig(r=o.rank, alpha=_alpha(o), decompose_factor=o.factor, target_modules=targets)
+
+
+def _miss(options: RankOptions, targets: Targets) -> PeftConfig:
+    return MissConfig(r=options.rank, target_modules=targets)
+
+
+def _oft(options: OftOptions, targets: Targets) -> PeftConfig:
+    return OFTConfig(oft_block_size=options.block_size, target_modules=targets)
+
+
+def _peanut(o: PeanutOptions, targets: Targets) -> PeftConfig:
+    return PeanutConfig(r=o.rank, depth=o.pairs, act_fn=o.activation, scaling=o.scaling, target_modules=targets)
 
 
 METHODS: dict[str, Method] = {
-    "lora": Method("LoRA", LoraOptions, _lora_config, "adapter", "ΔW = (α/r)·B A"),
-    "neat": Method("NEAT", NeatOptions, _neat_config, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ"),
-    "full": Method("full fine-tuning", NoOptions, None, "all", "ΔW free", lr_factor=0.05),
-    "head": Method("head only", NoOptions, None, "head", "ΔW = 0"),
+    "lora": Method("LoRA", LoraOptions, _lora, "adapter", "ΔW = (α/r)·B A", counts.lora),
+    "neat": Method("NEAT", NeatOptions, neat_config, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ", counts.neat),
+    "peanut": Method("PEANuT (PEFT)", PeanutOptions, _peanut, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ", counts.peanut),
+    "rslora": Method("rsLoRA", LoraOptions, _rslora, "adapter", "ΔW = (α/√r)·B A", counts.lora),
+    "dora": Method(
+        "DoRA",
+        LoraOptions,
+        _dora,
+        "adapter",
+        "ΔW = m ⊙ V/‖V‖ − W₀, V = W₀ + (α/r)·B A, norms by row",
+        counts.dora,
+        rank="rank of B A; ΔW has any",
+    ),
+    "pissa": Method(
+        "PiSSA",
+        LoraOptions,
+        _pissa,
+        "adapter",
+        "ΔW = (α/r)·(B A − B₀A₀), B₀A₀ the leading part of W₀",
+        counts.lora,
+        rank="half the ceiling on the rank of ΔW",
+        start="0 up to the rounding of W₀ − B₀A₀ + B₀A₀",
+    ),
+    "vera": Method(
+        "VeRA",
+        VeraOptions,
+        _vera,
+        "adapter",
+        "ΔW = diag(b) B diag(d) A, A and B frozen and random",
+        counts.vera,
+        rank="rank of the frozen matrices, one parameter each",
+    ),
+    "fourierft": Method(
+        "FourierFT",
+        FourierOptions,
+        _fourierft,
+        "adapter",
+        "ΔW = s·Re F⁻¹(c)",
+        counts.fourierft,
+        size="n_frequency",
+        rank="none; n_frequency sets the size",
+    ),
+    "ia3": Method(
+        "(IA)³",
+        Ia3Options,
+        _ia3,
+        "adapter",
+        "ΔW = diag(l − 1) W₀, or W₀ diag(l − 1) with side='in'",
+        counts.ia3,
+        size=None,
+        rank="none; the size is fixed",
+    ),
+    "hira": Method("HiRA", RankOptions, _hira, "adapter", "ΔW = W₀ ⊙ B A", counts.lora, rank="rank of B A; ΔW has any"),
+    "loha": Method(
+        "LoHa",
+        LoraOptions,
+        _loha,
+        "adapter",
+        "ΔW = (α/r)·(B₁A₁) ⊙ (B₂A₂)",
+        counts.loha,
+        rank="rank of each product; that of ΔW is at most its square",
+    ),
+    "lokr": Method(
+        "LoKr",
+        LokrOptions,
+        _lokr,
+        "adapter",
+        "ΔW = (α/r)·C ⊗ (B A)",
+        counts.lokr,
+        rank="rank of the larger Kronecker factor",
+    ),
+    "miss": Method("MiSS", RankOptions, _miss, "adapter", "ΔW = Dᵀ E, E repeating the r × r identity", counts.miss),
+    "oft": Method(
+        "OFT",
+        OftOptions,
+        _oft,
+        "adapter",
+        "ΔW = W₀ (Rᵀ − I), R block-diagonal and orthogonal",
+        counts.oft,
+        size="block_size",
+        rank="none; block_size sets the size",
+    ),
+    "full": Method(
+        "full fine-tuning",
+        NoOptions,
+        None,
+        "all",
+        "ΔW free",
+        None,
+        size=None,
+        rank="none; ΔW has any",
+        lr_factor=0.05,
+    ),
+    "head": Method("head only", NoOptions, None, "head", "ΔW = 0", counts.none, size=None, rank="0"),
 }
