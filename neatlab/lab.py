@@ -36,10 +36,13 @@ def make_task(config: RunConfig) -> Task:
 def build(config: RunConfig, task: Task) -> Adapted:
     """The base model with the run's adapter, initialised from the run's seed."""
     schema = METHODS[config.arm.method].options
-    model = task.base_model()
     with torch.random.fork_rng():
+        model = task.base_model()
         torch.manual_seed(config.seed)
-        return attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
+        adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
+    if not any(p.requires_grad for p in adapted.model.parameters()):
+        raise BadInput(f"arm {config.arm.label!r} has nothing to train on task {config.task!r}, which has no head")
+    return adapted
 
 
 def execute(config: RunConfig, store: Store) -> Iterator[Event]:

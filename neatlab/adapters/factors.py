@@ -66,7 +66,7 @@ class Factors:
     def svd(self) -> tuple[Tensor, Tensor, Tensor]:
         """Thin SVD (U: d_out × r, S: r, Vᵀ: r × d_in) in float64, from the factors alone."""
         q_left, core, q_right = self._core
-        u, s, vh = torch.linalg.svd(core)
+        u, s, vh = torch.linalg.svd(core, full_matrices=False)
         return q_left @ u, s, vh @ q_right.T
 
     def norm(self) -> Tensor:

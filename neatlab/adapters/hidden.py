@@ -113,7 +113,8 @@ def weight_product(theta: Tensor, weight: Tensor, kept: Kept, key: Key | None) -
     """Θᵀ W₀ (r × n), taken from `kept` where neither has changed since."""
 
     def value() -> Tensor:
-        return kept.get(key, lambda: thin_product(theta.detach(), weight))
+        with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not serve a later training step
+            return kept.get(key, lambda: thin_product(theta.detach(), weight))
 
     if torch.compiler.is_compiling():
         return thin_product(theta, weight)

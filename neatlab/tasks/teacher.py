@@ -4,6 +4,7 @@ y = (W₀ + ΔW*) x + noise. ΔW* is of a chosen kind: low rank (LoRA's home), a
 home), or full rank (nobody's). The metric is the error of the recovered update, ‖ΔW − ΔW*‖_F / ‖ΔW*‖_F.
 """
 
+from collections import OrderedDict
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -47,13 +48,14 @@ class LinearStack(nn.Module):
     def __init__(self, weights: Tensor) -> None:
         super().__init__()
         count, d_out, d_in = weights.shape
-        self.linear = nn.ModuleList(nn.Linear(d_in, d_out, bias=False) for _ in range(count))
+        named = (OrderedDict[str, nn.Module](linear=nn.Linear(d_in, d_out, bias=False)) for _ in range(count))
+        self.layers = nn.ModuleList(nn.Sequential(layer) for layer in named)
         with torch.no_grad():
             for parameter, weight in zip(self.parameters(), weights, strict=True):
                 parameter.copy_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([layer(x) for layer in self.linear], dim=1)
+        return torch.stack([layer(x) for layer in self.layers], dim=1)
 
 
 class Teacher(Task):

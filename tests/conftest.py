@@ -1,0 +1,23 @@
+"""Shared set-up: one torch thread, so that tests run the same beside others on two cores."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """An empty runs folder."""
+    return tmp_path / "runs"

@@ -1,0 +1,134 @@
+"""The command line as a user meets it: exit codes, one line for bad input, JSON alone on standard output."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from neatlab.cli import main
+
+SMALL = "teacher:d_in=24,d_out=12,samples=60"
+
+
+def neatlab(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "neatlab", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("cli") / "runs"
+    words = ("--arm", "lora:rank=2", "--arm", "neat:rank=2,depth=2", "--seeds", 2, "--steps", 4, "--runs", runs)
+    return runs, neatlab("compare", "--task", SMALL, *words, "--json"), words
+
+
+def test_json_is_one_document_with_what_was_promised(compared):
+    _, done, _ = compared
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    for arm in document["arms"]:
+        promised = "arm config adapter_params trainable_params metric mean ci95 seconds_per_step effective_rank runs"
+        assert arm.keys() >= set(promised.split())
+    assert [arm["arm"] for arm in document["arms"]] == ["lora:rank=2", "neat:rank=2,depth=2"]
+    assert document["differences"][0].keys() >= {"a", "b", "mean", "ci95"}
+    assert "step/s" in done.stderr
+
+
+def test_table_and_verdict(compared, capsys):
+    _, _, words = compared
+    assert main(["compare", "--task", SMALL, *map(str, words)]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    assert lines[0].split()[0] == "arm"
+    assert "recovered error (95 % interval)" in lines[0]
+    assert lines[1].startswith("lora:rank=2 ")
+    assert "step/s" not in captured.err  # all runs were there already
+    starts = ("No difference shown between", "lora:rank=2 is better", "neat:rank=2,depth=2 is better")
+    assert lines[-1].startswith(starts)
+
+
+@pytest.fixture
+def said(compared, capsys):
+    """Runs a `runs` command in this process and returns its standard output."""
+
+    def say(*words):
+        assert main(["runs", *map(str, words), "--runs", str(compared[0])]) == 0
+        return capsys.readouterr().out
+
+    return say
+
+
+def test_runs_list_show_and_export(said, tmp_path):
+    assert len(said("list").splitlines()) == 5
+    rows = json.loads(said("list", "--json"))
+    assert {row["status"] for row in rows} == {"finished"}
+    assert json.loads(said("show", rows[0]["run"], "--json"))["config"]["arm"]["method"] == "lora"
+    assert rows[0]["run"] in said("show", rows[0]["run"])
+    assert said("export", "--csv", tmp_path / "out.csv") == ""
+    assert (tmp_path / "out.csv").read_text() == said("export")
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 5
+
+
+def test_a_corrupt_run_is_warned_about_and_the_others_are_listed(compared):
+    runs, _, _ = compared
+    bad = next(p for p in runs.iterdir())
+    config = (bad / "config.json").read_bytes()
+    (bad / "config.json").write_text("{")
+    try:
+        done = neatlab("runs", "list", "--runs", runs)
+    finally:
+        (bad / "config.json").write_bytes(config)
+    assert done.returncode == 0
+    assert f"warning: run {bad.name} is left out" in done.stderr
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "--task", "digits", "--arm", "lorra"], "did you mean 'lora'"),
+        (["compare", "--task", "dgits", "--arm", "lora"], "did you mean 'digits'"),
+        (["compare", "--task", "digits", "--arm", "neat:depth=0"], "PEANuT's depth=0 is depth=2 here"),
+        (["compare", "--task", "digits", "--arm", "neat:rank=99"], "allowed: 1 to 64"),
+        (["compare", "--task", "digits", "--arm", "lora", "--lr", "nan"], "finite"),
+        (["compare", "--task", "digits", "--arm", "lora", "--lr", "-1"], "greater than 0"),
+        (["compare", "--task", "digits", "--arm", "lora", "--steps", "1e9"], "steps='1e9'"),
+        (["compare", "--task", "digits", "--arm", "lora", "--seeds", "0"], "whole number from 1"),
+        (["compare", "--task", "digits"], "--arm"),
+        (["compare", "--task", SMALL, "--arm", "lora", "--runs", "/dev/null/runs"], "cannot be written"),
+        (["runs", "show", "../../etc", "--runs", "."], "12 hexadecimal digits"),
+        (["runs", "list", "--runs", "/nowhere"], "no runs folder /nowhere"),
+        (["compair"], "compair"),
+        ([], "command"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(words, message, tmp_path, capsys):
+    if "--runs" not in words and words[:1] == ["compare"]:
+        words = [*words, "--runs", str(tmp_path / "r")]
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len(captured.err.strip().splitlines()) == 1
+    assert captured.out == ""
+    assert not (tmp_path / "r").exists()
+
+
+def test_bad_input_from_a_shell(tmp_path):
+    done = neatlab("compare", "--task", "digits", "--arm", "neat:depth=0", "--runs", tmp_path / "r")
+    assert done.returncode == 2
+    assert done.stderr == "neatlab: " + done.stderr.removeprefix("neatlab: ").splitlines()[0] + "\n"
+    assert "PEANuT's depth=0 is depth=2 here" in done.stderr
+
+
+def test_importing_the_package_is_cheap_and_the_lab_needs_no_gradio():
+    code = "import sys, {0}; print(*(m for m in ('torch', 'gradio', 'plotly', 'transformers') if m in sys.modules))"
+    for module, expected in (("neatlab", ""), ("neatlab.lab", "torch transformers"), ("neatlab.plots", "plotly")):
+        done = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected, module

@@ -1,0 +1,136 @@
+"""Run directories: whole or absent, readable while they grow, robust to what crashes leave."""
+
+import json
+import os
+
+import pytest
+
+from neatlab import lab
+from neatlab.config import make_run, parse_arm
+from neatlab.errors import BadInput, StoreError
+from neatlab.store import Store
+
+SMALL = {"d_in": 12, "d_out": 8, "samples": 40}
+
+
+def config(seed=0, arm="lora:rank=2", **training):
+    return make_run("teacher", parse_arm(arm), seed, SMALL, {"steps": 3, "batch_size": 16, **training})
+
+
+def ran(store, run):
+    list(lab.execute(run, store))
+    return store.root / run.run_id
+
+
+def test_the_name_is_a_hash_of_the_configuration():
+    assert config().run_id == config().run_id
+    others = [config(seed=1), config(arm="lora:rank=3"), config(arm="neat:rank=2"), config(lr=0.5), config(steps=4)]
+    assert len({run.run_id for run in [config(), *others]}) == 6
+
+
+def test_a_finished_run_holds_everything_needed_to_repeat_it(runs):
+    store = Store(runs)
+    path = ran(store, config())
+    run = store.get(path.name)
+    assert run.config == config()
+    assert run.status == "finished"
+    assert run.environment["packages"].keys() >= {"torch", "peft", "transformers", "neatlab"}
+    assert (path / "adapter" / "adapter_model.safetensors").exists()
+    assert run.summary["adapter_params"] == 2 * (12 + 8)
+    assert run.summary["metric"] == next(e["metric"] for e in run.events if e.get("split") == "test")
+
+
+def test_every_event_is_on_disk_when_it_is_yielded(runs):
+    run = config()
+    for count, _ in enumerate(lab.execute(run, Store(runs)), start=1):
+        assert len((runs / run.run_id / "events.jsonl").read_bytes().splitlines()) == count
+
+
+def test_a_stopped_run_is_unfinished_and_is_started_anew(runs):
+    store, run = Store(runs), config()
+    going = lab.execute(run, store)
+    for _ in range(4):
+        next(going)
+    going.close()
+    assert store.finished(run) is None
+    assert store.get(run.run_id).status == "unfinished"
+    path = ran(store, run)
+    kinds = [json.loads(line)["type"] for line in (path / "events.jsonl").read_text().splitlines()]
+    assert kinds.count("RunStarted") == 1
+    assert store.finished(run).status == "finished"
+
+
+def test_a_diverged_run_is_finished_with_its_reason(runs):
+    store = Store(runs)
+    path = ran(store, config(lr=100.0, steps=200, warmup=0))
+    run = store.get(path.name)
+    assert run.status == "failed"
+    assert "diverged" in run.summary["error"]
+    assert run.summary["metric"] is None
+
+
+def test_a_torn_last_line_is_read_past_but_a_broken_one_before_is_an_error(runs):
+    store = Store(runs)
+    path = ran(store, config()) / "events.jsonl"
+    whole = path.read_bytes()
+    count = len(whole.splitlines())
+    path.write_bytes(whole[:-5])
+    assert len(store.get(config().run_id).events) == count - 1
+    path.write_bytes(b'{"type": "St\n' + whole)
+    with pytest.raises(StoreError, match="line 1 is not JSON"):
+        _ = store.get(config().run_id).events
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: (path / "config.json").unlink(),
+        lambda path: (path / "config.json").write_text("{"),
+        lambda path: (path / "config.json").write_text("[1]"),
+        lambda path: (path / "config.json").write_text('{"run": {"task": "gone"}, "environment": {}}'),
+        lambda path: (path / "summary.json").write_bytes(b"\x00"),
+    ],
+)
+def test_a_corrupt_run_is_named_in_a_warning_and_the_others_are_listed(runs, damage):
+    store = Store(runs)
+    bad = ran(store, config())
+    ran(store, config(seed=1))
+    damage(bad)
+    with pytest.warns(UserWarning, match=bad.name):
+        found = store.runs()
+    assert [run.run_id for run in found] == [config(seed=1).run_id]
+
+
+def test_foreign_files_in_the_folder_are_no_runs(runs):
+    store = Store(runs)
+    ran(store, config())
+    (runs / "notes.txt").write_text("mine")
+    (runs / "other").mkdir()
+    assert len(store.runs()) == 1
+
+
+@pytest.mark.parametrize("run_id", ["../secrets", "", "a" * 11, "A" * 12, "/etc/passwd", "0123456789ab/..", "0" * 12])
+def test_only_ids_of_runs_that_exist_are_taken(runs, run_id):
+    with pytest.raises(BadInput):
+        Store(runs).get(run_id)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_work_starts(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        Store(tmp_path / "file" / "runs").check_writable()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a device file")
+def test_a_full_disk_leaves_no_summary(runs, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    store, run = Store(runs), config()
+    monkeypatch.setattr("neatlab.store.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        list(lab.execute(run, store))
+    monkeypatch.undo()
+    assert store.finished(run) is None
+    ran(store, run)
+    assert store.finished(run).status == "finished"

@@ -1,0 +1,132 @@
+"""One behaviour suite over TASKS, and what each task promises beyond it."""
+
+import numpy as np
+import pytest
+import torch
+
+from neatlab.adapters.attach import attach
+from neatlab.adapters.methods import METHODS
+from neatlab.tasks import TASKS, digits, teacher
+from neatlab.tasks.base import size
+from neatlab.tasks.checkpoints import checkpoint
+
+SMALL = {"teacher": {"d_in": 24, "d_out": 12, "samples": 60}}
+
+
+def make(name, **options):
+    row = TASKS[name]
+    return row(row.options.parse({**SMALL.get(name, {}), **options}, name))
+
+
+@pytest.fixture(params=TASKS)
+def name(request):
+    return request.param
+
+
+def test_splits_are_fixed_and_share_nothing(name):
+    task, again = make(name), make(name)
+    seen = {}
+    for split in ("train", "validation", "test"):
+        batch, other = task.split(split), again.split(split)
+        assert all(torch.equal(batch[column], other[column]) for column in batch)
+        first = next(iter(batch.values())).flatten(1).numpy()
+        seen[split] = {row.tobytes() for row in first}
+        assert len(first) == size(batch) > 0
+    assert not seen["train"] & seen["test"]
+    assert not seen["train"] & seen["validation"]
+    assert not seen["validation"] & seen["test"]
+
+
+def test_base_models_are_equal_and_apart(name):
+    task = make(name)
+    one, two = task.base_model(), task.base_model()
+    for (key, a), b in zip(one.state_dict().items(), two.state_dict().values(), strict=True):
+        assert torch.equal(a, b), key
+    with torch.no_grad():
+        next(one.parameters()).add_(1)
+    assert not torch.equal(next(one.parameters()), next(two.parameters()))
+
+
+def test_targets_and_head_exist(name):
+    task = make(name)
+    names = {module.split(".")[-1] for module, _ in task.base_model().named_modules()}
+    assert {*task.targets, *task.head} <= names
+
+
+def test_scoring_repeats_and_leaves_the_weights_alone(name):
+    task = make(name)
+    model = task.base_model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    assert task.score(model, "validation") == task.score(model, "validation")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_an_untrained_adapter_scores_as_the_base_does(name):
+    task = make(name)
+    adapted = attach(task.base_model(), "lora", METHODS["lora"].options(), task.targets, task.head)
+    assert task.score(adapted.model, "validation") == task.score(task.base_model(), "validation")
+
+
+def test_digits_base_reads_upright_and_not_turned():
+    task = make("digits")
+    model = task.base_model().eval()
+    upright = digits._upright_splits(0)["test"]
+    with torch.no_grad():
+        found = model(pixel_values=upright["pixels"]).logits.argmax(1)
+    assert (found == upright["label"]).float().mean() > 0.88
+    assert task.score(model, "test").metric < 0.2
+    assert 130_000 < sum(p.numel() for p in model.parameters()) < 145_000
+
+
+def test_digits_are_turned_by_a_quarter_with_inverted_ink():
+    image = torch.arange(4.0).view(1, 1, 2, 2)
+    assert torch.equal(digits.turned(image), -torch.tensor(np.rot90(image[0, 0].numpy()).copy()).view(1, 1, 2, 2))
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "weight-aware", "full-rank"])
+def test_teacher_knows_its_truth(kind):
+    task = make("teacher", kind=kind, layers=2, rank=3)
+    base, delta = task._truth
+    values = torch.linalg.svdvals(delta)
+    assert (values[:, 3] > 1e-3 if kind == "full-rank" else values[:, 3] < 1e-4).all()
+    assert torch.allclose(delta.norm(dim=(1, 2)), base.norm(dim=(1, 2)))
+    model = task.base_model()
+    assert task.score(model, "test").metric == pytest.approx(1)
+    with torch.no_grad():
+        for parameter, change in zip(model.parameters(), delta, strict=True):
+            parameter += change
+    assert task.score(model, "test").metric == pytest.approx(0, abs=1e-5)
+    examples = task.split("train")
+    noise = (model(examples["x"]) - examples["y"]).std() / torch.einsum("ni,loi->nlo", examples["x"], delta).std()
+    assert noise.item() == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_weight_aware_truth_is_neats_equation():
+    task = make("teacher", kind="weight-aware", rank=2)
+    _base, delta = task._truth
+    hidden = torch.linalg.lstsq(delta[0].T.double(), torch.eye(24).double()).solution
+    assert torch.linalg.matrix_rank(delta[0]) == 2
+    assert hidden.shape == (12, 24)
+    assert isinstance(task.base_model(), teacher.LinearStack)
+
+
+def test_a_checkpoint_is_made_once_and_a_damaged_one_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("NEATLAB_CACHE", str(tmp_path))
+    calls = []
+
+    def train():
+        calls.append(1)
+        return {"w": torch.arange(3.0)}
+
+    recipe = {"task": "toy", "steps": 3}
+    for _ in range(2):
+        assert torch.equal(checkpoint(recipe, train)["w"], torch.arange(3.0))
+    assert len(calls) == 1
+    checkpoint({"task": "toy", "steps": 4}, train)
+    assert len(calls) == 2
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"\xff" * 20)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert torch.equal(checkpoint(recipe, train)["w"], torch.arange(3.0))
+    assert len(calls) == 3
+    assert {p.suffix for p in tmp_path.iterdir()} == {".safetensors"}
