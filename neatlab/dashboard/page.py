@@ -1,0 +1,147 @@
+"""The page: its layout, and what happens when someone touches it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from neatlab.dashboard.controls import Form, arm_controls, run_controls
+from neatlab.dashboard.form import Refusal, read_form
+from neatlab.dashboard.live_plot import live_plot, serve_plotly
+from neatlab.dashboard.race import Claims
+from neatlab.dashboard.sessions import Sessions
+from neatlab.dashboard.training import follow, update
+from neatlab.dashboard.view import NO_CHARTS
+from neatlab.dashboard.words import HEADER, NO_TABLE, NOTE, READY, REFUSED, WAITING, command_note, mistake
+from neatlab.store import Store
+
+TRAININGS = 4  # at the same time over all windows; the next ones wait in the queue
+
+
+class Board(NamedTuple):
+    """The page's right side: what the training fills."""
+
+    status: gr.HTML
+    learning: gr.HTML
+    spectrum: gr.HTML
+    ranks: gr.HTML
+    parameters: gr.HTML
+    layer: gr.Dropdown
+    table: gr.HTML
+    command: gr.HTML
+
+
+def build(runs: str | Path) -> gr.Blocks:
+    """The dashboard, not yet served.
+
+    Args:
+        runs: Folder for the runs.
+
+    Returns:
+        The Gradio app.
+    """
+    serve_plotly()
+    form = Form({}, {})
+    with gr.Blocks(title="neatlab", fill_width=True, analytics_enabled=False) as demo:
+        gr.HTML(HEADER, apply_default_css=False)
+        with gr.Row(elem_classes=["lab"]):
+            with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
+                run_controls(form)
+                arm_controls("a", "lora", form)
+                arm_controls("b", "neat", form)
+                with gr.Row(elem_classes=["actions"]):
+                    train = gr.Button("Train", variant="primary", elem_id="train", min_width=90)
+                    stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=90)
+            with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
+                board = _board()
+        _Wiring(form, board, Store(runs)).connect(demo, train, stop)
+    demo.queue(max_size=32, default_concurrency_limit=None)
+    return demo
+
+
+def _board() -> Board:
+    said = gr.HTML(READY, elem_id="status", apply_default_css=False)
+    learning = live_plot("learning", "Loss and metric", "Both arms' curves appear here while they train.", 400)
+    layer = gr.Dropdown([], label="layer of ΔW in the two charts below", elem_id="layer", interactive=True)
+    with gr.Row(elem_classes=["charts"]):
+        spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 300)
+        ranks = live_plot("ranks", "Effective rank of ΔW", "How many directions ΔW really uses, over the steps.", 300)
+    parameters = live_plot("parameters", "Trainable parameters", "Adapter and head parameters of each arm.", 170)
+    table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
+    command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
+    return Board(said, learning, spectrum, ranks, parameters, layer, table, command)
+
+
+class _Wiring:
+    """The handlers of one page; what a window shows is kept by its session hash, models never.
+
+    Every gr.HTML among a handler's outputs gets a value each time: a skipped one would lose its other properties.
+    """
+
+    def __init__(self, form: Form, board: Board, store: Store) -> None:
+        self._form, self._board, self._store = form, board, store
+        self._names = list(form.fields)
+        self._sessions, self._claims = Sessions(), Claims()
+
+    def connect(self, demo: gr.Blocks, train: gr.Button, stop: gr.Button) -> None:
+        """Attach the handlers."""
+        light: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+        board, messages, buttons = self._board, list(self._form.messages.values()), [train, stop]
+        fields, said = list(self._form.fields.values()), [board.status, *messages]
+        begun = train.click(self._begin, fields, [*said, board.command, *buttons], api_name="begin", **light)
+        trained = begun.then(
+            self._train,
+            None,
+            [*said, board.learning, board.spectrum, board.ranks, board.parameters, board.table, board.layer],
+            api_name="train",
+            concurrency_id="training",
+            concurrency_limit=TRAININGS,
+            show_progress="hidden",
+        )
+        trained.then(_idle, None, buttons, api_name=False, **light)
+        stop.click(self._stop, None, stop, api_name="stop", **light)
+        board.layer.input(self._show_layer, board.layer, [board.spectrum, board.ranks], api_name="layer", **light)
+        demo.unload(self._close)
+
+    def _begin(self, request: gr.Request, *values: Any) -> list[Any]:
+        """Check the form; a refused one leaves nothing to train."""
+        try:
+            asked = read_form(dict(zip(self._names, values, strict=True)))
+        except Refusal as refusal:
+            self._sessions.begin(request.session_hash, None)
+            return [*self._said(REFUSED, refusal), NOTE, *_idle()]
+        self._sessions.begin(request.session_hash, asked)
+        buttons = [gr.update(interactive=False), gr.update(interactive=True)]
+        return [*self._said(WAITING), command_note(asked.command), *buttons]
+
+    def _train(self, request: gr.Request) -> Iterator[list[Any]]:
+        session = self._sessions.get(request.session_hash)
+        try:
+            for now in follow(session, self._store, self._claims):
+                layers = gr.update(choices=now.layers, value=now.layer) if now.layers else gr.skip()
+                yield [*self._said(now.status), *now.charts, now.table, layers]
+        except Refusal as refusal:
+            yield [*self._said(REFUSED, refusal), *NO_CHARTS, NO_TABLE, gr.skip()]
+
+    def _stop(self, request: gr.Request) -> Any:
+        self._sessions.get(request.session_hash).stop.set()
+        return gr.update(interactive=False)
+
+    def _close(self, request: gr.Request) -> None:
+        self._sessions.end(request.session_hash)
+
+    def _show_layer(self, layer: str, request: gr.Request) -> list[Any]:
+        session = self._sessions.get(request.session_hash)
+        session.layer = layer
+        now = update(session, self._store, "").charts
+        return [now.spectrum, now.ranks]
+
+    def _said(self, said: str, refusal: Refusal | None = None) -> list[str]:
+        """The status, and the message of each part of the form."""
+        parts = self._form.messages
+        return [said, *(mistake(str(refusal)) if refusal and refusal.part == part else "" for part in parts)]
+
+
+def _idle() -> list[Any]:
+    return [gr.update(interactive=True), gr.update(interactive=False)]

@@ -1,0 +1,117 @@
+"""The page's training: a generator of updates, a few a second, that ends when its window stops or closes."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from neatlab import lab
+from neatlab.config import RunConfig
+from neatlab.dashboard.form import ARMS, Refusal, Request
+from neatlab.dashboard.race import Claims, race
+from neatlab.dashboard.sessions import Session
+from neatlab.dashboard.view import NO_CHARTS, Charts, Picture, charts, picture, steps_done, table
+from neatlab.dashboard.words import NO_TABLE, PREPARING, status
+from neatlab.errors import NeatlabError
+from neatlab.store import Store
+
+INTERVAL = 0.22  # seconds between updates
+DRAWING_SHARE = 0.2  # of the time, at most; long runs are drawn less often
+
+
+class Update(NamedTuple):
+    """What the page shows: values of the status, charts and table, and the layers to choose from."""
+
+    status: str
+    charts: Charts = NO_CHARTS
+    table: str = NO_TABLE
+    layers: tuple[str, ...] = ()
+    layer: str | None = None
+
+
+class Pace:
+    """Says when the next update is due."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time."""
+        return time.monotonic() >= self._next
+
+    def timed(self, draw: Callable[[], Update]) -> Update:
+        """Draw, and put the next update so far off that drawing keeps to its share of the time."""
+        begin = time.monotonic()
+        update = draw()
+        cost = time.monotonic() - begin
+        self._next = begin + max(INTERVAL, cost / DRAWING_SHARE)
+        return update
+
+
+def follow(session: Session, store: Store, claims: Claims) -> Iterator[Update]:
+    """Train what the session asks for and say how it goes.
+
+    Args:
+        session: The window; its stop flag ends the training before the next step.
+        store: Where the runs go; finished ones are shown from there.
+        claims: Which runs are being trained by any window.
+
+    Yields:
+        Updates of the page, the last one with the result.
+
+    Raises:
+        Refusal: An arm does not fit the task, or a run is taken.
+    """
+    if session.request is None or session.stop.is_set():
+        return
+    configs = session.request.configs
+    yield Update(PREPARING)
+    _check(configs)
+    try:
+        with claims.hold(configs):
+            session.stored = frozenset(c.run_id for c in configs if store.finished(c))
+            yield from _train(session, store, session.request)
+    except (NeatlabError, OSError) as error:
+        raise Refusal("run", str(error)) from error
+
+
+def _train(session: Session, store: Store, request: Request) -> Iterator[Update]:
+    pace = Pace()
+    for _ in race(request.configs, store, session.stop):
+        if pace.due():
+            yield pace.timed(lambda: update(session, store, "Training"))
+    yield update(session, store, "Stopped" if session.stop.is_set() else "Done")
+
+
+def update(session: Session, store: Store, word: str) -> Update:
+    """The page as the store has it now."""
+    if session.request is None:
+        return Update(status(""))
+    seen = picture(session.request.configs, store)
+    if not seen.runs:
+        return Update(status(f"{word}."))
+    steps = [steps_done(run) for run in seen.runs]
+    said = status(_sentence(word, seen, session), min(steps), session.request.configs[0].training.steps)
+    shown = charts(seen, session.layer)
+    layer = session.layer if session.layer in seen.layers else next(iter(seen.layers), None)
+    return Update(said, shown, table(seen, session.stored), tuple(seen.layers), layer)
+
+
+def _sentence(word: str, seen: Picture, session: Session) -> str:
+    done = [f"{run.config.arm.label} at step {steps_done(run)}" for run in seen.runs]
+    if word == "Stopped":
+        return f"Stopped: {', '.join(done)}. An unfinished run starts anew with the next Train."
+    if word == "Done":
+        kept = sum(run.run_id in session.stored for run in seen.runs)
+        return "Done." + (
+            f" {kept} of {len(seen.runs)} runs shown from the runs folder, not trained again." if kept else ""
+        )
+    return f"{word}: {', '.join(done)}, of {seen.runs[0].config.training.steps}."
+
+
+def _check(configs: tuple[RunConfig, RunConfig]) -> None:
+    """Build each arm, so that one that does not fit is refused under its own name before anything trains."""
+    for part, config in zip(ARMS, configs, strict=True):
+        try:
+            lab.check([config])
+        except NeatlabError as error:
+            raise Refusal(part, str(error)) from error

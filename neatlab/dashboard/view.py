@@ -1,0 +1,184 @@
+"""What the page shows, read from the store: charts, their summaries in words, and the table."""
+
+import html
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from neatlab import plots
+from neatlab.config import RunConfig
+from neatlab.dashboard.live_plot import shown
+from neatlab.plots.theme import style
+from neatlab.results import Results
+from neatlab.store import Run, Store, read_run
+from neatlab.tasks import TASKS
+
+DASH = "–"
+
+
+class Charts(NamedTuple):
+    """Values of the four live charts; None for an empty one."""
+
+    learning: str | None
+    spectrum: str | None
+    ranks: str | None
+    parameters: str | None
+
+
+NO_CHARTS = Charts(None, None, None, None)
+
+
+class Picture(NamedTuple):
+    """The state of two runs.
+
+    Args:
+        runs: Those that have begun.
+        results: Their tables.
+        counts: A row an arm with its parameter counts, known from the start.
+        layers: The adapted layers that have a spectrum.
+    """
+
+    runs: list[Run]
+    results: Results
+    counts: pd.DataFrame
+    layers: list[str]
+
+
+def picture(configs: Sequence[RunConfig], store: Store) -> Picture:
+    """Read the runs as far as they are.
+
+    Raises:
+        StoreError: A run is damaged.
+    """
+    folders = [store.root / config.run_id for config in configs]
+    runs = [read_run(folder) for folder in folders if (folder / "config.json").exists()]
+    events = [event for run in runs for event in run.events if event["type"] == "SpectrumMeasured"]
+    layers = list(dict.fromkeys(str(event["layer"]) for event in events))
+    return Picture(runs, Results(runs), _counts(runs), layers)
+
+
+def charts(seen: Picture, layer: str | None) -> Charts:
+    """Draw them all.
+
+    Args:
+        seen: The runs.
+        layer: The layer of the spectrum; None for the first.
+    """
+    arms = [run.config.arm.label for run in seen.runs]
+    layer = layer if layer in seen.layers else (seen.layers[0] if seen.layers else None)
+    metric = TASKS[seen.runs[0].config.task].metric.name
+    curves, spectra = seen.results.curves(), seen.results.spectra()
+    key = "-".join(run.run_id for run in seen.runs)
+    figures = [
+        (plots.learning_curves(curves, metric, arms), _learning_words(seen, curves, metric), key),
+        (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{key}-{layer}"),
+        (plots.effective_rank(spectra, layer, arms), _rank_words(seen, spectra, layer), f"{key}-{layer}"),
+        (plots.parameter_counts(seen.counts, arms), _count_words(seen), key),
+    ]
+    # uirevision: Plotly keeps the zoom while it stays the same, so other runs or another layer start unzoomed.
+    return Charts(*(shown(figure.update_layout(uirevision=kept), words) for figure, words, kept in figures))
+
+
+def _counts(runs: Sequence[Run]) -> pd.DataFrame:
+    rows = []
+    for run in runs:
+        started = next((event for event in run.events if event["type"] == "RunStarted"), {})
+        counts = {name: started.get(name) for name in ("adapter_params", "trainable_params")}
+        rows.append({"arm": run.config.arm.label, **counts})
+    return pd.DataFrame(rows, columns=["arm", "adapter_params", "trainable_params"])
+
+
+def steps_done(run: Run) -> int:
+    """Training steps so far."""
+    return max((event["step"] for event in run.events if event["type"] == "Step"), default=0)
+
+
+def _last(run: Run, split: str) -> Mapping[str, Any]:
+    found = [e for e in run.events if e["type"] == "Evaluated" and e["split"] == split]
+    return found[-1] if found else {}
+
+
+def _each(seen: Picture, values: Mapping[str, Any], digits: int) -> str:
+    """ "lora:rank=4 0.512, neat:rank=4,depth=2 0.601"."""
+    return "; ".join(f"{r.config.arm.label}: {number(values.get(r.config.arm.label), digits)}" for r in seen.runs)
+
+
+def _learning_words(seen: Picture, curves: pd.DataFrame, metric: str) -> str:
+    latest = {run.config.arm.label: _last(run, "validation") for run in seen.runs}
+    losses = {arm: event.get("loss") for arm, event in latest.items()}
+    scores = {arm: event.get("metric") for arm, event in latest.items()}
+    where = "Markers: validation split; thin lines: loss of the training batches."
+    return f"Validation loss: {_each(seen, losses, 4)}. Validation {metric}: {_each(seen, scores, 4)}. {where}"
+
+
+def _spectrum_words(seen: Picture, spectra: pd.DataFrame, layer: str | None) -> str:
+    data = plots.spectrum_data(spectra, layer)
+    if not data.spectra:
+        return "Neither arm changes a layer's weight."
+    at = "; ".join(f"{arm}: step {step}" for arm, step in data.steps.items())
+    largest = {line.arm: line.mean[0] for line in data.spectra}
+    return f"Layer {data.layer} ({at}). Largest singular value: {_each(seen, largest, 3)}."
+
+
+def _rank_words(seen: Picture, spectra: pd.DataFrame, layer: str | None) -> str:
+    latest = {line.arm: line.mean[-1] for line in plots.effective_rank_data(spectra, layer).ranks}
+    rank_set = {run.config.arm.label: run.config.arm.options.get("rank") for run in seen.runs}
+    return f"Now: {_each(seen, latest, 2)}. Rank set: {_each(seen, rank_set, 0)}. No value while ΔW = 0."
+
+
+def _count_words(seen: Picture) -> str:
+    data = plots.parameter_data(seen.counts)
+    parts = zip(data.arms, data.adapter, data.head, strict=True)
+    return "; ".join(f"{arm}: adapter {own:,}, head {head:,}" for arm, own, head in parts)
+
+
+HEAD = ("arm", "run", "adapter params", "trainable params", "validation", "test", "s/step", "effective rank")
+
+
+def table(seen: Picture, stored: Collection[str] = ()) -> str:
+    """The summary as an HTML table.
+
+    Args:
+        seen: The runs.
+        stored: Ids of runs that were in the store before.
+    """
+    metric = TASKS[seen.runs[0].config.task].metric.name
+    names = [f"{name} {metric}" if name in ("validation", "test") else name for name in HEAD]
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    rows = "".join(_row(index, run, seen, stored) for index, run in enumerate(seen.runs))
+    return (
+        f'<div class="scroll"><table class="summary"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _row(index: int, run: Run, seen: Picture, stored: Collection[str]) -> str:
+    counts = seen.counts.iloc[index]
+    cells = [
+        f"{run.run_id}<br><small>{_state(run, stored)}</small>",
+        number(counts["adapter_params"], 0),
+        number(counts["trainable_params"], 0),
+        number(_last(run, "validation").get("metric"), 4),
+        number(run.summary.get("metric"), 4),
+        number(run.summary.get("seconds_per_step"), 4),
+        number(run.summary.get("effective_rank"), 2),
+    ]
+    swatch = f'<span class="swatch" style="background: {style(index).colour}"></span>'
+    arm = f'<th scope="row">{swatch}{html.escape(run.config.arm.label)}</th>'
+    return f'<tr data-run="{run.run_id}">{arm}{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _state(run: Run, stored: Collection[str]) -> str:
+    if run.status == "failed":
+        return html.escape(str(run.summary.get("error")))
+    if run.status == "finished":
+        return "from the runs folder" if run.run_id in stored else "finished"
+    return f"step {steps_done(run)} of {run.config.training.steps}"
+
+
+def number(value: Any, digits: int) -> str:
+    """A number for people; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value:,.{digits}f}"

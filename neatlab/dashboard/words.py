@@ -1,0 +1,50 @@
+"""The page's fixed texts."""
+
+import html
+
+from neatlab.adapters.methods import METHODS
+
+
+def status(text: str, done: int = 0, total: int = 0) -> str:
+    """The status line: a sentence, and how far it is."""
+    bar = f'<progress max="{max(total, 1)}" value="{done}" aria-label="steps done"></progress>'
+    return f'<p class="status-text" role="status">{html.escape(text)}</p>{bar}'
+
+
+def equation(method: str) -> str:
+    """What a method makes of ΔW."""
+    return f'<p class="equation">{html.escape(METHODS[method].equation)}</p>'
+
+
+_TWO = "".join(
+    f"<div><dt>{html.escape(METHODS[name].title)}</dt><dd>{html.escape(METHODS[name].equation)}</dd></div>"
+    for name in ("lora", "neat")
+)
+
+HEADER = f"""<header class="head">
+<h1>neatlab</h1>
+<p>Train two adapters side by side, from the same checkpoint, on the same data in the same order, and see what each
+does to the weights.</p>
+<dl class="equations"><div><dt>adapted layer</dt><dd>y = (W₀ + ΔW) x</dd></div>{_TWO}</dl>
+</header>"""
+
+READY = status("Choose a task and two arms, then press Train. The settings as they are take about ten seconds.")
+WAITING = status("Waiting for a free place.")
+REFUSED = status("Not started: see the message in the settings.")
+PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for about ten seconds.")
+NO_TABLE = '<p class="hint">The table of results appears here.</p>'
+NOTE = (
+    '<p class="hint">A run that the runs folder already holds is shown from there and not trained again. '
+    "One seed an arm shows how training goes; it does not show which arm is better.</p>"
+)
+
+
+def command_note(command: str) -> str:
+    """The command that answers the question with intervals."""
+    shown = f"<pre><code>{html.escape(command)}</code></pre>"
+    return f"{NOTE}<p class='hint'>For an answer with intervals over seeds:</p>{shown}"
+
+
+def mistake(text: str) -> str:
+    """A message beside the fields that it is about."""
+    return f'<p role="alert">{html.escape(text)}</p>'

@@ -1,0 +1,116 @@
+"""Loss and metric over the training steps."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from neatlab.plots.tables import Line, Source, lines, table
+from neatlab.plots.theme import new_figure
+from neatlab.plots.traces import add_lines, add_thin_lines, note_seeds
+
+STEP = "training step"
+LOSS = "loss"
+
+
+class CurveData(NamedTuple):
+    """One quantity over the steps, on the splits it was measured on.
+
+    Args:
+        name: What stands on the vertical axis.
+        training: A line an arm on the training batches; empty where they have no such value.
+        validation: A line an arm on the validation split.
+    """
+
+    name: str
+    training: list[Line]
+    validation: list[Line]
+
+
+def loss_data(source: Source, arms: Sequence[str] | None = None) -> CurveData:
+    """Training and validation loss of every arm.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `curves()`.
+        arms: Order of the arms; that of first appearance by default.
+    """
+    frame = table(source, "curves")
+    return CurveData(LOSS, *(lines(frame[frame["split"] == s], "step", "loss", arms) for s in ("train", "validation")))
+
+
+def metric_data(source: Source, name: str | None = None, arms: Sequence[str] | None = None) -> CurveData:
+    """The task's metric of every arm on the validation split.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `curves()`.
+        name: The metric's name; a `Comparison` knows its own.
+        arms: Order of the arms.
+    """
+    frame = table(source, "curves")
+    known = name or getattr(getattr(source, "metric", None), "name", None) or "metric"
+    return CurveData(known, [], lines(frame[frame["split"] == "validation"], "step", "metric", arms))
+
+
+def loss_curves(source: Source, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
+    """Loss over steps: training batches as a thin line, the validation split with markers.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `curves()`.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = loss_data(source, arms)
+    figure = new_figure([STEP, data.name], dark=dark)
+    _draw(figure, data, 1, legend=True)
+    return figure
+
+
+def metric_curves(
+    source: Source, name: str | None = None, arms: Sequence[str] | None = None, dark: bool = False
+) -> go.Figure:
+    """The task's metric on the validation split over steps.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `curves()`.
+        name: The metric's name; a `Comparison` knows its own.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = metric_data(source, name, arms)
+    figure = new_figure([STEP, f"{data.name}, validation split"], dark=dark)
+    _draw(figure, data, 1, legend=True)
+    return figure
+
+
+def learning_curves(
+    source: Source, name: str | None = None, arms: Sequence[str] | None = None, dark: bool = False
+) -> go.Figure:
+    """Loss above, metric below, on one axis of steps.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `curves()`.
+        name: The metric's name; a `Comparison` knows its own.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    loss, metric = loss_data(source, arms), metric_data(source, name, arms)
+    figure = new_figure([STEP, loss.name, metric.name], heights=(0.5, 0.5), dark=dark)
+    _draw(figure, loss, 1, legend=True)
+    _draw(figure, metric, 2, legend=False)
+    return figure
+
+
+def _draw(figure: go.Figure, data: CurveData, row: int, legend: bool) -> None:
+    add_thin_lines(figure, data.training, f"step %{{x}}<br>training {data.name} %{{y:.4f}}", row)
+    add_lines(figure, data.validation, f"step %{{x}}<br>validation {data.name} %{{y:.4f}}", row, legend)
+    if row == 1:
+        note_seeds(figure, data.validation)

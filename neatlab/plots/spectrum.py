@@ -1,0 +1,143 @@
+"""Singular values of ΔW, and the effective rank that sums them up."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from neatlab.errors import unknown
+from neatlab.plots.tables import Line, Source, lines, table
+from neatlab.plots.theme import new_figure
+from neatlab.plots.traces import add_lines, note_seeds
+
+INDEX = "index i, largest first (ends at the rank's ceiling)"
+SIGMA = "singular value σᵢ of ΔW"
+EFFECTIVE_RANK = "effective rank exp(−Σ p ln p)"
+
+
+class SpectrumData(NamedTuple):
+    """Singular values of one layer's ΔW.
+
+    Args:
+        layer: The layer's name; empty where nothing was measured.
+        steps: Arm → the step that its values are from.
+        spectra: σᵢ over i, a line an arm.
+    """
+
+    layer: str
+    steps: dict[str, int]
+    spectra: list[Line]
+
+
+class EffectiveRankData(NamedTuple):
+    """Effective rank over the steps.
+
+    Args:
+        layer: The layer's name; None for the mean over all layers.
+        ranks: A line an arm; NaN where ΔW = 0.
+    """
+
+    layer: str | None
+    ranks: list[Line]
+
+
+def spectrum_data(
+    source: Source, layer: str | None = None, step: int | None = None, arms: Sequence[str] | None = None
+) -> SpectrumData:
+    """Singular values of ΔW in one layer.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; the first by default.
+        step: The last measured step up to this one; the last by default.
+        arms: Order of the arms.
+
+    Raises:
+        BadInput: No such layer.
+    """
+    frame = table(source, "spectra")
+    if frame.empty:
+        return SpectrumData("", {}, [])
+    rows = _of_layer(frame, layer or str(frame["layer"].iloc[0]))
+    rows = rows if step is None else rows[rows["step"] <= step]
+    latest = rows[rows["step"] == rows.groupby(["arm", "seed"])["step"].transform("max")]
+    long = latest[["arm", "seed", "step", "singular_values"]].explode("singular_values")
+    long["i"] = long.groupby(["arm", "seed"]).cumcount() + 1
+    steps = {str(arm): int(step) for arm, step in latest.groupby("arm", sort=False)["step"].max().items()}
+    return SpectrumData(str(rows["layer"].iloc[0]), steps, lines(long, "i", "singular_values", arms, points=4096))
+
+
+def effective_rank_data(
+    source: Source, layer: str | None = None, arms: Sequence[str] | None = None
+) -> EffectiveRankData:
+    """Effective rank of ΔW over the steps.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; by default the mean over all layers, those with ΔW = 0 left out.
+        arms: Order of the arms.
+
+    Raises:
+        BadInput: No such layer.
+    """
+    frame = table(source, "spectra")
+    rows = frame if layer is None or frame.empty else _of_layer(frame, layer)
+    return EffectiveRankData(layer, lines(rows, "step", "effective_rank", arms))
+
+
+def spectrum(
+    source: Source,
+    layer: str | None = None,
+    step: int | None = None,
+    arms: Sequence[str] | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """Singular values of one layer's ΔW, one line an arm; each ends at its rank's ceiling.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; the first by default.
+        step: The last measured step up to this one; the last by default.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = spectrum_data(source, layer, step, arms)
+    figure = new_figure([INDEX, SIGMA], dark=dark)
+    add_lines(figure, data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
+    note_seeds(figure, data.spectra)
+    ceiling = max((len(line.x) for line in data.spectra), default=1)
+    figure.update_xaxes(tickformat="d", dtick=1 if ceiling <= 16 else None)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def effective_rank(
+    source: Source, layer: str | None = None, arms: Sequence[str] | None = None, dark: bool = False
+) -> go.Figure:
+    """Effective rank of ΔW over the steps; a gap where ΔW = 0.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; by default the mean over all layers.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = effective_rank_data(source, layer, arms)
+    figure = new_figure(["training step", EFFECTIVE_RANK], dark=dark)
+    add_lines(figure, data.ranks, "step %{x}<br>effective rank %{y:.3f}")
+    note_seeds(figure, data.ranks)
+    return figure
+
+
+def _of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:
+    rows = frame[frame["layer"] == layer]
+    if rows.empty:
+        raise unknown("layer", layer, frame["layer"].unique())
+    return rows
