@@ -1,0 +1,256 @@
+"""Carry a trained adapter elsewhere: NEAT → LoRA, NEAT ⇄ PEANuT, LoRA → NEAT, and merged weights.
+
+Each function takes a live PEFT model, leaves it alone, and writes a folder that plain PEFT or transformers loads.
+Modules that were trained whole, such as a classifier, come along.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeanutConfig, PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.pytorch_utils import Conv1D
+
+from neatlab.adapters.attach import tuner_layers, weight_of
+from neatlab.adapters.deltas import lora_factors
+from neatlab.adapters.factors import Factors
+from neatlab.adapters.folders import PREFIX, Folder, whole_folder, write_adapter
+from neatlab.adapters.hidden import make_activation
+from neatlab.adapters.neat import NeatConfig, NeatLinear
+from neatlab.errors import BadInput, unknown
+
+
+def neat_to_lora(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+    """Write a NEAT adapter as the LoRA that it is once trained: B A = ΔW with A = Hᵀ, B = s·Θ_Lᵀ.
+
+    Args:
+        model: A PEFT model with a NEAT adapter.
+        folder: Where the LoRA adapter goes.
+        adapter: The adapter's name.
+
+    Raises:
+        BadInput: Not a NEAT adapter, or a folder that is not free.
+    """
+    layers = _layers(model, adapter, "NEAT")
+    with torch.no_grad():
+        factors_to_lora(model, {name: layer.factors(adapter) for name, layer in layers.items()}, folder, adapter)
+
+
+def factors_to_lora(model: PeftModel, factors: Mapping[str, Factors], folder: Folder, adapter: str = "default") -> None:
+    """Write given factors of ΔW as a LoRA adapter with scaling 1, in float32.
+
+    Args:
+        model: The PEFT model that they belong to.
+        factors: Adapted layer → ΔW; all of one rank.
+        folder: Where the LoRA adapter goes.
+        adapter: Name of the adapter whose other modules, such as a classifier, come along.
+
+    Raises:
+        BadInput: A folder that is not free.
+    """
+    rank = max(f.rank for f in factors.values())
+    conv1d = any(isinstance(layer.get_base_layer(), Conv1D) for _, layer in tuner_layers(model))
+    state: dict[str, Tensor] = {}
+    for name, f in factors.items():
+        state |= {f"{PREFIX}{name}.lora_A.weight": f.right, f"{PREFIX}{name}.lora_B.weight": f.left}
+    config = LoraConfig(r=rank, lora_alpha=rank, fan_in_fan_out=conv1d)
+    write_adapter(model, adapter, config, state, list(factors), folder)
+
+
+def neat_to_peanut(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+    """Write a NEAT adapter as PEFT's PEANuT, whose depth is (L − 2)/2.
+
+    Args:
+        model: A PEFT model with a NEAT adapter.
+        folder: Where the PEANuT adapter goes.
+        adapter: The adapter's name.
+
+    Raises:
+        BadInput: A setting that PEANuT does not have, by name, or a folder that is not free.
+    """
+    layers, config = _layers(model, adapter, "NEAT"), _neat_config(model, adapter)
+    _check_peanut_can(config, layers)
+    pairs = (config.depth - 2) // 2
+    state: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        first, *inner, last = layer.thetas(adapter)
+        weights = {"peanut_A": first, "peanut_B": last}
+        weights |= {f"peanut_encoders.{i}": theta for i, theta in enumerate(inner[:pairs])}
+        weights |= {f"peanut_decoders.{i}": theta for i, theta in enumerate(inner[pairs:])}
+        state |= {f"{PREFIX}{name}.{part}.weight": weight for part, weight in weights.items()}
+    peanut = PeanutConfig(r=config.r, depth=pairs, act_fn=config.activation, scaling=config.scaling)
+    write_adapter(model, adapter, peanut, state, list(layers), folder)
+
+
+def peanut_to_neat(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+    """Write an adapter of PEFT's PEANuT as NEAT with depth 2·depth + 2.
+
+    Args:
+        model: A PEFT model with a PEANuT adapter.
+        folder: Where the NEAT adapter goes.
+        adapter: The adapter's name.
+
+    Raises:
+        BadInput: Not a PEANuT adapter, an activation that it does not share with NEAT, or a folder that is not free.
+    """
+    layers: Any = _layers(model, adapter, "PEANUT")
+    config: Any = model.peft_config[adapter]
+    _check_activation(config.act_fn)
+    thetas = {}
+    for name, layer in layers.items():
+        inner = [*layer.peanut_encoders[adapter], *layer.peanut_decoders[adapter]]
+        maps = [layer.peanut_A[adapter], *inner, layer.peanut_B[adapter]]
+        thetas[name] = [linear.weight for linear in maps]
+    neat = NeatConfig(r=config.r, depth=2 * config.depth + 2, activation=config.act_fn, scaling=config.scaling)
+    _write_neat(model, adapter, neat, thetas, folder)
+
+
+def lora_to_neat(
+    model: PeftModel, folder: Folder, adapter: str = "default", orientation: Literal["out", "in"] = "out"
+) -> dict[str, float]:
+    """Write a LoRA adapter as NEAT with twice the hidden units.
+
+    With ΔWᵀ = P Q and M = W₀ᵀ, Θ₁ = M⁺[P, −P] and Θ₂ = [Q; −Q] give ReLU(MΘ₁)Θ₂ = P Q where M has full row rank
+    (arXiv:2410.01870, Proposition 5.1). That needs d_in ≤ d_out; orientation "in", with M = W₀, needs d_out ≤ d_in.
+
+    Args:
+        model: A PEFT model with a LoRA adapter.
+        folder: Where the NEAT adapter goes.
+        adapter: The adapter's name.
+        orientation: The side that the NEAT adapter maps over.
+
+    Returns:
+        Layer → ‖ΔW_NEAT − ΔW‖_F / ‖ΔW‖_F; rounding where the construction is exact.
+
+    Raises:
+        BadInput: A LoRA with more than its two factors, a layer smaller than 2r, or a folder that is not free.
+    """
+    layers = _layers(model, adapter, "LORA")
+    _check_plain_lora(model.peft_config[adapter])
+    if any(layer.merged for layer in layers.values()):
+        raise BadInput("the adapter is merged, so W₀ is not at hand; call unmerge_adapter first")
+    with torch.no_grad():
+        factors = {name: lora_factors(layer, adapter) for name, layer in layers.items()}
+        rank = 2 * max(f.rank for f in factors.values())
+        thetas, errors = {}, {}
+        for name, layer in layers.items():
+            weight = weight_of(layer.get_base_layer()).double()
+            _check_room(name, weight, rank)
+            thetas[name], errors[name] = _split(factors[name], weight, rank, orientation)
+    _write_neat(model, adapter, NeatConfig(r=rank, orientation=orientation), thetas, folder)
+    return errors
+
+
+def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[list[Tensor], float]:
+    """(Θ₁ᵀ, Θ₂ᵀ) as NEAT stores them, and the relative error that they leave."""
+    left, right = lora.left.double(), lora.right.double()
+    mapped, P, Q = (weight.T, right.T, left.T) if orientation == "out" else (weight, left, right)
+    first = torch.linalg.pinv(mapped) @ torch.cat([P, -P], 1)
+    spare = rank - first.shape[1]  # a layer of lower rank than the others: hidden units that stay at zero
+    first = nn.functional.pad(first, (0, spare)).float()
+    last = nn.functional.pad(torch.cat([Q, -Q]), (0, 0, 0, spare)).float()
+    hidden = torch.relu(mapped @ first.double())
+    found = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
+    error = Factors(torch.cat([found.left, -left], 1), torch.cat([found.right, right])).norm()
+    return [first.T, last.T], float(error) / (float(lora.norm()) or 1.0)
+
+
+def merge_to_folder(model: nn.Module, folder: Folder) -> None:
+    """Write W₀ + ΔW as a plain model that transformers loads.
+
+    The model is copied for it, so this needs its memory twice.
+
+    Args:
+        model: A transformers model, with an adapter or trained whole.
+        folder: Where the model goes.
+
+    Raises:
+        BadInput: Not a transformers model, or a folder that is not free.
+    """
+    base = model.get_base_model() if isinstance(model, PeftModel) else model
+    if not isinstance(base, PreTrainedModel):
+        raise BadInput(f"merged weights need a transformers model to write its configuration; not a {_kind(base)}")
+    with whole_folder(folder) as temporary:
+        merged: Any = copy.deepcopy(model)
+        if isinstance(model, PeftModel):
+            merged = merged.merge_and_unload(safe_merge=True)
+        merged.save_pretrained(temporary)
+
+
+def _layers(model: PeftModel, adapter: str, peft_type: str) -> dict[str, Any]:
+    """Layers of the base model that hold the adapter, which must be of the given type."""
+    if adapter not in model.peft_config:
+        raise unknown("adapter", adapter, model.peft_config)
+    found = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
+    if found != peft_type:
+        raise BadInput(f"adapter {adapter!r} is of type {found}; this conversion takes {peft_type}")
+    layers = {name: layer for name, layer in tuner_layers(model) if adapter in _held(layer)}
+    for name, layer in layers.items():
+        if not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
+            raise BadInput(f"layer {name} is a {_kind(layer.get_base_layer())}; conversions take nn.Linear and Conv1D")
+    return layers
+
+
+def _held(layer: BaseTunerLayer) -> set[str]:
+    """Names of the adapters on a layer."""
+    return {name for part in layer.adapter_layer_names for name in getattr(layer, part, {})}
+
+
+def _neat_config(model: PeftModel, adapter: str) -> NeatConfig:
+    config: Any = model.peft_config[adapter]
+    return config
+
+
+def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLinear]) -> None:
+    if config.conditioning != "weight":
+        raise BadInput(f"conditioning={config.conditioning!r}: PEANuT always conditions on W₀; export lora instead")
+    if config.depth % 2 or (config.residual != "paired" and config.depth > 2):
+        wrong = f"depth={config.depth} with residual={config.residual!r}"
+        raise BadInput(f"{wrong}: PEANuT has even depths with residual='paired'; export lora instead")
+    _check_activation(config.activation)
+    for name, layer in layers.items():
+        if isinstance(layer.get_base_layer(), Conv1D):
+            raise BadInput(f"layer {name} is a Conv1D: PEANuT adapts nn.Linear; export lora instead")
+        if config.orientation == "in" or (config.orientation == "auto" and layer.out_features > layer.in_features):
+            raise BadInput(
+                f"orientation={config.orientation!r} maps over d_in on layer {name}: "
+                "PEANuT maps over d_out; export lora instead"
+            )
+
+
+def _check_activation(name: str) -> None:
+    if name not in ACT2FN:
+        raise BadInput(f"activation={name!r}: PEANuT knows transformers' ACT2FN; export lora instead")
+    if any(True for _ in make_activation(name).parameters()):
+        raise BadInput(f"activation={name!r} learns parameters: PEANuT draws them anew each time; export lora instead")
+
+
+def _check_plain_lora(config: Any) -> None:
+    extras = {"use_dora": False, "bias": "none", "lora_bias": False, "trainable_token_indices": None}
+    for name, plain in extras.items():
+        if getattr(config, name, plain) != plain:
+            raise BadInput(f"{name}={getattr(config, name)!r}: NEAT has no counterpart; allowed: {name}={plain!r}")
+    if config.init_lora_weights not in (True, False, "gaussian", "eva", "orthogonal"):
+        raise BadInput(f"init_lora_weights={config.init_lora_weights!r} changed W₀ itself, so ΔW is not B A alone")
+
+
+def _check_room(name: str, weight: Tensor, rank: int) -> None:
+    if rank > min(weight.shape):
+        size = " × ".join(str(n) for n in weight.shape)
+        raise BadInput(f"layer {name} ({size}) has no room for {rank} hidden units, twice the LoRA's rank")
+
+
+def _kind(module: Any) -> str:
+    return type(module).__name__
+
+
+def _write_neat(
+    model: PeftModel, adapter: str, config: NeatConfig, thetas: Mapping[str, list[Tensor]], folder: Folder
+) -> None:
+    state = {f"{PREFIX}{name}.neat_theta.{i}": theta for name, maps in thetas.items() for i, theta in enumerate(maps)}
+    write_adapter(model, adapter, config, state, list(thetas), folder)
