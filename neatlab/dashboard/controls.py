@@ -37,7 +37,9 @@ def arm_controls(part: str, method: str, form: Form) -> None:
     """One arm's fields, added to `form` as "a.method", "a.rank", …; those of other methods are hidden."""
     title = f"Arm {part.upper()}"
     with gr.Group(elem_classes=["arm", f"arm-{part}"]):
-        gr.HTML(f'<h2 class="arm-title"><span class="swatch"></span>{title}</h2>', apply_default_css=False)
+        gr.HTML(
+            f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>{title}</h2>', apply_default_css=False
+        )
         choices = [(row.title, name) for name, row in METHODS.items()]
         picker = gr.Dropdown(choices, value=method, label="method", elem_id=f"{part}-method")
         form.fields[f"{part}.method"] = picker
@@ -107,11 +109,11 @@ def run_controls(form: Form) -> None:
     with gr.Group(elem_classes=["run"]):
         form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
         with gr.Row(elem_classes=["fields"]):
-            form.fields["lr"] = rate = gr.Textbox(
-                "", label="learning rate", placeholder=_rate_hint("digits"), elem_id="lr", min_width=120
-            )
             form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
             form.fields["seed"] = _number("seed", 0)
+        form.fields["lr"] = rate = gr.Textbox(
+            "", label="learning rate", placeholder=_rate_hint("digits"), elem_id="lr", max_lines=1
+        )
     form.messages["run"] = message("message-run")
     task.change(_defaults, task, [rate, steps], queue=False, show_progress="hidden", api_name="task_defaults")
 
@@ -127,7 +129,7 @@ def _defaults(text: str) -> list[Any]:
 
 
 def _rate_hint(text: str) -> str:
-    return f"default: {TASKS[parse_task(text)[0]].training['lr']:g}"
+    return f"empty: the task's default, {TASKS[parse_task(text)[0]].training['lr']:g}"
 
 
 def message(name: str) -> gr.HTML:

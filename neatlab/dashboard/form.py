@@ -16,8 +16,8 @@ ARMS: tuple[Literal["a", "b"], ...] = ("a", "b")
 
 # What the page offers as a task, written as on the command line.
 TASK_CHOICES = {
-    "digits: turned by 90°, ink inverted": "digits",
-    "teacher, ΔW* = f*(W₀)": "teacher:kind=weight-aware",
+    "digits, turned and inverted": "digits",
+    "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
     "teacher, ΔW* of low rank": "teacher:kind=low-rank",
     "teacher, ΔW* of full rank": "teacher:kind=full-rank",
 }

@@ -50,24 +50,31 @@ def build(runs: str | Path) -> gr.Blocks:
                 run_controls(form)
                 arm_controls("a", "lora", form)
                 arm_controls("b", "neat", form)
-                with gr.Row(elem_classes=["actions"]):
-                    train = gr.Button("Train", variant="primary", elem_id="train", min_width=90)
-                    stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=90)
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
-                board = _board()
+                train, stop, said = _actions()
+                board = _board(said)
         _Wiring(form, board, Store(runs)).connect(demo, train, stop)
     demo.queue(max_size=32, default_concurrency_limit=None)
     return demo
 
 
-def _board() -> Board:
-    said = gr.HTML(READY, elem_id="status", apply_default_css=False)
-    learning = live_plot("learning", "Loss and metric", "Both arms' curves appear here while they train.", 400)
-    layer = gr.Dropdown([], label="layer of ΔW in the two charts below", elem_id="layer", interactive=True)
+def _actions() -> tuple[gr.Button, gr.Button, gr.HTML]:
+    with gr.Row(elem_classes=["actions"]):
+        train = gr.Button("Train", variant="primary", elem_id="train", min_width=90)
+        stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=90)
+        said = gr.HTML(READY, elem_id="status", apply_default_css=False)
+    return train, stop, said
+
+
+def _board(said: gr.HTML) -> Board:
     with gr.Row(elem_classes=["charts"]):
-        spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 300)
-        ranks = live_plot("ranks", "Effective rank of ΔW", "How many directions ΔW really uses, over the steps.", 300)
-    parameters = live_plot("parameters", "Trainable parameters", "Adapter and head parameters of each arm.", 170)
+        with gr.Column(min_width=300):
+            learning = live_plot("learning", "Loss and metric", "Both arms' curves, while they train.", 430)
+            parameters = live_plot("parameters", "Trainable parameters", "Adapter and head of each arm.", 180)
+        with gr.Column(min_width=300):
+            layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
+            spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270)
+            ranks = live_plot("ranks", "Effective rank of ΔW", "How many directions ΔW uses, over the steps.", 270)
     table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
     command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
     return Board(said, learning, spectrum, ranks, parameters, layer, table, command)

@@ -48,8 +48,17 @@ def launch(host: str, port: int, runs: str | Path) -> None:
 
 def theme() -> gr.themes.Base:
     """Calm colours and the system's own fonts: none is fetched."""
-    return gr.themes.Base(
+    calm = gr.themes.Base(
         primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm", font=FONTS, font_mono=MONO
+    )
+    quiet, quiet_dark = "*neutral_600", "*neutral_300"  # Gradio's own are too pale to read
+    return calm.set(
+        body_text_color_subdued=quiet,
+        body_text_color_subdued_dark=quiet_dark,
+        block_info_text_color=quiet,
+        block_info_text_color_dark=quiet_dark,
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     )
 
 

@@ -90,22 +90,19 @@ def update(session: Session, store: Store, word: str) -> Update:
     if not seen.runs:
         return Update(status(f"{word}."))
     steps = [steps_done(run) for run in seen.runs]
-    said = status(_sentence(word, seen, session), min(steps), session.request.configs[0].training.steps)
+    total = session.request.configs[0].training.steps
+    said = status(_phase(word, seen, session), f"Step {min(steps)} of {total}.", min(steps), total)
     shown = charts(seen, session.layer)
     layer = session.layer if session.layer in seen.layers else next(iter(seen.layers), None)
     return Update(said, shown, table(seen, session.stored), tuple(seen.layers), layer)
 
 
-def _sentence(word: str, seen: Picture, session: Session) -> str:
-    done = [f"{run.config.arm.label} at step {steps_done(run)}" for run in seen.runs]
+def _phase(word: str, seen: Picture, session: Session) -> str:
     if word == "Stopped":
-        return f"Stopped: {', '.join(done)}. An unfinished run starts anew with the next Train."
-    if word == "Done":
-        kept = sum(run.run_id in session.stored for run in seen.runs)
-        return "Done." + (
-            f" {kept} of {len(seen.runs)} runs shown from the runs folder, not trained again." if kept else ""
-        )
-    return f"{word}: {', '.join(done)}, of {seen.runs[0].config.training.steps}."
+        return "Stopped. What did not finish starts anew with the next Train."
+    kept = sum(run.run_id in session.stored for run in seen.runs)
+    note = f" {kept} of {len(seen.runs)} runs shown from the runs folder, not trained again." if kept else ""
+    return f"{word}.{note}"
 
 
 def _check(configs: tuple[RunConfig, RunConfig]) -> None:

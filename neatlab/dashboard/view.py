@@ -10,7 +10,6 @@ import pandas as pd
 from neatlab import plots
 from neatlab.config import RunConfig
 from neatlab.dashboard.live_plot import shown
-from neatlab.plots.theme import style
 from neatlab.results import Results
 from neatlab.store import Run, Store, read_run
 from neatlab.tasks import TASKS
@@ -71,6 +70,8 @@ def charts(seen: Picture, layer: str | None) -> Charts:
     metric = TASKS[seen.runs[0].config.task].metric.name
     curves, spectra = seen.results.curves(), seen.results.spectra()
     key = "-".join(run.run_id for run in seen.runs)
+    total = seen.runs[0].config.training.steps
+    steps = [-0.03 * total, 1.03 * total]  # the whole way from the start: the axis stays while lines grow
     figures = [
         (plots.learning_curves(curves, metric, arms), _learning_words(seen, curves, metric), key),
         (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{key}-{layer}"),
@@ -78,6 +79,8 @@ def charts(seen: Picture, layer: str | None) -> Charts:
         (plots.parameter_counts(seen.counts, arms), _count_words(seen), key),
     ]
     # uirevision: Plotly keeps the zoom while it stays the same, so other runs or another layer start unzoomed.
+    for figure, _, _ in (figures[0], figures[2]):
+        figure.update_xaxes(range=steps)
     return Charts(*(shown(figure.update_layout(uirevision=kept), words) for figure, words, kept in figures))
 
 
@@ -164,7 +167,7 @@ def _row(index: int, run: Run, seen: Picture, stored: Collection[str]) -> str:
         number(run.summary.get("seconds_per_step"), 4),
         number(run.summary.get("effective_rank"), 2),
     ]
-    swatch = f'<span class="swatch" style="background: {style(index).colour}"></span>'
+    swatch = f'<span class="swatch swatch-{"ab"[index]}"></span>'
     arm = f'<th scope="row">{swatch}{html.escape(run.config.arm.label)}</th>'
     return f'<tr data-run="{run.run_id}">{arm}{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 

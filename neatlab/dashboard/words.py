@@ -5,10 +5,17 @@ import html
 from neatlab.adapters.methods import METHODS
 
 
-def status(text: str, done: int = 0, total: int = 0) -> str:
-    """The status line: a sentence, and how far it is."""
+def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
+    """The status line.
+
+    Args:
+        text: What the page does; read out by screen readers when it changes.
+        detail: What changes several times a second, and so is not read out.
+        done: Steps done.
+        total: Steps in all.
+    """
     bar = f'<progress max="{max(total, 1)}" value="{done}" aria-label="steps done"></progress>'
-    return f'<p class="status-text" role="status">{html.escape(text)}</p>{bar}'
+    return f'<p class="status-text"><span role="status">{html.escape(text)}</span> {html.escape(detail)}</p>{bar}'
 
 
 def equation(method: str) -> str:

@@ -58,7 +58,7 @@ def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bo
     figure = new_figure([COUNT, ""], dark=dark)
     for part, counts, share in (("adapter", data.adapter, 1.0), ("head", data.head, 0.35)):
         figure.add_trace(_bars(part, data.arms, counts, [faded(colour, share) for colour in colours]))
-    figure.update_layout(barmode="stack", showlegend=False, bargap=0.4)
+    figure.update_layout(barmode="stack", showlegend=False, bargap=0.4, uniformtext={"mode": "hide", "minsize": 11})
     figure.update_yaxes(autorange="reversed", title=None)
     figure.update_xaxes(rangemode="tozero")
     return figure
@@ -72,6 +72,7 @@ def _bars(part: str, arms: list[str], counts: list[int], colours: list[str]) -> 
         orientation="h",
         marker={"color": colours},
         text=[f"{part} {count:,}" if count else "" for count in counts],
-        textposition="auto",
+        textposition="inside",
+        textangle=0,
         hovertemplate="%{x:,} " + part + " parameters<extra>%{y}</extra>",
     )

@@ -11,7 +11,7 @@ from neatlab.plots.tables import Line, Source, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import add_lines, note_seeds
 
-INDEX = "index i, largest first (ends at the rank's ceiling)"
+INDEX = "index i, up to the ceiling on the rank"
 SIGMA = "singular value σᵢ of ΔW"
 EFFECTIVE_RANK = "effective rank exp(−Σ p ln p)"
 

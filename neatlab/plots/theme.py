@@ -37,18 +37,18 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "zerolinecolor": line,
         "ticks": "outside",
         "tickcolor": line,
-        "title": {"standoff": 8},
+        "title": {"standoff": 8, "font": {"size": 12}},
         "automargin": True,
     }
     layout: dict[str, Any] = {
-        "font": {"family": FONT, "size": 13, "color": text},
+        "font": {"family": FONT, "size": 12, "color": text},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "colorway": list(COLOURS),
         "xaxis": axis,
         "yaxis": axis,
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
-        "margin": {"l": 56, "r": 12, "t": 36, "b": 44},
+        "margin": {"l": 56, "r": 16, "t": 36, "b": 44},
         "hoverlabel": {"bgcolor": ground, "font": {"color": text, "family": FONT}, "bordercolor": line},
         "hovermode": "closest",
     }
