@@ -7,6 +7,7 @@ version 3 on), equations 3 to 5. Importing this module registers the type "NEAT"
 import math
 import warnings
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -32,7 +33,14 @@ Residual = Literal["paired", "none"]
 Orientation = Literal["out", "in", "auto"]
 Conditioning = Literal["weight", "none"]
 
-PEFT_TYPE = "NEAT"
+
+class NeatType(StrEnum):
+    """The method's name; a member of an enumeration, for PEFT and transformers read its `.value`."""
+
+    NEAT = "NEAT"
+
+
+PEFT_TYPE = NeatType.NEAT
 
 
 @dataclass

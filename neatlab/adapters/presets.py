@@ -3,6 +3,7 @@
 Zhong et al., arXiv:2410.01870, appendix tables of hyperparameters. Module names are those of transformers 5.
 """
 
+import copy
 from typing import Any
 
 from neatlab.adapters.neat import NeatConfig
@@ -40,4 +41,4 @@ def preset(name: str, **changes: Any) -> NeatConfig:
     """
     if name not in PRESETS:
         raise unknown("preset", name, PRESETS)
-    return NeatConfig(**{**PRESETS[name], **changes})
+    return NeatConfig(**{**copy.deepcopy(PRESETS[name]), **changes})
