@@ -42,7 +42,7 @@ def neat_to_lora(model: PeftModel, folder: Folder, adapter: str = "default") -> 
 
 
 def factors_to_lora(model: PeftModel, factors: Mapping[str, Factors], folder: Folder, adapter: str = "default") -> None:
-    """Write given factors of ΔW as a LoRA adapter with scaling 1, in float32.
+    """Write given factors of ΔW as a LoRA adapter with scaling 1, in float32 at least.
 
     Args:
         model: The PEFT model that they belong to.
@@ -57,7 +57,9 @@ def factors_to_lora(model: PeftModel, factors: Mapping[str, Factors], folder: Fo
     conv1d = any(isinstance(layer.get_base_layer(), Conv1D) for _, layer in tuner_layers(model))
     state: dict[str, Tensor] = {}
     for name, f in factors.items():
-        state |= {f"{PREFIX}{name}.lora_A.weight": f.right, f"{PREFIX}{name}.lora_B.weight": f.left}
+        dtype = torch.promote_types(f.left.dtype, torch.float32)
+        A, B = f.right.to(dtype), f.left.to(dtype)
+        state |= {f"{PREFIX}{name}.lora_A.weight": A, f"{PREFIX}{name}.lora_B.weight": B}
     config = LoraConfig(r=rank, lora_alpha=rank, fan_in_fan_out=conv1d)
     write_adapter(model, adapter, config, state, list(factors), folder)
 

@@ -1,6 +1,6 @@
 """PRESETS: the settings of the paper's experiments, ready for `get_peft_model`.
 
-Zhong et al., arXiv:2410.01870, appendix tables of hyperparameters. Module names are those of transformers 5.
+Zhong et al., arXiv:2410.01870. Module names are those of transformers 5.
 """
 
 import copy
@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "neat-l": {"r": 8, "target_modules": ["query", "value"]},
     # The same with one hidden unit, in the upper eight layers only.
     "neat-s": {"r": 1, "target_modules": ["query", "value"], "layers_to_transform": list(range(4, 12))},
-    # ViT-B/16.
+    # ViT-B/16 with s = 1; the MLP at the same width.
     "vit-qv": {"r": 7, "target_modules": ["q_proj", "v_proj"]},
     "vit-qv-mlp": {"r": 7, "target_modules": ["q_proj", "v_proj", "fc1", "fc2"]},
     # Llama and its relatives; the authors' code for these maps over the inputs.
