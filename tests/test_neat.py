@@ -46,7 +46,12 @@ def fill(layer: NeatLinear, adapter: str = "default") -> None:
 
 def paper_thetas(layer: NeatLinear, adapter: str = "default") -> list[torch.Tensor]:
     """Θ as in the paper, leaves of their own graph."""
-    return [theta.detach().T.clone().requires_grad_() for theta in layer.thetas(adapter)]
+    return [theta.clone().requires_grad_() for theta in as_in_paper(layer.thetas(adapter))]
+
+
+def as_in_paper(stored: list[torch.Tensor]) -> list[torch.Tensor]:
+    *before, last = [theta.detach() for theta in stored]
+    return [*(theta.T for theta in before), last]
 
 
 VARIANTS = [
@@ -80,8 +85,9 @@ def test_forward_and_gradients_equal_the_papers_equation(variant, activation):
     assert torch.allclose(result, expected, atol=1e-5)
     result.square().sum().backward()
     expected.square().sum().backward()
-    for theta, slow in zip(layer.thetas("default"), thetas, strict=True):
-        assert torch.allclose(theta.grad.T, slow.grad, atol=1e-5 * slow.grad.abs().max())
+    grads = as_in_paper([theta.grad for theta in layer.thetas("default")])
+    for grad, slow in zip(grads, thetas, strict=True):
+        assert torch.allclose(grad, slow.grad, atol=1e-5 * slow.grad.abs().max())
 
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
@@ -96,15 +102,16 @@ def test_equals_pefts_peanut(depth, pairs, activation):
     weights = [getattr(m, "default", m).weight for m in layers]
     model, layer = adapted(net, depth=depth, activation=activation, scaling=0.5)
     with torch.no_grad():
-        for theta, weight in zip(layer.thetas("default"), weights, strict=True):
-            weight.copy_(theta)
+        for theta, weight in zip(as_in_paper(layer.thetas("default")), weights, strict=True):
+            weight.copy_(theta.T)
     x = torch.randn(7, D_IN)
     ours, theirs = model(x), peanut(x)
     assert torch.allclose(ours, theirs, atol=1e-5)
     ours.square().sum().backward()
     theirs.square().sum().backward()
-    for theta, weight in zip(layer.thetas("default"), weights, strict=True):
-        assert torch.allclose(theta.grad, weight.grad, atol=1e-5 * weight.grad.abs().max())
+    grads = as_in_paper([theta.grad for theta in layer.thetas("default")])
+    for grad, weight in zip(grads, weights, strict=True):
+        assert torch.allclose(grad.T, weight.grad, atol=1e-5 * weight.grad.abs().max())
 
 
 @pytest.mark.parametrize("activation", activation_names())

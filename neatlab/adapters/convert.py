@@ -81,7 +81,7 @@ def neat_to_peanut(model: PeftModel, folder: Folder, adapter: str = "default") -
     state: dict[str, Tensor] = {}
     for name, layer in layers.items():
         first, *inner, last = layer.thetas(adapter)
-        weights = {"peanut_A": first, "peanut_B": last}
+        weights = {"peanut_A": first, "peanut_B": last.T}
         weights |= {f"peanut_encoders.{i}": theta for i, theta in enumerate(inner[:pairs])}
         weights |= {f"peanut_decoders.{i}": theta for i, theta in enumerate(inner[pairs:])}
         state |= {f"{PREFIX}{name}.{part}.weight": weight for part, weight in weights.items()}
@@ -107,7 +107,8 @@ def peanut_to_neat(model: PeftModel, folder: Folder, adapter: str = "default") -
     for name, layer in layers.items():
         inner = [*layer.peanut_encoders[adapter], *layer.peanut_decoders[adapter]]
         maps = [layer.peanut_A[adapter], *inner, layer.peanut_B[adapter]]
-        thetas[name] = [linear.weight for linear in maps]
+        *before, last = [linear.weight for linear in maps]
+        thetas[name] = [*before, last.T]
     neat = NeatConfig(r=config.r, depth=2 * config.depth + 2, activation=config.act_fn, scaling=config.scaling)
     _write_neat(model, adapter, neat, thetas, folder)
 
@@ -149,7 +150,7 @@ def lora_to_neat(
 
 
 def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[list[Tensor], float]:
-    """(Θ₁ᵀ, Θ₂ᵀ) as NEAT stores them, and the relative error that they leave."""
+    """(Θ₁ᵀ, Θ₂) as NEAT stores them, and the relative error that they leave."""
     left, right = lora.left.double(), lora.right.double()
     mapped, P, Q = (weight.T, right.T, left.T) if orientation == "out" else (weight, left, right)
     first = torch.linalg.pinv(mapped) @ torch.cat([P, -P], 1)
@@ -159,7 +160,7 @@ def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[
     hidden = torch.relu(mapped @ first.double())
     found = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
     error = Factors(torch.cat([found.left, -left], 1), torch.cat([found.right, right])).norm()
-    return [first.T, last.T], float(error) / (float(lora.norm()) or 1.0)
+    return [first.T, last], float(error) / (float(lora.norm()) or 1.0)
 
 
 def merge_to_folder(model: nn.Module, folder: Folder) -> None:

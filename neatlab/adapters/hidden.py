@@ -45,7 +45,7 @@ def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
     """
     half = weight.dtype in (torch.bfloat16, torch.float16)
     if weight.dtype == theta.dtype and not (half and weight.device.type == "cpu"):
-        return theta @ weight
+        return theta @ weight if weight.is_contiguous() else (weight.T @ theta.T).T.contiguous()
     if weight.device.type != "cpu":
         return (theta.to(weight.dtype) @ weight).to(theta.dtype)
     wide = torch.promote_types(theta.dtype, torch.float32)

@@ -165,7 +165,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: NeatConfig) -> None:
         super().__init__()
         self.base_layer = base_layer
-        self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), …, Θ_Lᵀ (n × r), as nn.Linear lays them out
+        self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), Θ₂ᵀ … (r × r), Θ_L (r × n): thin matrices lie flat
         self.neat_activation = nn.ModuleDict()
         self.neat_config: dict[str, NeatConfig] = {}
         self.neat_kept: dict[str, tuple[Kept, Kept]] = {}
@@ -207,19 +207,19 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def _theta_shapes(self, config: NeatConfig) -> list[tuple[int, int]]:
         mapped, other = _sides(config.orientation, self.in_features, self.out_features)
         first = mapped if config.conditioning == "weight" else other
-        return [(config.r, first), *[(config.r, config.r)] * (config.depth - 2), (mapped, config.r)]
+        return [(config.r, first), *[(config.r, config.r)] * (config.depth - 2), (config.r, mapped)]
 
     def thetas(self, adapter_name: str) -> list[Tensor]:
-        """Θ₁ᵀ … Θ_Lᵀ of an adapter, as they are stored."""
+        """Θ₁ᵀ, …, Θ_{L−1}ᵀ and Θ_L of an adapter, as they are stored."""
         return list(cast(Any, self.neat_theta[adapter_name]))
 
     def reset_parameters(self, adapter_name: str) -> None:
         """Θ uniform in ±1/√fan_in as in the authors' code; Θ_L zero, so that ΔW = 0."""
-        thetas = self.thetas(adapter_name)
-        for theta in thetas:
+        *thetas, last = self.thetas(adapter_name)
+        for theta in [*thetas, last.T]:  # fan_in is the second dimension
             nn.init.kaiming_uniform_(theta, a=math.sqrt(5))
         if self.neat_config[adapter_name].init_weights:
-            nn.init.zeros_(thetas[-1])
+            nn.init.zeros_(last)
 
     def factors(self, adapter_name: str) -> Factors:
         """ΔW = left @ right with left d_out × r and right r × d_in, the scaling folded in.
@@ -247,7 +247,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
                 first = weight_product(first, weight, self.neat_kept[adapter_name][0], key)
             hidden = hidden_layers(first, inner, self.neat_activation[adapter_name], config.residual == "paired")
             last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
-        return Factors(last, hidden) if over_out else Factors(hidden.T, last.T)
+        return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
 
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""

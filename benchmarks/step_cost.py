@@ -1,0 +1,212 @@
+"""What one step of an adapted layer costs: NEAT beside PEFT's LoRA and PEANuT, in one process, taking turns.
+
+    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--quick] [--json]
+
+Ratios of medians come first: clocks on shared machines wander, ratios of alternating runs much less. The bytes
+kept for the backward pass and the largest tensor made on the way are counted exactly. On a machine with CUDA the
+layers are 4096 × 4096 in bfloat16 with 8,192 tokens, with and without torch.compile.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+from peft import LoraConfig, PeanutConfig, get_peft_model
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from neatlab.adapters.neat import NeatConfig
+from neatlab.analysis.cost import largest_temporary, saved_bytes
+
+SHAPES = [(768, 768), (768, 3072), (3072, 768), (384, 384), (2048, 2048), (2048, 512)]
+TOKENS = [512, 2048]
+PASSES = ("train", "eval")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one shape.
+
+    Args:
+        seconds: Median of the rounds.
+        spread: Interquartile range over the median.
+        over_lora: Median over LoRA's.
+        floor: Arithmetic of the adapted layer over the base layer's: no ratio to the base can be below it.
+        saved: Bytes kept for the backward pass, parameters aside; the input counts, since a frozen base alone
+            would not keep it.
+        largest: Elements of the largest tensor made beyond inputs and outputs, with 8 tokens.
+    """
+
+    d_in: int
+    d_out: int
+    tokens: int
+    method: str
+    compiled: bool
+    kind: str
+    seconds: float
+    spread: float
+    over_lora: float
+    floor: float
+    saved: int
+    largest: int
+
+
+class Net(nn.Module):
+    """One linear layer with a name to target."""
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.lin = nn.Linear(d_in, d_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x W₀ᵀ + b."""
+        return self.lin(x)
+
+
+def models(d_in: int, d_out: int, rank: int, device: str, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The frozen base layer and the same layer under each method; B and Θ_L are not zero, as after training."""
+    base = Net(d_in, d_out).to(device, dtype).requires_grad_(False)
+    configs = {
+        "lora": LoraConfig(r=rank, lora_alpha=rank, target_modules=["lin"]),
+        "neat-2": NeatConfig(r=rank, depth=2, target_modules=["lin"]),
+        "neat-4": NeatConfig(r=rank, depth=4, target_modules=["lin"]),
+        "neat-6": NeatConfig(r=rank, depth=6, target_modules=["lin"]),
+        "peanut": PeanutConfig(r=rank, depth=0, target_modules=["lin"]),
+    }
+    made = {"base": base} | {name: get_peft_model(copy.deepcopy(base), config) for name, config in configs.items()}
+    with torch.no_grad():
+        for parameter in (p for model in made.values() for p in model.parameters() if p.requires_grad):
+            parameter.normal_(0, 0.02)
+    return made
+
+
+def step(model: nn.Module, x: Tensor, grad: Tensor) -> None:
+    """Forward, backward, and a touch on each parameter, as an optimiser's, so that nothing can be kept."""
+    model(x).backward(grad)
+    x.grad = None
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.mul_(1)
+                parameter.grad = None
+
+
+def evaluate(model: nn.Module, x: Tensor) -> None:
+    """Forward alone."""
+    with torch.no_grad():
+        model(x)
+
+
+def alternate(work: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
+    """Seconds of each piece of work, all taking turns; the first fifth of the rounds warms up."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(rounds + rounds // 5 + 1):
+        for name, run in work.items():
+            _wait(device)
+            begin = time.perf_counter()
+            run()
+            _wait(device)
+            if turn > rounds // 5:
+                times[name].append(time.perf_counter() - begin)
+    return times
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def floor(name: str, d_in: int, d_out: int, tokens: int, rank: int, kind: str) -> float:
+    """Multiply-adds of the adapted layer over the base layer's.
+
+    Base: n·d_in·d_out forward, as much backward (the gradient of x). An update of rank r adds n·r·(d_in + d_out)
+    forward and twice that backward; NEAT adds r·d_in·d_out in each direction, not at all in evaluation.
+    """
+    passes = 2 if kind == "train" else 1
+    base = passes * tokens * d_in * d_out
+    thin = (3 if kind == "train" else 1) * tokens * rank * (d_in + d_out)
+    extra = {"base": 0, "lora": thin, "peanut": (2 * passes * rank + passes * tokens) * d_in * d_out}
+    weight = passes * rank * d_in * d_out if kind == "train" else 0
+    return 1 + extra.get(name, thin + weight) / base
+
+
+def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, compiled: bool) -> Iterator[Row]:
+    """All methods at one shape."""
+    (d_in, d_out), device = shape, options.device
+    made = models(d_in, d_out, options.rank, device, options.dtype)
+    x = torch.randn(1, tokens, d_in, device=device, dtype=options.dtype, requires_grad=True)
+    grad = torch.randn(1, tokens, d_out, device=device, dtype=options.dtype)
+    few = x[:, :8].detach().requires_grad_()
+    saved = {name: saved_bytes(lambda m=m: m(x), m.parameters()) for name, m in made.items()}
+    largest = {name: largest_temporary(lambda m=m: m(few).sum().backward()) for name, m in made.items()}
+    for model in made.values():
+        model.zero_grad()
+    runs = {name: torch.compile(m) if compiled else m for name, m in made.items()}
+    work = {
+        "train": {name: (lambda m=m: step(m, x, grad)) for name, m in runs.items()},
+        "eval": {name: (lambda m=m: evaluate(m, x)) for name, m in runs.items()},
+    }
+    for kind in PASSES:
+        times = alternate(work[kind], options.rounds, device)
+        lora = statistics.median(times["lora"])
+        for name, seconds in times.items():
+            low, middle, high = statistics.quantiles(seconds, n=4)
+            bound = floor(name, d_in, d_out, tokens, options.rank, kind)
+            spread = (high - low) / middle
+            numbers = (middle, spread, middle / lora, bound, saved[name], largest[name])
+            yield Row(d_in, d_out, tokens, name, compiled, kind, *numbers)
+
+
+def table(rows: list[Row]) -> str:
+    """Ratios first; a line a method, shape and pass."""
+    lines = [
+        "| d_in × d_out | tokens | pass | method | over LoRA | over base | floor over base | ms | spread "
+        "| saved, kB | largest made |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    bases = {(r.d_in, r.d_out, r.tokens, r.kind, r.compiled): r.seconds for r in rows if r.method == "base"}
+    for r in rows:
+        base = bases[r.d_in, r.d_out, r.tokens, r.kind, r.compiled]
+        name = r.method + (" compiled" if r.compiled else "")
+        cells = (
+            f"{r.d_in} × {r.d_out} | {r.tokens} | {r.kind} | {name} | {r.over_lora:.2f} | {r.seconds / base:.2f} "
+            f"| {r.floor:.2f} | {1e3 * r.seconds:.2f} | ±{50 * r.spread:.0f} % | {r.saved / 1024:.0f} | {r.largest:,}"
+        )
+        lines.append(f"| {cells} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="two shapes alone")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    cuda = torch.cuda.is_available()
+    options.device, options.dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
+    shapes = [(4096, 4096)] if cuda else SHAPES[:1] + SHAPES[4:5] if options.quick else SHAPES
+    cases = [
+        (shape, n, c)
+        for shape in shapes
+        for n in ([8192] if cuda else TOKENS)
+        for c in ([False, True] if cuda else [False])
+    ]
+    rows = []
+    for shape, tokens, compiled in tqdm(cases, file=sys.stderr):
+        rows += measure(shape, tokens, options, compiled)
+    print(json.dumps([asdict(row) for row in rows]) if options.json else table(rows))
+
+
+if __name__ == "__main__":
+    main()
