@@ -89,7 +89,7 @@ def _difference(now: Factors, start: Factors) -> Factors:
 def _vera(layer: Any, adapter: str, weight: Tensor) -> Factors:
     d_out, d_in = weight.shape
     left = layer.vera_lambda_b[adapter][:, None] * layer.vera_B[adapter][:d_out]
-    return Factors(left, layer.vera_lambda_d[adapter][:, None] * 1.01 * layer.vera_A[adapter][:, :d_in])
+    return Factors(left, layer.vera_lambda_d[adapter][:, None] * layer.vera_A[adapter][:, :d_in])
 
 
 def _miss(layer: Any, adapter: str, weight: Tensor) -> Factors:
