@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_compare(commands)
     _add_runs(commands)
+    _add_export(commands)
     _add_app(commands)
     return parser
 
@@ -74,6 +75,7 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("--task", required=True, help="digits, teacher:kind=low-rank,d_in=64, …")
     parser.add_argument("--arm", action="append", required=True, dest="arms", help="lora:rank=4 or neat:rank=4,depth=4")
     parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (default 3)")
+    parser.add_argument("--match", choices=("rank", "params"), help="size every adapter as the first arm's")
     parser.add_argument("--lr", help="adapter learning rate, or auto: each arm's best on validation data")
     parser.add_argument("--steps", help="optimiser steps (default: the task's)")
     _add_shared(parser)
@@ -93,6 +95,15 @@ def _add_runs(commands: Any) -> None:
     exporting.add_argument("--csv", metavar="F", help="file to write (default: standard output)")
     _add_shared(exporting)
     exporting.set_defaults(run=_export_runs)
+
+
+def _add_export(commands: Any) -> None:
+    parser = commands.add_parser("export", help="write a finished run's adapter in another form")
+    parser.add_argument("id", metavar="RUN_ID")
+    parser.add_argument("--format", required=True, choices=("neat", "peanut", "lora", "merged"))
+    parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
+    _add_shared(parser)
+    parser.set_defaults(run=_export)
 
 
 def _add_app(commands: Any) -> None:
@@ -123,6 +134,7 @@ def _compare(arguments: argparse.Namespace) -> None:
             arguments.task,
             arguments.arms,
             seeds=arguments.seeds,
+            match=arguments.match,
             lr=arguments.lr,
             steps=arguments.steps,
             runs=arguments.runs,
@@ -213,6 +225,19 @@ def _export_runs(arguments: argparse.Namespace) -> None:
         Path(arguments.csv).write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadInput(f"{arguments.csv} cannot be written: {error.strerror}") from error
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from neatlab.export import export
+    from neatlab.store import Store
+
+    errors = export(Store(arguments.runs).get(arguments.id), arguments.format, arguments.out)
+    if arguments.json:
+        _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
+        return
+    print(f"wrote {arguments.out}")
+    for layer, error in errors.items():
+        print(f"{layer}: relative error {error:.1e}")
 
 
 def _app(arguments: argparse.Namespace) -> None:

@@ -59,6 +59,10 @@ class Arm(Schema):
         ]
         return ":".join([self.method, ",".join(parts)]) if parts else self.method
 
+    def given(self) -> dict[str, Any]:
+        """Options and learning rate as `make_arm` takes them."""
+        return self.options | ({} if self.lr is None else {"lr": self.lr})
+
 
 class LearningRate(Schema):
     """The one option that every arm has."""

@@ -11,9 +11,10 @@ from peft import PeftModel
 from safetensors.torch import save_file
 
 from neatlab.adapters.attach import Adapted, attach
+from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
-from neatlab.config import Arm, RunConfig, make_run, parse_arm, parse_pairs
-from neatlab.errors import BadInput
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_pairs
+from neatlab.errors import BadInput, unknown
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured
 from neatlab.results import Comparison, Results
 from neatlab.store import Run, RunWriter, Store
@@ -132,6 +133,7 @@ def compare(
     arms: Sequence[str | Arm],
     *,
     seeds: int | Iterable[int] = 3,
+    match: str | None = None,
     lr: float | str | None = None,
     steps: int | None = None,
     runs: Path = "runs",
@@ -146,6 +148,9 @@ def compare(
         task: A task with its options, such as "digits" or "teacher:kind=low-rank,d_in=64".
         arms: Arms as written on the command line, such as "neat:rank=4,depth=4,activation=gelu".
         seeds: How many seeds (0, 1, …), or the seeds themselves.
+        match: "rank" gives every adapter the rank of the first, "params" the size that comes nearest to its
+            parameter count (refused where none is within 10 %); None takes the arms as they are. `head` and
+            `full`, the floor and the ceiling, stay as they are.
         lr: Learning rate of every adapter; "auto" chooses each arm's on validation data from one grid;
             None takes the task's default.
         steps: Optimiser steps; None takes the task's default.
@@ -160,7 +165,7 @@ def compare(
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
     """
-    plan = _Plan(task, arms, {**(training or {}), "steps": steps}, lr)
+    plan = _Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")
@@ -189,17 +194,45 @@ class _Plan:
     """The request behind a comparison: one task, some arms, shared settings."""
 
     def __init__(
-        self, task: str, arms: Sequence[str | Arm], training: Mapping[str, Any], lr: float | str | None
+        self,
+        task: str,
+        arms: Sequence[str | Arm],
+        training: Mapping[str, Any],
+        lr: float | str | None,
+        match: str | None,
     ) -> None:
         self._task, self._options = parse_task(task)
         self._training = {**training, "lr": _shared_rate(lr)}
         self.arms = [parse_arm(arm) if isinstance(arm, str) else arm for arm in arms]
+        if match is not None:
+            self.arms = self._matched(match)
         labels = [arm.label for arm in self.arms]
         if not labels or len(set(labels)) < len(labels):
             raise BadInput(f"arms {labels}; give at least one, and none twice")
 
     def run(self, arm: Arm, seed: int) -> RunConfig:
         return make_run(self._task, arm, seed, self._options, self._training)
+
+    def _matched(self, match: str) -> list[Arm]:
+        if match not in ("rank", "params"):
+            raise unknown("match", match, ("rank", "params"))
+        adapters = [arm for arm in self.arms if METHODS[arm.method].trains == "adapter"]
+        if not adapters:
+            raise BadInput("match needs an arm with an adapter to match the others to")
+        sized = iter(self._same_rank(adapters) if match == "rank" else self._same_count(adapters))
+        return [next(sized) if METHODS[arm.method].trains == "adapter" else arm for arm in self.arms]
+
+    def _same_rank(self, arms: list[Arm]) -> list[Arm]:
+        rank = arms[0].options.get("rank")
+        if rank is None:
+            raise BadInput(f"match='rank': the first adapter, {arms[0].label!r}, has no rank; put one that has first")
+        return [make_arm(a.method, a.given() | ({"rank": rank} if "rank" in a.options else {})) for a in arms]
+
+    def _same_count(self, arms: list[Arm]) -> list[Arm]:
+        layers = build(self.run(arms[0], 0), make_task(self.run(arms[0], 0))).layers
+        shapes = {name: (weight.shape[0], weight.shape[1]) for name, weight in layers.items()}
+        options = matched([(a.method, METHODS[a.method].options(**a.options)) for a in arms], shapes)
+        return [make_arm(a.method, a.given() | o.model_dump()) for a, o in zip(arms, options, strict=True)]
 
     def tuning_runs(self, arm: Arm) -> list[RunConfig]:
         """The arm at every learning rate of the grid, on a seed that is not reported; none if it names its own."""

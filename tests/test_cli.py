@@ -90,6 +90,16 @@ def test_a_corrupt_run_is_warned_about_and_the_others_are_listed(compared):
     assert len(done.stdout.splitlines()) == 4
 
 
+def test_export_writes_a_lora_folder_and_refuses_to_overwrite(compared, said, tmp_path, capsys):
+    run = next(row["run"] for row in json.loads(said("list", "--json")) if row["method"] == "neat")
+    words = ["export", run, "--format", "lora", "--out", str(tmp_path / "lora"), "--runs", str(compared[0])]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["relative_error"] == {}
+    assert json.loads((tmp_path / "lora" / "adapter_config.json").read_text())["peft_type"] == "LORA"
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -62,8 +62,33 @@ def test_a_diverged_run_is_said_and_left_out_of_the_mean(runs):
 
 
 @pytest.mark.parametrize(
+    ("match", "expected"),
+    [
+        (None, ["lora:rank=2", "neat:rank=3,depth=4", "full"]),
+        ("rank", ["lora:rank=2", "neat:rank=2,depth=4", "full"]),
+        ("params", ["lora:rank=2", "neat:rank=3,depth=2", "full"]),
+    ],
+)
+def test_matched_arms(runs, match, expected):
+    depth = 2 if match == "params" else 4  # 2·36 = 72 = 2·3·12
+    arms = ["lora:rank=2", f"neat:rank={7 if match else 3},depth={depth}", "full"]
+    found = compare(SMALL, arms, seeds=1, steps=2, match=match, runs=runs)
+    assert [arm["arm"] for arm in found.arms()] == expected
+    if match == "params":
+        assert found.frame()["adapter_params"].iloc[:2].tolist() == [72, 72]
+
+
+@pytest.mark.parametrize(
     ("task", "arms", "settings", "message"),
     [
+        (
+            SMALL,
+            ["lora:rank=1", "neat:rank=2,depth=6"],
+            {"match": "params"},
+            "neat has no size within 10 %.*closest is rank=1",
+        ),
+        (SMALL, ["full", "lora"], {"match": "size"}, "unknown match 'size'; allowed: params, rank"),
+        (SMALL, ["full"], {"match": "rank"}, "needs an arm with an adapter"),
         ("digits", ["lora:rank=65"], {}, "q_proj.*rank=65 is above the layer's size; allowed: 1 to 64"),
         ("digits", ["neat:rank=65"], {}, "rank=65 is above"),
         (SMALL, ["head"], {}, "'head' has nothing to train"),
