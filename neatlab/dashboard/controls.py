@@ -35,11 +35,9 @@ class Form(NamedTuple):
 
 def arm_controls(part: str, method: str, form: Form) -> None:
     """One arm's fields, added to `form` as "a.method", "a.rank", …; those of other methods are hidden."""
-    title = f"Arm {part.upper()}"
-    with gr.Group(elem_classes=["arm", f"arm-{part}"]):
-        gr.HTML(
-            f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>{title}</h2>', apply_default_css=False
-        )
+    title = f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>Arm {part.upper()}</h2>'
+    with gr.Group(elem_classes=["arm"]):
+        gr.HTML(title, apply_default_css=False)
         choices = [(row.title, name) for name, row in METHODS.items()]
         picker = gr.Dropdown(choices, value=method, label="method", elem_id=f"{part}-method")
         form.fields[f"{part}.method"] = picker

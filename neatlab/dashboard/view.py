@@ -37,12 +37,14 @@ class Picture(NamedTuple):
         results: Their tables.
         counts: A row an arm with its parameter counts, known from the start.
         layers: The adapted layers that have a spectrum.
+        key: Names the runs asked for, begun or not.
     """
 
     runs: list[Run]
     results: Results
     counts: pd.DataFrame
     layers: list[str]
+    key: str
 
 
 def picture(configs: Sequence[RunConfig], store: Store) -> Picture:
@@ -55,7 +57,7 @@ def picture(configs: Sequence[RunConfig], store: Store) -> Picture:
     runs = [read_run(folder) for folder in folders if (folder / "config.json").exists()]
     events = [event for run in runs for event in run.events if event["type"] == "SpectrumMeasured"]
     layers = list(dict.fromkeys(str(event["layer"]) for event in events))
-    return Picture(runs, Results(runs), _counts(runs), layers)
+    return Picture(runs, Results(runs), _counts(runs), layers, "-".join(config.run_id for config in configs))
 
 
 def charts(seen: Picture, layer: str | None) -> Charts:
@@ -69,14 +71,13 @@ def charts(seen: Picture, layer: str | None) -> Charts:
     layer = layer if layer in seen.layers else (seen.layers[0] if seen.layers else None)
     metric = TASKS[seen.runs[0].config.task].metric.name
     curves, spectra = seen.results.curves(), seen.results.spectra()
-    key = "-".join(run.run_id for run in seen.runs)
     total = seen.runs[0].config.training.steps
     steps = [-0.03 * total, 1.03 * total]  # the whole way from the start: the axis stays while lines grow
     figures = [
-        (plots.learning_curves(curves, metric, arms), _learning_words(seen, curves, metric), key),
-        (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{key}-{layer}"),
-        (plots.effective_rank(spectra, layer, arms), _rank_words(seen, spectra, layer), f"{key}-{layer}"),
-        (plots.parameter_counts(seen.counts, arms), _count_words(seen), key),
+        (plots.learning_curves(curves, metric, arms), _learning_words(seen, curves, metric), seen.key),
+        (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{seen.key}-{layer}"),
+        (plots.effective_rank(spectra, layer, arms), _rank_words(seen, spectra, layer), f"{seen.key}-{layer}"),
+        (plots.parameter_counts(seen.counts, arms), _count_words(seen), seen.key),
     ]
     # uirevision: Plotly keeps the zoom while it stays the same, so other runs or another layer start unzoomed.
     for figure, _, _ in (figures[0], figures[2]):

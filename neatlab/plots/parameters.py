@@ -60,7 +60,7 @@ def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bo
         figure.add_trace(_bars(part, data.arms, counts, [faded(colour, share) for colour in colours]))
     figure.update_layout(barmode="stack", showlegend=False, bargap=0.4, uniformtext={"mode": "hide", "minsize": 11})
     figure.update_yaxes(autorange="reversed", title=None)
-    figure.update_xaxes(rangemode="tozero")
+    figure.update_xaxes(rangemode="tozero", nticks=4, tickangle=0)
     return figure
 
 
