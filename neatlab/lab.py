@@ -11,27 +11,24 @@ from peft import PeftModel
 from safetensors.torch import save_file
 
 from neatlab.adapters.attach import Adapted, attach
-from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_pairs
-from neatlab.errors import BadInput, unknown
+from neatlab.config import Arm, RunConfig
+from neatlab.errors import BadInput
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured
+from neatlab.plan import Plan, seed_list
+from neatlab.plan import parse_task as parse_task
 from neatlab.results import Comparison, Results
 from neatlab.store import Run, RunWriter, Store
-from neatlab.tasks import TASKS, Task
+from neatlab.tasks import Task, load_task
 from neatlab.training import train
 
 Listener = Callable[[RunConfig, Event], None]
 Path = str | os.PathLike[str]
 
-TUNING_SEED = 2**31  # far from the seeds that people report on
-RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
-
 
 def make_task(config: RunConfig) -> Task:
     """The task of a run, its data and base checkpoint not yet loaded."""
-    row: Any = TASKS[config.task]
-    return row(row.options.parse(config.task_options, f"task {config.task!r}"))
+    return load_task(config.task, config.task_options)
 
 
 def build(config: RunConfig, task: Task) -> Adapted:
@@ -165,19 +162,16 @@ def compare(
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
     """
-    plan = _Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")
-    store = Store(runs)
-    configs = [plan.run(arm, seed) for arm in plan.arms for seed in numbers]
-    check(configs)
+    plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
+    store, numbers = Store(runs), seed_list(seeds)
+    check(plan.runs(numbers))
     store.check_writable()
-    search: list[Run] = []
-    if lr == "auto":
-        search = _finish([c for arm in plan.arms for c in plan.tuning_runs(arm)], store, listen)
-        configs = [plan.run(plan.tuned(arm, search), seed) for arm in plan.arms for seed in numbers]
-    return Comparison(_finish(configs, store, listen), search)
+
+    def finish(configs: Sequence[RunConfig]) -> list[Run]:
+        return _finish(configs, store, listen)
+
+    search = plan.search(finish) if lr == "auto" else []
+    return Comparison(finish(plan.runs(numbers)), search)
 
 
 def check(configs: Sequence[RunConfig]) -> None:
@@ -188,87 +182,6 @@ def check(configs: Sequence[RunConfig]) -> None:
     """
     for config in {config.arm.label: config for config in configs}.values():
         build(config, make_task(config))
-
-
-class _Plan:
-    """The request behind a comparison: one task, some arms, shared settings."""
-
-    def __init__(
-        self,
-        task: str,
-        arms: Sequence[str | Arm],
-        training: Mapping[str, Any],
-        lr: float | str | None,
-        match: str | None,
-    ) -> None:
-        self._task, self._options = parse_task(task)
-        self._training = {**training, "lr": _shared_rate(lr)}
-        self.arms = [parse_arm(arm) if isinstance(arm, str) else arm for arm in arms]
-        if match is not None:
-            self.arms = self._matched(match)
-        labels = [arm.label for arm in self.arms]
-        if not labels or len(set(labels)) < len(labels):
-            raise BadInput(f"arms {labels}; give at least one, and none twice")
-
-    def run(self, arm: Arm, seed: int) -> RunConfig:
-        return make_run(self._task, arm, seed, self._options, self._training)
-
-    def _matched(self, match: str) -> list[Arm]:
-        if match not in ("rank", "params"):
-            raise unknown("match", match, ("rank", "params"))
-        adapters = [arm for arm in self.arms if METHODS[arm.method].trains == "adapter"]
-        if not adapters:
-            raise BadInput("match needs an arm with an adapter to match the others to")
-        sized = iter(self._same_rank(adapters) if match == "rank" else self._same_count(adapters))
-        return [next(sized) if METHODS[arm.method].trains == "adapter" else arm for arm in self.arms]
-
-    def _same_rank(self, arms: list[Arm]) -> list[Arm]:
-        rank = arms[0].options.get("rank")
-        if rank is None:
-            raise BadInput(f"match='rank': the first adapter, {arms[0].label!r}, has no rank; put one that has first")
-        return [make_arm(a.method, a.given() | ({"rank": rank} if "rank" in a.options else {})) for a in arms]
-
-    def _same_count(self, arms: list[Arm]) -> list[Arm]:
-        layers = build(self.run(arms[0], 0), make_task(self.run(arms[0], 0))).layers
-        shapes = {name: (weight.shape[0], weight.shape[1]) for name, weight in layers.items()}
-        options = matched([(a.method, METHODS[a.method].options(**a.options)) for a in arms], shapes)
-        return [make_arm(a.method, a.given() | o.model_dump()) for a, o in zip(arms, options, strict=True)]
-
-    def tuning_runs(self, arm: Arm) -> list[RunConfig]:
-        """The arm at every learning rate of the grid, on a seed that is not reported; none if it names its own."""
-        if arm.lr is not None or METHODS[arm.method].trains == "head":
-            return []
-        base = TASKS[self._task].training["lr"] * METHODS[arm.method].lr_factor
-        tried = [arm.model_copy(update={"lr": float(f"{base * share:.3g}")}) for share in RATE_GRID]
-        return [make_run(self._task, a, TUNING_SEED, self._options, self._training, "tune") for a in tried]
-
-    def tuned(self, arm: Arm, search: Sequence[Run]) -> Arm:
-        """The arm with the learning rate that did best on the validation split."""
-        ids = {config.run_id for config in self.tuning_runs(arm)}
-        tried = [run for run in search if run.run_id in ids]
-        return min(tried, key=self._validation_cost).config.arm if tried else arm
-
-    def _validation_cost(self, run: Run) -> float:
-        task = TASKS[self._task]
-        value = run.summary.get(f"validation_{task.selects_by}")
-        if run.status != "finished" or value is None:
-            return math.inf
-        return -value if task.selects_by == "metric" and task.metric.higher_is_better else value
-
-
-def _shared_rate(lr: float | str | None) -> float | None:
-    if lr is None or lr == "auto":
-        return None
-    try:
-        return float(lr)
-    except ValueError:
-        raise BadInput(f"lr={lr!r}; give a positive number or 'auto'") from None
-
-
-def parse_task(text: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64"."""
-    name, _, rest = text.strip().partition(":")
-    return name, parse_pairs(rest.split(",") if rest else [], f"task {text!r}")
 
 
 def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None) -> list[Run]:

@@ -45,7 +45,7 @@ def test_finished_runs_are_taken_from_the_folder(runs):
 
 def test_lr_auto_chooses_each_arms_rate_on_validation_data_and_other_seeds(runs):
     found = compare(SMALL, ["lora:rank=2", "neat:rank=2,lr=0.01"], seeds=[3, 4], lr="auto", steps=20, runs=runs)
-    assert len(found.search) == 4  # the second arm names its own
+    assert len(found.search) == 6  # four rates, then two scalings; the second arm names its own
     assert {run.config.purpose for run in found.search} == {"tune"}
     assert not {run.config.seed for run in found.search} & {3, 4}
     assert all("metric" not in run.summary for run in found.search)

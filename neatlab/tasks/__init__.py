@@ -1,5 +1,8 @@
 """TASKS: every task that a run can name. One file a task, one row here."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from neatlab.tasks.base import Metric, Score, Split, Task
 from neatlab.tasks.digits import Digits
 from neatlab.tasks.teacher import Teacher
@@ -9,4 +12,15 @@ TASKS: dict[str, type[Task]] = {
     "teacher": Teacher,
 }
 
-__all__ = ["TASKS", "Metric", "Score", "Split", "Task"]
+
+def load_task(name: str, options: Mapping[str, Any]) -> Task:
+    """A task of the table, its data and base checkpoint not yet loaded.
+
+    Raises:
+        BadInput: Options that it does not have, or out of range.
+    """
+    row: Any = TASKS[name]
+    return row(row.options.parse(options, f"task {name!r}"))
+
+
+__all__ = ["TASKS", "Metric", "Score", "Split", "Task", "load_task"]
