@@ -15,12 +15,14 @@ class RunStarted:
         trainable_params: Parameters with a gradient, the head's included.
         adapter_params: Those of the adapter alone.
         total_params: All parameters.
+        saved_bytes: Bytes that a training batch's forward pass keeps for the backward pass, parameters aside.
         layers: Adapted layers, name → (d_out, d_in).
     """
 
     trainable_params: int
     adapter_params: int
     total_params: int
+    saved_bytes: int
     layers: dict[str, tuple[int, int]]
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured
 from neatlab.plan import Plan, seed_list
 from neatlab.plan import parse_task as parse_task
@@ -54,6 +54,10 @@ def execute(config: RunConfig, store: Store) -> Iterator[Event]:
 
     Yields:
         What `training.train` yields, each event after it is in the store.
+
+    Raises:
+        BadInput: An arm that does not fit the task.
+        StoreError: The run cannot be written.
     """
     task = make_task(config)
     adapted = build(config, task)
@@ -66,6 +70,11 @@ def execute(config: RunConfig, store: Store) -> Iterator[Event]:
                 _save(adapted, writer)
                 writer.finish(seen.values())
             yield event
+    except OSError as error:
+        raise StoreError(f"run {config.run_id} could not be written: {error.strerror or error}") from error
+    except GeneratorExit:
+        writer.interrupt(seen.step)
+        raise
     finally:
         writer.close()
 
@@ -76,11 +85,14 @@ class _Summary:
     def __init__(self) -> None:
         self._values: dict[str, Any] = {"status": "unfinished"}
         self._ranks: dict[str, float] = {}
+        self.step = 0
 
     def add(self, event: Event) -> None:
+        self.step = getattr(event, "step", 0)
         match event:
             case RunStarted():
-                self._values |= {"trainable_params": event.trainable_params, "adapter_params": event.adapter_params}
+                counts = ("trainable_params", "adapter_params", "saved_bytes")
+                self._values |= {name: getattr(event, name) for name in counts}
             case Evaluated(split="test"):
                 self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
             case Evaluated(split="validation"):

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import orjson
 
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
-from neatlab.events import Event, to_dict
+from neatlab.events import Event, RunFailed, to_dict
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
@@ -53,8 +54,10 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "finished", "failed" (it diverged), or "unfinished" (running, stopped or killed)."""
-        return str(self.summary.get("status", "unfinished"))
+        """One of finished, failed (diverged), pruned, interrupted (stopped), unfinished (running or killed)."""
+        if self.summary:
+            return str(self.summary["status"])
+        return "interrupted" if _ends_with_failure(self.path / "events.jsonl") else "unfinished"
 
     @cached_property
     def events(self) -> list[dict[str, Any]]:
@@ -74,16 +77,32 @@ def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
             raise StoreError(f"{path}: line {number + 1} is not JSON") from error
 
 
+def _ends_with_failure(path: Path) -> bool:
+    """Whether the last event is a RunFailed, from the file's last bytes alone."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            return b'"type":"RunFailed"' in file.read().rstrip(b"\n").rpartition(b"\n")[2]
+    except OSError:
+        return False
+
+
 class RunWriter:
-    """Writes one run's directory; a directory left by an unfinished run is started anew."""
+    """Writes one run's directory; a directory left by an unfinished run is started anew.
+
+    The directory belongs to the writer that started it last: one that was given up for lost, and was not, can
+    no longer finish it.
+    """
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         self.path = path
         self.config = config
+        self._owner = uuid.uuid4().hex
         if path.exists():
             shutil.rmtree(path)
         path.mkdir(parents=True)
-        _write_json(path / "config.json", {"run": config.model_dump(), "environment": environment()})
+        stored = {"run": config.model_dump(), "environment": environment(), "owner": self._owner}
+        _write_json(path / "config.json", stored)
         self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
 
     @property
@@ -96,9 +115,20 @@ class RunWriter:
         self._events.write(orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE))
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write the summary, atomically: from here on the run counts as done."""
+        """Write the summary, atomically: from here on the run counts as done.
+
+        Raises:
+            StoreError: Another writer has started the run anew.
+        """
+        if _read_json(self.path / "config.json").get("owner") != self._owner:
+            raise StoreError(f"run {self.path.name} was started anew elsewhere; this copy of it is dropped")
         _write_json(self.path / "summary.json", summary)
         self.close()
+
+    def interrupt(self, step: int) -> None:
+        """Say in a run that has not ended that it was stopped."""
+        if not self._events.closed:
+            self.write(RunFailed("interrupted", step))
 
     def close(self) -> None:
         """Release the events file."""
@@ -130,8 +160,15 @@ class Store:
             raise StoreError(f"runs folder {self.root} cannot be written: {reason}; choose another") from error
 
     def start(self, config: RunConfig) -> RunWriter:
-        """A writer for the run that `config` names."""
-        return RunWriter(self.root / config.run_id, config)
+        """A writer for the run that `config` names.
+
+        Raises:
+            StoreError: Its directory cannot be written.
+        """
+        try:
+            return RunWriter(self.root / config.run_id, config)
+        except OSError as error:
+            raise StoreError(f"run {config.run_id} cannot be written: {error.strerror or error}") from error
 
     def finished(self, config: RunConfig) -> Run | None:
         """The run of this configuration if it ended by itself, readable and whole."""

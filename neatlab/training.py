@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from neatlab.adapters.attach import Adapted
+from neatlab.analysis.cost import saved_bytes
 from neatlab.analysis.spectra import spectrum
 from neatlab.config import TrainingConfig
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
@@ -35,7 +36,7 @@ def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test:
         RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed.
     """
     begin = time.perf_counter()
-    yield _started(adapted)
+    yield _started(adapted, task, config)
     yield _evaluate(adapted, task, 0, "validation")
     yield from _spectra(adapted, 0)
     seconds = []
@@ -112,12 +113,19 @@ def _batches(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
             yield take(data, order[start : start + batch_size])
 
 
-def _started(adapted: Adapted) -> RunStarted:
+def _started(adapted: Adapted, task: Task, config: TrainingConfig) -> RunStarted:
     adapter = sum(p.numel() for p in adapted.adapter_parameters())
     head = sum(p.numel() for p in adapted.head_parameters())
     total = sum(p.numel() for p in adapted.model.parameters())
     shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
-    return RunStarted(adapter + head, adapter, total, shapes)
+    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes)
+
+
+def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
+    data = task.split("train")
+    rows = take(data, torch.arange(min(config.batch_size, size(data))))
+    with torch.random.fork_rng():
+        return saved_bytes(lambda: task.loss(adapted.model.train(), rows), adapted.model.parameters())
 
 
 def _evaluate(adapted: Adapted, task: Task, step: int, split: Split) -> Evaluated:

@@ -8,6 +8,7 @@ import pytest
 from neatlab import lab
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
+from neatlab.events import RunFinished
 from neatlab.store import Store
 
 SMALL = {"d_in": 12, "d_out": 8, "samples": 40}
@@ -53,11 +54,38 @@ def test_a_stopped_run_is_unfinished_and_is_started_anew(runs):
         next(going)
     going.close()
     assert store.finished(run) is None
-    assert store.get(run.run_id).status == "unfinished"
+    assert store.get(run.run_id).status == "interrupted"
     path = ran(store, run)
     kinds = [json.loads(line)["type"] for line in (path / "events.jsonl").read_text().splitlines()]
     assert kinds.count("RunStarted") == 1
     assert store.finished(run).status == "finished"
+
+
+def test_a_writer_whose_run_was_started_anew_cannot_finish_it(runs):
+    store, run = Store(runs), config()
+    lost = lab.execute(run, store)
+    next(lost)
+    ran(store, run)
+    before = store.get(run.run_id).summary
+    with pytest.raises(StoreError, match="started anew elsewhere"):
+        list(lost)
+    assert store.get(run.run_id).summary == before
+
+
+def test_closing_after_the_last_event_changes_nothing(runs):
+    store, run = Store(runs), config()
+    going = lab.execute(run, store)
+    while not isinstance(next(going), RunFinished):
+        pass
+    going.close()
+    assert store.finished(run).status == "finished"
+
+
+def test_a_killed_run_is_unfinished(runs):
+    store, run = Store(runs), config()
+    next(going := lab.execute(run, store))
+    assert store.get(run.run_id).status == "unfinished"
+    going.close()
 
 
 def test_a_diverged_run_is_finished_with_its_reason(runs):
@@ -128,7 +156,7 @@ def test_a_full_disk_leaves_no_summary(runs, monkeypatch):
 
     store, run = Store(runs), config()
     monkeypatch.setattr("neatlab.store.os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StoreError, match="No space"):
         list(lab.execute(run, store))
     monkeypatch.undo()
     assert store.finished(run) is None
