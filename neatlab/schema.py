@@ -34,9 +34,10 @@ class Schema(BaseModel):
             return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or what
-            message = first["msg"].removeprefix("Value error, ")
-            raise BadInput(f"{what}: {where}={first['input']!r}: {_lower_first(message)}") from None
+            message = _lower_first(first["msg"].removeprefix("Value error, "))
+            field = ".".join(str(part) for part in first["loc"])  # empty where a rule over several fields refused
+            where = f"{field}={first['input']!r}: " if field else ""
+            raise BadInput(f"{what}: {where}{message}") from None
 
 
 def _lower_first(text: str) -> str:

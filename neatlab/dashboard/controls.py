@@ -42,12 +42,12 @@ def arm_controls(part: str, method: str, form: Form) -> None:
         picker = gr.Dropdown(choices, value=method, label="method", elem_id=f"{part}-method")
         form.fields[f"{part}.method"] = picker
         formula = gr.HTML(equation(method), apply_default_css=False)
+        form.messages[part] = message(f"message-{part}")
         options = _all_options() | METHODS[method].options.model_fields
         with gr.Row(elem_classes=["fields"]):
             _add_fields(part, method, form, [(n, options[n]) for n in MAIN])
         with gr.Accordion("More options", open=False, elem_id=f"{part}-more"), gr.Row(elem_classes=["fields"]):
             _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
-    form.messages[part] = message(f"message-{part}")
     _show_own_fields(part, picker, formula, form)
 
 
@@ -105,6 +105,7 @@ def run_controls(form: Form) -> None:
     """Task, steps, learning rate and seed."""
     choices = list(TASK_CHOICES.items())
     with gr.Group(elem_classes=["run"]):
+        form.messages["run"] = message("message-run")
         form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
         with gr.Row(elem_classes=["fields"]):
             form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
@@ -112,7 +113,6 @@ def run_controls(form: Form) -> None:
         form.fields["lr"] = rate = gr.Textbox(
             "", label="learning rate", placeholder=_rate_hint("digits"), elem_id="lr", max_lines=1
         )
-    form.messages["run"] = message("message-run")
     task.change(_defaults, task, [rate, steps], queue=False, show_progress="hidden", api_name="task_defaults")
 
 

@@ -6,7 +6,9 @@ const empty = element.querySelector(".live-empty");
 const config = {
   responsive: true,
   displaylogo: false,
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  // Plotly's "Share chart" would upload the data to another machine.
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+  plotlyServerURL: "",
 };
 
 function draw() {

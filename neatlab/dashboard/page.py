@@ -13,7 +13,7 @@ from neatlab.dashboard.race import Claims
 from neatlab.dashboard.sessions import Sessions
 from neatlab.dashboard.training import follow, update
 from neatlab.dashboard.view import NO_CHARTS
-from neatlab.dashboard.words import HEADER, NO_TABLE, NOTE, READY, REFUSED, WAITING, command_note, mistake
+from neatlab.dashboard.words import HEADER, NO_TABLE, NOTE, READY, WAITING, command_note, mistake, refused
 from neatlab.store import Store
 
 TRAININGS = 4  # at the same time over all windows; the next ones wait in the queue
@@ -112,24 +112,33 @@ class _Wiring:
         demo.unload(self._close)
 
     def _begin(self, request: gr.Request, *values: Any) -> list[Any]:
-        """Check the form; a refused one leaves nothing to train."""
+        """Check the form; a refused one trains nothing."""
         try:
             asked = read_form(dict(zip(self._names, values, strict=True)))
         except Refusal as refusal:
-            self._sessions.begin(request.session_hash, None)
-            return [*self._said(REFUSED, refusal), NOTE, *_idle()]
+            session = self._sessions.get(request.session_hash)
+            session.refusal = refusal
+            before = session.request.command if session.request else None
+            return [*self._refused(refusal), command_note(before), *_idle()]
         self._sessions.begin(request.session_hash, asked)
         buttons = [gr.update(interactive=False), gr.update(interactive=True)]
         return [*self._said(WAITING), command_note(asked.command), *buttons]
 
     def _train(self, request: gr.Request) -> Iterator[list[Any]]:
         session = self._sessions.get(request.session_hash)
+        known: tuple[str, ...] = ()
+        if session.refusal:
+            now = update(session, self._store)  # what was there stays: an output without a value would be emptied
+            yield [*self._refused(session.refusal), *now.charts, now.table, gr.skip()]
+            return
         try:
             for now in follow(session, self._store, self._claims):
-                layers = gr.update(choices=now.layers, value=now.layer) if now.layers else gr.skip()
+                # Only new layers: a list that someone is choosing from must not be replaced under their hand.
+                layers = gr.skip() if now.layers == known else gr.update(choices=now.layers, value=now.layer)
+                known = now.layers
                 yield [*self._said(now.status), *now.charts, now.table, layers]
         except Refusal as refusal:
-            yield [*self._said(REFUSED, refusal), *NO_CHARTS, NO_TABLE, gr.skip()]
+            yield [*self._refused(refusal), *NO_CHARTS, NO_TABLE, gr.skip()]
 
     def _stop(self, request: gr.Request) -> Any:
         self._sessions.get(request.session_hash).stop.set()
@@ -141,13 +150,18 @@ class _Wiring:
     def _show_layer(self, layer: str, request: gr.Request) -> list[Any]:
         session = self._sessions.get(request.session_hash)
         session.layer = layer
-        now = update(session, self._store, "").charts
+        now = update(session, self._store).charts
         return [now.spectrum, now.ranks]
 
-    def _said(self, said: str, refusal: Refusal | None = None) -> list[str]:
-        """The status, and the message of each part of the form."""
+    def _said(self, said: str) -> list[str]:
+        """The status, and no message in any part of the form."""
+        return [said, *("" for _ in self._form.messages)]
+
+    def _refused(self, refusal: Refusal) -> list[str]:
+        """The same, with the message where the mistake is."""
         parts = self._form.messages
-        return [said, *(mistake(str(refusal)) if refusal and refusal.part == part else "" for part in parts)]
+        messages = (mistake(str(refusal)) if refusal.part == part else "" for part in parts)
+        return [refused(refusal.part, str(refusal)), *messages]
 
 
 def _idle() -> list[Any]:

@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass, field
 
-from neatlab.dashboard.form import Request
+from neatlab.dashboard.form import Refusal, Request
 
 
 @dataclass
@@ -12,15 +12,19 @@ class Session:
 
     Args:
         stop: Set when its training shall end.
-        request: What it trains or shows; None before the first Train and after a refusal.
+        request: What it trains or shows; None before the first Train.
+        refusal: Why its last Train was refused; the request before it stays.
         layer: The layer whose spectrum it shows; None for the first.
         stored: Ids of the runs that were in the store before its last Train.
+        begun: Ids of the runs to show: those, and what this Train has started.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
     request: Request | None = None
+    refusal: Refusal | None = None
     layer: str | None = None
     stored: frozenset[str] = frozenset()
+    begun: set[str] = field(default_factory=set)
 
 
 class Sessions:
@@ -35,7 +39,7 @@ class Sessions:
         with self._lock:
             return self._open.setdefault(str(key), Session())
 
-    def begin(self, key: str | None, request: Request | None) -> Session:
+    def begin(self, key: str | None, request: Request) -> Session:
         """A fresh session for a new training; the window's old one is told to stop."""
         with self._lock:
             old = self._open.get(str(key))

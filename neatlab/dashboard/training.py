@@ -9,8 +9,8 @@ from neatlab.config import RunConfig
 from neatlab.dashboard.form import ARMS, Refusal, Request
 from neatlab.dashboard.race import Claims, race
 from neatlab.dashboard.sessions import Session
-from neatlab.dashboard.view import NO_CHARTS, Charts, Picture, charts, picture, steps_done, table
-from neatlab.dashboard.words import NO_TABLE, PREPARING, status
+from neatlab.dashboard.view import NO_CHARTS, Charts, Picture, charts, picture, shown_layer, steps_done, table
+from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STOPPED, status
 from neatlab.errors import NeatlabError
 from neatlab.store import Store
 
@@ -61,7 +61,8 @@ def follow(session: Session, store: Store, claims: Claims) -> Iterator[Update]:
     Raises:
         Refusal: An arm does not fit the task, or a run is taken.
     """
-    if session.request is None or session.stop.is_set():
+    if session.request is None or session.stop.is_set():  # the latter while it waited for a place
+        yield Update(STOPPED if session.request else READY)
         return
     configs = session.request.configs
     yield Update(PREPARING)
@@ -69,6 +70,7 @@ def follow(session: Session, store: Store, claims: Claims) -> Iterator[Update]:
     try:
         with claims.hold(configs):
             session.stored = frozenset(c.run_id for c in configs if store.finished(c))
+            session.begun = set(session.stored)
             yield from _train(session, store, session.request)
     except (NeatlabError, OSError) as error:
         raise Refusal("run", str(error)) from error
@@ -76,33 +78,40 @@ def follow(session: Session, store: Store, claims: Claims) -> Iterator[Update]:
 
 def _train(session: Session, store: Store, request: Request) -> Iterator[Update]:
     pace = Pace()
-    for _ in race(request.configs, store, session.stop):
+    for index, _ in race(request.configs, store, session.stop):
+        session.begun.add(request.configs[index].run_id)
         if pace.due():
-            yield pace.timed(lambda: update(session, store, "Training"))
-    yield update(session, store, "Stopped" if session.stop.is_set() else "Done")
+            yield pace.timed(lambda: update(session, store))
+    yield update(session, store, ended=True)
 
 
-def update(session: Session, store: Store, word: str) -> Update:
-    """The page as the store has it now."""
-    if session.request is None:
-        return Update(status(""))
-    seen = picture(session.request.configs, store)
-    if not seen.runs:
-        return Update(status(f"{word}."))
+def update(session: Session, store: Store, ended: bool = False) -> Update:
+    """The page as the store has it now.
+
+    Args:
+        session: The window.
+        store: Where its runs are.
+        ended: Whether nothing more will come.
+    """
+    seen = picture(session.request.configs if session.request else (), session.begun, store)
+    if session.request is None or not seen.runs:
+        return Update(STOPPED if ended else READY)
     steps = [steps_done(run) for run in seen.runs]
     total = session.request.configs[0].training.steps
-    said = status(_phase(word, seen, session), f"Step {min(steps)} of {total}.", min(steps), total)
+    said = status(_phase(seen, session, ended), f"Step {min(steps)} of {total}.", min(steps), total)
     shown = charts(seen, session.layer)
-    layer = session.layer if session.layer in seen.layers else next(iter(seen.layers), None)
-    return Update(said, shown, table(seen, session.stored), tuple(seen.layers), layer)
+    return Update(said, shown, table(seen, session.stored), tuple(seen.layers), shown_layer(seen, session.layer))
 
 
-def _phase(word: str, seen: Picture, session: Session) -> str:
-    if word == "Stopped":
+def _phase(seen: Picture, session: Session, ended: bool) -> str:
+    done = len(seen.runs) == len(seen.arms) and all(run.summary for run in seen.runs)
+    if ended and not done:
         return "Stopped. What did not finish starts anew with the next Train."
     kept = sum(run.run_id in session.stored for run in seen.runs)
-    note = f" {kept} of {len(seen.runs)} runs shown from the runs folder, not trained again." if kept else ""
-    return f"{word}.{note}"
+    failed = [run.config.arm.label for run in seen.runs if run.status == "failed"]
+    note = f" {kept} of {len(seen.arms)} runs shown from the runs folder, not trained again." if kept else ""
+    note += f" Diverged: {', '.join(failed)}; see the table." if failed else ""
+    return ("Done." if done else "Training.") + note
 
 
 def _check(configs: tuple[RunConfig, RunConfig]) -> None:

@@ -30,9 +30,10 @@ NO_CHARTS = Charts(None, None, None, None)
 
 
 class Picture(NamedTuple):
-    """The state of two runs.
+    """The state of the runs of a page.
 
     Args:
+        arms: All arms asked for; their order gives the colours.
         runs: Those that have begun.
         results: Their tables.
         counts: A row an arm with its parameter counts, known from the start.
@@ -40,6 +41,7 @@ class Picture(NamedTuple):
         key: Names the runs asked for, begun or not.
     """
 
+    arms: list[str]
     runs: list[Run]
     results: Results
     counts: pd.DataFrame
@@ -47,17 +49,22 @@ class Picture(NamedTuple):
     key: str
 
 
-def picture(configs: Sequence[RunConfig], store: Store) -> Picture:
+def picture(configs: Sequence[RunConfig], begun: Collection[str], store: Store) -> Picture:
     """Read the runs as far as they are.
+
+    Args:
+        configs: The runs asked for.
+        begun: Ids of those that are to be shown; of another, an old unfinished directory may be there.
+        store: Where they are.
 
     Raises:
         StoreError: A run is damaged.
     """
-    folders = [store.root / config.run_id for config in configs]
-    runs = [read_run(folder) for folder in folders if (folder / "config.json").exists()]
+    runs = [read_run(store.root / config.run_id) for config in configs if config.run_id in begun]
     events = [event for run in runs for event in run.events if event["type"] == "SpectrumMeasured"]
     layers = list(dict.fromkeys(str(event["layer"]) for event in events))
-    return Picture(runs, Results(runs), _counts(runs), layers, "-".join(config.run_id for config in configs))
+    arms = [config.arm.label for config in configs]
+    return Picture(arms, runs, Results(runs), _counts(runs), layers, "-".join(c.run_id for c in configs))
 
 
 def charts(seen: Picture, layer: str | None) -> Charts:
@@ -67,14 +74,13 @@ def charts(seen: Picture, layer: str | None) -> Charts:
         seen: The runs.
         layer: The layer of the spectrum; None for the first.
     """
-    arms = [run.config.arm.label for run in seen.runs]
-    layer = layer if layer in seen.layers else (seen.layers[0] if seen.layers else None)
+    arms, layer = seen.arms, shown_layer(seen, layer)
     metric = TASKS[seen.runs[0].config.task].metric.name
     curves, spectra = seen.results.curves(), seen.results.spectra()
     total = seen.runs[0].config.training.steps
     steps = [-0.03 * total, 1.03 * total]  # the whole way from the start: the axis stays while lines grow
     figures = [
-        (plots.learning_curves(curves, metric, arms), _learning_words(seen, curves, metric), seen.key),
+        (plots.learning_curves(curves, metric, arms), _learning_words(seen, metric), seen.key),
         (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{seen.key}-{layer}"),
         (plots.effective_rank(spectra, layer, arms), _rank_words(seen, spectra, layer), f"{seen.key}-{layer}"),
         (plots.parameter_counts(seen.counts, arms), _count_words(seen), seen.key),
@@ -83,6 +89,11 @@ def charts(seen: Picture, layer: str | None) -> Charts:
     for figure, _, _ in (figures[0], figures[2]):
         figure.update_xaxes(range=steps)
     return Charts(*(shown(figure.update_layout(uirevision=kept), words) for figure, words, kept in figures))
+
+
+def shown_layer(seen: Picture, layer: str | None) -> str | None:
+    """The layer asked for if the runs have it, else their first."""
+    return layer if layer in seen.layers else next(iter(seen.layers), None)
 
 
 def _counts(runs: Sequence[Run]) -> pd.DataFrame:
@@ -105,15 +116,15 @@ def _last(run: Run, split: str) -> Mapping[str, Any]:
 
 
 def _each(seen: Picture, values: Mapping[str, Any], digits: int) -> str:
-    """ "lora:rank=4 0.512, neat:rank=4,depth=2 0.601"."""
-    return "; ".join(f"{r.config.arm.label}: {number(values.get(r.config.arm.label), digits)}" for r in seen.runs)
+    """ "A 0.512, B 0.601"."""
+    return ", ".join(f"{name} {number(values.get(arm), digits)}" for name, arm in zip("AB", seen.arms, strict=True))
 
 
-def _learning_words(seen: Picture, curves: pd.DataFrame, metric: str) -> str:
+def _learning_words(seen: Picture, metric: str) -> str:
     latest = {run.config.arm.label: _last(run, "validation") for run in seen.runs}
     losses = {arm: event.get("loss") for arm, event in latest.items()}
     scores = {arm: event.get("metric") for arm, event in latest.items()}
-    where = "Markers: validation split; thin lines: loss of the training batches."
+    where = "Markers: validation split; thin lines: training batches."
     return f"Validation loss: {_each(seen, losses, 4)}. Validation {metric}: {_each(seen, scores, 4)}. {where}"
 
 
@@ -121,21 +132,20 @@ def _spectrum_words(seen: Picture, spectra: pd.DataFrame, layer: str | None) -> 
     data = plots.spectrum_data(spectra, layer)
     if not data.spectra:
         return "Neither arm changes a layer's weight."
-    at = "; ".join(f"{arm}: step {step}" for arm, step in data.steps.items())
     largest = {line.arm: line.mean[0] for line in data.spectra}
-    return f"Layer {data.layer} ({at}). Largest singular value: {_each(seen, largest, 3)}."
+    return f"{data.layer}, step {_each(seen, data.steps, 0)}. Largest singular value: {_each(seen, largest, 3)}."
 
 
 def _rank_words(seen: Picture, spectra: pd.DataFrame, layer: str | None) -> str:
     latest = {line.arm: line.mean[-1] for line in plots.effective_rank_data(spectra, layer).ranks}
-    rank_set = {run.config.arm.label: run.config.arm.options.get("rank") for run in seen.runs}
-    return f"Now: {_each(seen, latest, 2)}. Rank set: {_each(seen, rank_set, 0)}. No value while ΔW = 0."
+    ranks = {run.config.arm.label: run.config.arm.options.get("rank") for run in seen.runs}
+    return f"Now: {_each(seen, latest, 2)}. Rank set: {_each(seen, ranks, 0)}. No value while ΔW = 0."
 
 
 def _count_words(seen: Picture) -> str:
     data = plots.parameter_data(seen.counts)
-    parts = zip(data.arms, data.adapter, data.head, strict=True)
-    return "; ".join(f"{arm}: adapter {own:,}, head {head:,}" for arm, own, head in parts)
+    adapter, head = (dict(zip(data.arms, counts, strict=True)) for counts in (data.adapter, data.head))
+    return f"Adapter: {_each(seen, adapter, 0)}. Head: {_each(seen, head, 0)}."
 
 
 HEAD = ("arm", "run", "adapter params", "trainable params", "validation", "test", "s/step", "effective rank")
@@ -168,8 +178,9 @@ def _row(index: int, run: Run, seen: Picture, stored: Collection[str]) -> str:
         number(run.summary.get("seconds_per_step"), 4),
         number(run.summary.get("effective_rank"), 2),
     ]
-    swatch = f'<span class="swatch swatch-{"ab"[index]}"></span>'
-    arm = f'<th scope="row">{swatch}{html.escape(run.config.arm.label)}</th>'
+    name = "AB"[seen.arms.index(run.config.arm.label)]
+    swatch = f'<span class="swatch swatch-{name.lower()}"></span>'
+    arm = f'<th scope="row">{swatch}{name}: {html.escape(run.config.arm.label)}</th>'
     return f'<tr data-run="{run.run_id}">{arm}{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
@@ -178,7 +189,8 @@ def _state(run: Run, stored: Collection[str]) -> str:
         return html.escape(str(run.summary.get("error")))
     if run.status == "finished":
         return "from the runs folder" if run.run_id in stored else "finished"
-    return f"step {steps_done(run)} of {run.config.training.steps}"
+    stopped = "stopped at " if run.status == "interrupted" else ""
+    return f"{stopped}step {steps_done(run)} of {run.config.training.steps}"
 
 
 def number(value: Any, digits: int) -> str:

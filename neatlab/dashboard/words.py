@@ -37,7 +37,7 @@ does to the weights.</p>
 
 READY = status("Choose a task and two arms, then press Train. The settings as they are take about ten seconds.")
 WAITING = status("Waiting for a free place.")
-REFUSED = status("Not started: see the message in the settings.")
+STOPPED = status("Stopped before the first step.")
 PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for about ten seconds.")
 NO_TABLE = '<p class="hint">The table of results appears here.</p>'
 NOTE = (
@@ -46,8 +46,18 @@ NOTE = (
 )
 
 
-def command_note(command: str) -> str:
-    """The command that answers the question with intervals."""
+PLACES = {"a": "Arm A", "b": "Arm B", "run": "Settings"}
+
+
+def refused(part: str, text: str) -> str:
+    """The status after a refusal, for those who do not see the fields."""
+    return status(f"Not started. {PLACES[part]}: {text}")
+
+
+def command_note(command: str | None) -> str:
+    """The command that answers the question with intervals, once there is one."""
+    if command is None:
+        return NOTE
     shown = f"<pre><code>{html.escape(command)}</code></pre>"
     return f"{NOTE}<p class='hint'>For an answer with intervals over seeds:</p>{shown}"
 

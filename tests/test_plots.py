@@ -1,0 +1,170 @@
+"""Data functions give the numbers of the tables; draw functions draw them, name their axes and survive ΔW = 0."""
+
+import math
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from neatlab import plots
+from neatlab.errors import BadInput
+from neatlab.plots.theme import COLOURS, DARK, LIGHT, MARKERS, faded, style
+
+NAN = float("nan")
+LAYERS = ("q", "v")
+
+
+def curve(arm: str, seed: int, step: int, split: str, loss: float, metric: float) -> dict[str, Any]:
+    return {"arm": arm, "seed": seed, "step": step, "split": split, "loss": loss, "metric": metric}
+
+
+def measured(arm: str, seed: int, step: int, layer: str, values: tuple[float, ...], rank: float) -> dict[str, Any]:
+    shown = {"singular_values": values, "effective_rank": rank}
+    return {"arm": arm, "seed": seed, "step": step, "layer": layer, **shown}
+
+
+class Tables:
+    """Two arms; the first has two seeds."""
+
+    def curves(self) -> pd.DataFrame:
+        rows = [curve("neat", 0, step, "train", 1 / step, NAN) for step in (1, 2, 4)]
+        rows += [curve("neat", seed, 4, "validation", 0.5 + seed, 0.25 + seed / 2) for seed in (0, 1)]
+        return pd.DataFrame([*rows, curve("lora", 0, 4, "validation", 0.75, 0.5), curve("lora", 0, 4, "test", 9, 9)])
+
+    def spectra(self) -> pd.DataFrame:
+        rows = [measured("neat", seed, 0, layer, (0.0, 0.0), NAN) for seed in (0, 1) for layer in LAYERS]
+        rows += [measured("neat", seed, 4, "q", (3.0 + seed, 1.0), 1.5 + seed) for seed in (0, 1)]
+        rows += [measured("neat", seed, 4, "v", (8.0, 2.0), 1.9) for seed in (0, 1)]
+        return pd.DataFrame([*rows, measured("lora", 0, 4, "q", (5.0, 2.0, 1.0), 2.5)])
+
+    def frame(self) -> pd.DataFrame:
+        rows = [("neat", 40, 50), ("neat", 40, 50), ("lora", 60, 70), ("head", 0, 10)]
+        return pd.DataFrame(rows, columns=["arm", "adapter_params", "trainable_params"])
+
+
+TABLES = Tables()
+DRAWN = [
+    (plots.loss_curves, ["loss"]),
+    (plots.metric_curves, ["metric, validation split"]),
+    (plots.learning_curves, ["loss", "metric"]),
+    (plots.spectrum, ["singular value σᵢ of ΔW"]),
+    (plots.effective_rank, ["effective rank exp(−Σ p ln p)"]),
+]
+
+
+def test_loss_keeps_training_and_validation_apart_and_leaves_the_test_split_out() -> None:
+    data = plots.loss_data(TABLES)
+    (training,) = data.training
+    assert (training.arm, training.x, training.mean) == ("neat", (1, 2, 4), (1, 0.5, 0.25))
+    neat, lora = data.validation
+    assert (neat.x, neat.mean, neat.low, neat.high, neat.seeds) == ((4,), (1.0,), (0.5,), (1.5,), 2)
+    assert (lora.x, lora.mean, lora.seeds) == ((4,), (0.75,), 1)
+
+
+def test_metric_is_named_by_the_caller_or_the_comparison() -> None:
+    class Named(Tables):
+        class metric:  # noqa: N801  # stands for an attribute
+            name = "accuracy"
+
+    assert [line.mean for line in plots.metric_data(TABLES).validation] == [(0.5,), (0.5,)]
+    assert plots.metric_data(TABLES, "recovered error").name == "recovered error"
+    assert plots.metric_data(Named()).name == "accuracy"
+
+
+def test_a_long_curve_is_averaged_over_equal_stretches() -> None:
+    rows = [curve("neat", 0, step, "train", float(step), NAN) for step in range(1, 1001)]
+    (line,) = plots.loss_data(pd.DataFrame(rows)).training
+    assert len(line.x) == 334
+    assert (line.x[0], line.mean[0]) == (3, 2.0)
+    assert (line.x[-1], line.mean[-1]) == (1000, 1000.0)
+
+
+def test_spectrum_takes_the_last_step_and_ends_at_each_arms_ceiling() -> None:
+    data = plots.spectrum_data(TABLES)
+    neat, lora = data.spectra
+    assert (data.layer, data.steps) == ("q", {"neat": 4, "lora": 4})
+    assert (neat.x, neat.mean, neat.low, neat.high) == ((1, 2), (3.5, 1), (3, 1), (4, 1))
+    assert (lora.x, lora.mean) == ((1, 2, 3), (5, 2, 1))
+
+
+def test_spectrum_of_an_earlier_step_and_another_layer() -> None:
+    data = plots.spectrum_data(TABLES, layer="v", step=3)
+    assert data.steps == {"neat": 0}
+    assert [line.mean for line in data.spectra] == [(0, 0)]
+
+
+def test_an_unknown_layer_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadInput, match="unknown layer 'k'; allowed: q, v"):
+        plots.spectrum_data(TABLES, layer="k")
+
+
+def test_effective_rank_is_the_mean_over_layers_and_a_gap_where_nothing_changed() -> None:
+    neat, lora = plots.effective_rank_data(TABLES).ranks
+    assert neat.x == (0, 4)
+    assert math.isnan(neat.mean[0])
+    assert neat.mean[1] == pytest.approx((1.5 + 1.9 + 2.5 + 1.9) / 4)
+    assert (neat.low[1], neat.high[1]) == pytest.approx((1.7, 2.2))
+    assert lora.mean == (2.5,)
+
+
+def test_parameters_split_into_adapter_and_head() -> None:
+    data = plots.parameter_data(TABLES, ["lora", "neat", "head"])
+    assert data == (["lora", "neat", "head"], [60, 40, 0], [10, 10, 10])
+    adapter, head = plots.parameter_counts(TABLES).data
+    assert (list(adapter.x), list(head.x)) == ([40, 60, 0], [10, 10, 10])
+    assert list(adapter.text) == ["adapter 40", "adapter 60", ""]
+
+
+@pytest.mark.parametrize(("draw", "names"), DRAWN)
+def test_every_axis_is_named(draw: Any, names: list[str]) -> None:
+    layout = draw(TABLES).layout
+    assert [layout[axis].title.text for axis in ("yaxis", "yaxis2")[: len(names)]] == names
+    assert layout.xaxis.title.text in ("training step", "index i, up to the ceiling on the rank")
+    assert plots.parameter_counts(TABLES).layout.xaxis.title.text == "trainable parameters"
+
+
+@pytest.mark.parametrize(("draw", "_"), DRAWN)
+def test_an_arm_keeps_its_colour_and_marker_in_every_figure(draw: Any, _: list[str]) -> None:
+    found = {t.name: (t.line.color, t.marker.symbol) for t in draw(TABLES, arms=["lora", "neat"]).data if t.name}
+    assert {name: look for name, look in found.items() if look[1]} == {"lora": style(0), "neat": style(1)}
+
+
+@pytest.mark.parametrize(("draw", "_"), DRAWN)
+def test_nothing_measured_yet_is_an_empty_figure(draw: Any, _: list[str]) -> None:
+    class Empty(Tables):
+        def curves(self) -> pd.DataFrame:
+            return super().curves().iloc[:0]
+
+        def spectra(self) -> pd.DataFrame:
+            return super().spectra().iloc[:0]
+
+    assert len(draw(Empty()).data) == 0
+
+
+def test_several_seeds_have_a_band_and_it_is_named() -> None:
+    figure = plots.metric_curves(TABLES)
+    (band,) = [trace for trace in figure.data if trace.fill == "toself"]
+    assert list(band.y) == [0.75, 0.25]
+    assert "lowest to highest seed" in figure.layout.annotations[0].text
+
+
+def test_the_template_follows_the_page() -> None:
+    assert plots.loss_curves(TABLES).layout.template == LIGHT
+    assert plots.loss_curves(TABLES, dark=True).layout.template == DARK
+    assert LIGHT.layout.font.color != DARK.layout.font.color
+    assert {LIGHT.layout.paper_bgcolor, DARK.layout.paper_bgcolor} == {"rgba(0,0,0,0)"}
+
+
+def test_styles_differ_beyond_the_colours() -> None:
+    looks = [style(index) for index in range(12)]
+    assert len(set(looks)) == 12
+    assert (looks[0].colour, looks[6].colour) == (COLOURS[0], COLOURS[0])
+    assert looks[0].marker == MARKERS[0] != looks[6].marker
+    assert faded("#0072B2", 0.5) == "rgba(0,114,178,0.5)"
+
+
+def test_figures_become_json_with_null_for_a_gap() -> None:
+    figure = plots.effective_rank(TABLES.spectra()[TABLES.spectra()["seed"] == 0])
+    assert isinstance(figure, go.Figure)
+    assert '"y":[null,1.7]' in figure.to_json()
