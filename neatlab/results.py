@@ -1,17 +1,25 @@
 """Runs as tidy tables, and the comparison that is drawn from them."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from neatlab.analysis.statistics import Interval, mean_interval, paired_difference, sentence
+from neatlab import tables
+from neatlab.analysis.statistics import Difference, compare_pairs, mean_interval, pareto_front, sentence
+from neatlab.errors import unknown
+from neatlab.grouping import family, is_arm, labels, setting, variant
 from neatlab.store import Run
+from neatlab.tables import number
 from neatlab.tasks import TASKS, Metric
 
-NAN = float("nan")
+COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
+FEW = 3  # arms that are compared each with each; more are compared with the reference
+LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
 
 
 class Results:
@@ -26,103 +34,101 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """One row a run: identity, options, parameter counts, scores, cost; NaN where unknown."""
-        return pd.DataFrame([_row(run) for run in self.runs])
+        return tables.frame(self.runs, self.label)
 
     def curves(self) -> pd.DataFrame:
         """One row a training step or evaluation: run, arm, seed, step, split, loss, metric, lr, seconds."""
-        rows = [_identity(run) | _curve_point(e) for run in self.runs for e in run.events if e["type"] in _CURVES]
-        return pd.DataFrame(rows, columns=["run", "arm", "seed", "step", "split", "loss", "metric", "lr", "seconds"])
+        return tables.curves(self.runs, self.label)
 
     def spectra(self) -> pd.DataFrame:
         """One row a layer and measured step: run, arm, seed, step, layer, singular_values and what sums them up."""
-        rows = [_identity(run) | _spectrum(e) for run in self.runs for e in run.events if e["type"] == _SPECTRUM]
-        return pd.DataFrame(rows, columns=["run", "arm", "seed", *_SPECTRUM_FIELDS])
+        return tables.spectra(self.runs, self.label)
 
-
-_CURVES = {"Step", "Evaluated"}
-_SPECTRUM = "SpectrumMeasured"
-_SPECTRUM_FIELDS = [
-    "step",
-    "layer",
-    "singular_values",
-    "effective_rank",
-    "stable_rank",
-    "participation_ratio",
-    "norm",
-    "relative_norm",
-]
-
-
-def _identity(run: Run) -> dict[str, Any]:
-    return {"run": run.run_id, "arm": run.config.arm.label, "seed": run.config.seed}
-
-
-def _row(run: Run) -> dict[str, Any]:
-    config, arm = run.config, run.config.arm
-    results = {name: _number(value) for name, value in run.summary.items() if name not in ("status", "error")}
-    return {
-        **_identity(run),
-        "task": config.task,
-        "method": arm.method,
-        "status": run.status,
-        **arm.options,
-        **{f"task_{name}": value for name, value in config.task_options.items()},
-        "lr": config.training.lr,
-        "steps": config.training.steps,
-        "purpose": config.purpose,
-        **results,
-        "error": run.summary.get("error"),
-        "created": run.environment.get("created"),
-    }
-
-
-def _curve_point(event: dict[str, Any]) -> dict[str, Any]:
-    point = {name: event.get(name) for name in ("step", "loss", "metric", "lr", "seconds")}
-    return {**point, "split": event.get("split", "train")}
-
-
-def _spectrum(event: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: event[name] if name in ("layer", "singular_values") else _number(event[name]) for name in _SPECTRUM_FIELDS
-    }
-
-
-def _number(value: Any) -> Any:
-    return NAN if value is None else value
+    def label(self, run: Run) -> str:
+        """The arm that a run counts for in the tables."""
+        return run.config.arm.label
 
 
 class Comparison(Results):
     """Arms trained on the same task, seeds and budget, with intervals.
 
+    Runs of several task options are arms of their own, "lora:rank=4 @ kind=low-rank", and are compared only with
+    those of the same options.
+
     Args:
         runs: The runs reported on, every arm's seeds.
         search: The runs that chose the learning rates; their cost is part of the answer.
+        reference: Label of the arm that the others are compared with where there are many; the first by default.
+
+    Raises:
+        BadInput: No arm has the reference's label.
     """
 
-    def __init__(self, runs: Sequence[Run], search: Sequence[Run] = ()) -> None:
+    def __init__(self, runs: Sequence[Run], search: Sequence[Run] = (), reference: str | None = None) -> None:
         super().__init__(runs)
         self.search = list(search)
+        self.references = [_reference(group, reference) for group in self._settings.values()]
+        if reference is not None and not any(is_arm(label, reference) for label in self._by_arm):
+            raise unknown("reference", reference, self._by_arm)
 
     @property
     def metric(self) -> Metric:
         """What the arms are judged by."""
         return TASKS[self.runs[0].config.task].metric
 
+    @property
+    def selects_by(self) -> Literal["metric", "loss"]:
+        """What the search chose by on the validation split."""
+        return TASKS[self.runs[0].config.task].selects_by
+
+    def label(self, run: Run) -> str:
+        """The run's arm, followed by the settings in which it differs from other runs here."""
+        return self._labels[run.run_id]
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        return labels(self.runs)
+
+    def search_frame(self) -> pd.DataFrame:
+        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
+        found = tables.frame(self.search, lambda run: family(run.config.arm))
+        return found.assign(variant=[variant(run.config.arm) for run in self.search])
+
     def arms(self) -> list[dict[str, Any]]:
         """One entry an arm: what it was, what it cost, what it reached."""
-        return [self._arm(label, runs) for label, runs in self._by_arm().items()]
+        return [self._arm(label, runs) for label, runs in self._by_arm.items()]
+
+    def pareto(self) -> dict[str, list[str]]:
+        """Cost → the arms that no arm of the same settings beats in it and in the metric; less cost is better."""
+        arms = {arm["arm"]: arm for arm in self.arms()}
+        groups = [[arms[label] for label in group] for group in self._settings.values()]
+        return {cost: [label for group in groups for label in self._front(group, cost)] for cost in COSTS}
 
     def differences(self) -> list[dict[str, Any]]:
-        """Paired differences a − b by seed for every pair of arms, and what may be said of them."""
-        return [self._difference(a, b) for a, b in combinations(self._by_arm(), 2)]
+        """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.
+
+        Up to three arms are compared each with each; of more, every arm with the reference.
+        """
+        return [
+            {
+                "a": found.a,
+                "b": found.b,
+                "mean": found.interval.mean,
+                "ci95": [found.interval.low, found.interval.high],
+                "p": found.interval.p_value,
+                "p_holm": found.p_holm,
+                "detectable": found.interval.detectable(found.tests),
+                "shown": found.shown,
+                "sentence": sentence(found, self.metric.name, self.metric.higher_is_better),
+            }
+            for found in self._differences
+        ]
 
     def verdict(self) -> list[str]:
-        """One plain sentence a pair of arms, and one for each arm that lost runs."""
-        return [entry["sentence"] for entry in self.differences()] + [
-            f"{len(runs) - done} of {len(runs)} runs of {label} diverged and are not in its mean."
-            for label, runs in self._by_arm().items()
-            if (done := sum(run.status == "finished" for run in runs)) < len(runs)
-        ]
+        """One plain sentence a comparison, and one for each arm that lost runs."""
+        scored = {label for label, scores in self._scores.items() if any(map(math.isfinite, scores.values()))}
+        lost = [text for label, runs in self._by_arm.items() for text in _losses(label, runs)]
+        return [entry["sentence"] for entry in self.differences() if {entry["a"], entry["b"]} <= scored] + lost
 
     def to_dict(self) -> dict[str, Any]:
         """The whole comparison as plain values, NaN as None."""
@@ -134,27 +140,48 @@ class Comparison(Results):
                 "metric": metric.name,
                 "unit": metric.unit,
                 "higher_is_better": metric.higher_is_better,
+                "references": self.references,
                 "arms": self.arms(),
                 "differences": self.differences(),
+                "pareto": self.pareto(),
                 "verdict": self.verdict(),
-                "search": {"runs": len(self.search), "seconds": sum(r.summary["seconds"] for r in self.search)},
+                "search": {"runs": len(self.search), "seconds": total_seconds(self.search)},
             }
         )
 
+    @cached_property
     def _by_arm(self) -> dict[str, list[Run]]:
         groups: dict[str, list[Run]] = {}
         for run in self.runs:
-            groups.setdefault(run.config.arm.label, []).append(run)
+            groups.setdefault(self.label(run), []).append(run)
         return groups
 
-    def _scores(self, label: str) -> dict[int, float]:
-        return {run.config.seed: _number(run.summary.get("metric")) for run in self._by_arm()[label]}
+    @cached_property
+    def _settings(self) -> dict[str, list[str]]:
+        """Settings that differ → labels of the arms that were trained in them."""
+        groups: dict[str, list[str]] = {}
+        for label in self._by_arm:
+            groups.setdefault(setting(label), []).append(label)
+        return groups
+
+    @cached_property
+    def _scores(self) -> dict[str, dict[int, float]]:
+        return {
+            label: {run.config.seed: number(run.summary.get("metric")) for run in runs}
+            for label, runs in self._by_arm.items()
+        }
+
+    @cached_property
+    def _differences(self) -> list[Difference]:
+        groups = zip(self._settings.values(), self.references, strict=True)
+        return compare_pairs(self._scores, [pair for group, reference in groups for pair in _pairs(group, reference)])
 
     def _arm(self, label: str, runs: list[Run]) -> dict[str, Any]:
-        config, score = runs[0].config, mean_interval(list(self._scores(label).values()))
+        config, score = runs[0].config, mean_interval(self._scores[label].values())
         return {
             "arm": label,
             "config": {"method": config.arm.method, **config.arm.options, **config.training.model_dump()},
+            "task_options": config.task_options,
             "adapter_params": runs[0].summary.get("adapter_params"),
             "trainable_params": runs[0].summary.get("trainable_params"),
             "metric": self.metric.name,
@@ -162,20 +189,45 @@ class Comparison(Results):
             "ci95": [score.low, score.high],
             "seconds_per_step": _mean(runs, "seconds_per_step"),
             "effective_rank": _mean(runs, "effective_rank"),
+            "saved_bytes": runs[0].summary.get("saved_bytes"),
             "runs": [
                 {"run": run.run_id, "seed": run.config.seed, "status": run.status, "metric": run.summary.get("metric")}
                 for run in runs
             ],
         }
 
-    def _difference(self, a: str, b: str) -> dict[str, Any]:
-        found: Interval = paired_difference(self._scores(a), self._scores(b))
-        said = sentence(a, b, found, self.metric.name, self.metric.higher_is_better)
-        return {"a": a, "b": b, "mean": found.mean, "ci95": [found.low, found.high], "sentence": said}
+    def _front(self, arms: list[dict[str, Any]], cost: str) -> list[str]:
+        scores, costs = [arm["mean"] for arm in arms], [number(arm[cost]) for arm in arms]
+        flags = pareto_front(costs, scores, self.metric.higher_is_better)
+        return [arm["arm"] for arm, flag in zip(arms, flags, strict=True) if flag]
+
+
+def total_seconds(runs: Iterable[Run]) -> float:
+    """Training time of the runs together; a run that diverged does not know its own."""
+    return sum(run.summary.get("seconds") or 0.0 for run in runs)
+
+
+def _reference(group: list[str], wanted: str | None) -> str:
+    """The wanted arm among those of one setting; the first where it is not there."""
+    return next((label for label in group if wanted is not None and is_arm(label, wanted)), group[0])
+
+
+def _pairs(group: list[str], reference: str) -> list[tuple[str, str]]:
+    if len(group) <= FEW:
+        return list(combinations(group, 2))
+    return [(label, reference) for label in group if label != reference]
+
+
+def _losses(label: str, runs: list[Run]) -> list[str]:
+    lost = Counter(run.status for run in runs if run.status != "finished")
+    return [
+        f"{count} of {len(runs)} runs of {label} {LOST.get(status, 'did not finish')} and are not in its mean."
+        for status, count in lost.items()
+    ]
 
 
 def _mean(runs: list[Run], name: str) -> float:
-    return mean_interval([_number(run.summary.get(name)) for run in runs]).mean
+    return mean_interval([number(run.summary.get(name)) for run in runs]).mean
 
 
 def _plain(value: Any) -> Any:

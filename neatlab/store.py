@@ -13,7 +13,6 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +25,7 @@ import orjson
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Event, RunFailed, to_dict
+from neatlab.jsonlines import read_lines
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
@@ -62,19 +62,7 @@ class Run:
     @cached_property
     def events(self) -> list[dict[str, Any]]:
         """The events so far as plain values; a torn last line is left out."""
-        return list(_read_lines(self.path / "events.jsonl"))
-
-
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
-    for number, line in enumerate(lines):
-        try:
-            if line:
-                yield orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            if number == len(lines) - 1:  # what a crash leaves: a whole line ends in a newline
-                return
-            raise StoreError(f"{path}: line {number + 1} is not JSON") from error
+        return read_lines(self.path / "events.jsonl")
 
 
 def _ends_with_failure(path: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Runs to other trackers, as optional extras."""
