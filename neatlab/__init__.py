@@ -20,6 +20,7 @@ _HOMES = {
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.lab",
     "load_runs": "neatlab.lab",
+    "sweep": "neatlab.sweeps",
 }
 
 __all__ = sorted([*_HOMES, "plots"])

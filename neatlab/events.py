@@ -85,10 +85,17 @@ class RunFailed:
     step: int
 
 
-Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed
+@dataclass(frozen=True)
+class RunPruned:
+    """The run was ended early because others did better on the validation split by this step."""
+
+    step: int
+
+
+Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed | RunPruned
 
 _TYPES: dict[str, type[Event]] = {
-    cls.__name__: cls for cls in (RunStarted, Step, Evaluated, SpectrumMeasured, RunFinished, RunFailed)
+    cls.__name__: cls for cls in (RunStarted, Step, Evaluated, SpectrumMeasured, RunFinished, RunFailed, RunPruned)
 }
 
 

@@ -14,7 +14,7 @@ from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig
 from neatlab.errors import BadInput, StoreError
-from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured
 from neatlab.plan import Plan, seed_list
 from neatlab.plan import parse_task as parse_task
 from neatlab.results import Comparison, Results
@@ -43,7 +43,7 @@ def build(config: RunConfig, task: Task) -> Adapted:
     return adapted
 
 
-def execute(config: RunConfig, store: Store) -> Iterator[Event]:
+def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
     """Train one run and write it to the store, event by event.
 
     Closing the generator ends the training at once and leaves the run unfinished.
@@ -51,6 +51,7 @@ def execute(config: RunConfig, store: Store) -> Iterator[Event]:
     Args:
         config: The run.
         store: Where it goes; an unfinished run of the same configuration is started anew.
+        goes_on: Asked after each evaluation on the validation split; False prunes the run.
 
     Yields:
         What `training.train` yields, each event after it is in the store.
@@ -63,10 +64,12 @@ def execute(config: RunConfig, store: Store) -> Iterator[Event]:
     adapted = build(config, task)
     writer, seen = store.start(config), _Summary()
     try:
-        for event in train(adapted, task, config.training, config.seed, test=config.purpose == "report"):
+        for event in _until_pruned(
+            train(adapted, task, config.training, config.seed, test=config.purpose == "report"), goes_on
+        ):
             writer.write(event)
             seen.add(event)
-            if isinstance(event, RunFinished | RunFailed):
+            if isinstance(event, RunFinished | RunFailed | RunPruned):
                 _save(adapted, writer)
                 writer.finish(seen.values())
             yield event
@@ -77,6 +80,19 @@ def execute(config: RunConfig, store: Store) -> Iterator[Event]:
         raise
     finally:
         writer.close()
+
+
+def _until_pruned(events: Iterator[Event], goes_on: Callable[[Evaluated], bool] | None) -> Iterator[Event]:
+    for event in events:
+        yield event
+        if goes_on and isinstance(event, Evaluated) and is_rung(event) and not goes_on(event):
+            yield RunPruned(event.step)
+            return
+
+
+def is_rung(event: Event) -> bool:
+    """Whether an event is an evaluation at which a run may be pruned."""
+    return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
 
 
 class _Summary:
@@ -102,6 +118,8 @@ class _Summary:
             case RunFinished():
                 done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
                 self._values |= done
+            case RunPruned():
+                self._values |= {"status": "pruned", "step": event.step}
             case RunFailed():
                 self._values |= {"status": "failed", "error": event.error, "metric": None}
 

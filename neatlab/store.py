@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import uuid
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -86,11 +87,14 @@ class RunWriter:
         self.path = path
         self.config = config
         self._owner = uuid.uuid4().hex
-        if path.exists():
-            shutil.rmtree(path)
-        path.mkdir(parents=True)
-        stored = {"run": config.model_dump(), "environment": environment(), "owner": self._owner}
-        _write_json(path / "config.json", stored)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".start-") as folder:
+            begun = Path(folder) / path.name  # a reader never sees a run without its configuration
+            begun.mkdir()
+            stored = {"run": config.model_dump(), "environment": environment(), "owner": self._owner}
+            _write_json(begun / "config.json", stored)
+            if path.exists():
+                shutil.rmtree(path)
+            begun.replace(path)
         self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
 
     @property
@@ -147,21 +151,65 @@ class Store:
             reason = error.strerror or error
             raise StoreError(f"runs folder {self.root} cannot be written: {reason}; choose another") from error
 
+    def mark(self) -> str:
+        """A name that only this folder has, by which another process knows whether it sees the same one.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        self.check_writable()
+        if not self._mark_file.exists():
+            self._mark_file.write_text(uuid.uuid4().hex)
+        return self._mark_file.read_text()
+
+    def has_mark(self, mark: str) -> bool:
+        """Whether this is the folder that gave `mark`."""
+        return self._mark_file.exists() and self._mark_file.read_text() == mark
+
+    @property
+    def _mark_file(self) -> Path:
+        return self.root / ".neatlab-store"
+
     def start(self, config: RunConfig) -> RunWriter:
         """A writer for the run that `config` names.
 
         Raises:
             StoreError: Its directory cannot be written.
         """
+        self.check_writable()
         try:
             return RunWriter(self.root / config.run_id, config)
         except OSError as error:
             raise StoreError(f"run {config.run_id} cannot be written: {error.strerror or error}") from error
 
-    def finished(self, config: RunConfig) -> Run | None:
-        """The run of this configuration if it ended by itself, readable and whole."""
+    def finished(self, config: RunConfig, pruned: bool = False) -> Run | None:
+        """The run of this configuration if it ended by itself, readable and whole; a pruned one only if asked for."""
         path = self.root / config.run_id
-        return read_run(path) if (path / "summary.json").exists() else None
+        run = read_run(path) if (path / "summary.json").exists() else None
+        return run if run is not None and (pruned or run.status != "pruned") else None
+
+    def adopt(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep a run that was trained elsewhere, whole or not at all.
+
+        Args:
+            run_id: Its id.
+            files: Path in its directory → content.
+
+        Raises:
+            StoreError: A path that leads out of the directory, or a folder that cannot be written.
+        """
+        path = self.root / run_id
+        with tempfile.TemporaryDirectory(dir=self.root, prefix=".adopt-") as folder:
+            whole = Path(folder) / run_id
+            for name, content in files.items():
+                target = whole / name
+                if not target.resolve().is_relative_to(whole.resolve()):
+                    raise StoreError(f"run {run_id} holds a file outside its directory: {name!r}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            if path.exists():
+                shutil.rmtree(path)
+            whole.replace(path)
 
     def get(self, run_id: str) -> Run:
         """One run by its id.
@@ -204,13 +252,18 @@ def read_run(path: Path) -> Run:
         raise StoreError(f"{path / 'config.json'} is not a run's configuration: {error}") from error
 
 
+def package_versions() -> dict[str, str]:
+    """Version of each package that a run's result depends on."""
+    return {name: version(name) for name in PACKAGES}
+
+
 def environment() -> dict[str, Any]:
     """Package versions, Python, platform, device and the time now."""
     import torch
 
     return {
         "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": package_versions(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": "cpu",

@@ -1,0 +1,176 @@
+"""What each command does. Heavy imports stay inside: `neatlab runs list` needs no Dask, a refusal no torch."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neatlab.errors import BadInput
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Train arms and compare them."""
+    from neatlab import lab
+    from neatlab.terminal import Progress
+
+    with Progress() as progress:
+        comparison = lab.compare(
+            arguments.task,
+            arguments.arms,
+            seeds=arguments.seeds,
+            match=arguments.match,
+            lr=arguments.lr,
+            steps=arguments.steps,
+            runs=arguments.runs,
+            listen=progress,
+        )
+    _answer(comparison, arguments)
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    """Train a grid of arms and compare them."""
+    from neatlab.sweeps import Sweep, check_size
+    from neatlab.terminal import SweepProgress
+
+    arms, grid, defaults = _grid(arguments)
+    check_size(arms, grid, arguments.seeds, arguments.yes)
+    request = Sweep(
+        arguments.task,
+        arms,
+        grid,
+        seeds=arguments.seeds,
+        reference=arguments.reference or defaults.get("reference"),
+        lr=arguments.lr,
+        match=arguments.match or defaults.get("match"),
+        training={"steps": arguments.steps},
+        runs=arguments.runs,
+    )
+    outlook = request.outlook(arguments.workers)
+    if arguments.dry_run:
+        _print_outlook(outlook, arguments.json)
+        return
+    with SweepProgress(outlook.runs - outlook.finished, outlook.steps) as progress:
+        cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
+        comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
+    _answer(comparison, arguments)
+
+
+def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]], dict[str, Any]]:
+    """Arms, axes and defaults of the request: the preset's, and what the command line adds."""
+    from neatlab.config import parse_pairs
+    from neatlab.presets import SWEEPS, SweepPreset
+
+    preset = SWEEPS[arguments.preset] if arguments.preset else SweepPreset((), {}, {})
+    pairs = parse_pairs(arguments.grid, "--grid").items()
+    grid = {**preset.grid, **{axis: [v.strip() for v in values.split(",")] for axis, values in pairs}}
+    arms = [*preset.arms, *arguments.arms]
+    if not arms:
+        raise BadInput("a sweep needs --arm, such as --arm neat, or --preset")
+    return arms, grid, preset.settings
+
+
+def _print_outlook(outlook: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(vars(outlook))
+        return
+    print(
+        f"{outlook.runs} runs, {outlook.finished} of them there already; "
+        f"{outlook.steps:,} steps to do, about {outlook.seconds:.0f} s"
+    )
+
+
+def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
+    from neatlab.terminal import arms_table
+
+    if arguments.report:
+        from neatlab.report import write_report
+
+        write_report(comparison, arguments.report, shlex.join(["neatlab", *arguments.words]))
+    if arguments.json:
+        _print_json(comparison.to_dict())
+        return
+    print(arms_table(comparison.arms()))
+    print()
+    print("\n".join(comparison.verdict()))
+
+
+def list_runs(arguments: argparse.Namespace) -> None:
+    """A line a run."""
+    from neatlab.lab import load_runs
+    from neatlab.terminal import aligned
+
+    frame = load_runs(arguments.runs).frame()
+    columns = [c for c in ("run", "task", "arm", "seed", "status", "steps", "lr", "metric", "created") if c in frame]
+    if arguments.json:
+        _print_json(orjson.loads(frame.to_json(orient="records")))
+    elif frame.empty:
+        print(f"no runs in {arguments.runs}")
+    else:
+        print(aligned([columns, *frame[columns].astype(str).to_numpy().tolist()]))
+
+
+def show_run(arguments: argparse.Namespace) -> None:
+    """One run's configuration and result."""
+    from neatlab.store import Store
+
+    run = Store(arguments.runs).get(arguments.id)
+    shown = {
+        "run": run.run_id,
+        "status": run.status,
+        "config": run.config.model_dump(),
+        "summary": run.summary,
+        "environment": run.environment,
+    }
+    if arguments.json:
+        _print_json(shown)
+        return
+    for name, value in shown.items():
+        print(
+            f"{name}: {value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}"
+        )
+
+
+def export_runs(arguments: argparse.Namespace) -> None:
+    """All runs as CSV."""
+    from neatlab.lab import load_runs
+
+    frame = load_runs(arguments.runs).frame()
+    if arguments.json:
+        _print_json(orjson.loads(frame.to_json(orient="records")))
+        return
+    text = frame.to_csv(index=False)
+    if not arguments.csv:
+        print(text, end="")
+        return
+    try:
+        Path(arguments.csv).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{arguments.csv} cannot be written: {error.strerror}") from error
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """A finished run's adapter in another form."""
+    from neatlab import export as exporting
+    from neatlab.store import Store
+
+    errors = exporting.export(Store(arguments.runs).get(arguments.id), arguments.format, arguments.out)
+    if arguments.json:
+        _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
+        return
+    print(f"wrote {arguments.out}")
+    for layer, error in errors.items():
+        print(f"{layer}: relative error {error:.1e}")
+
+
+def app(arguments: argparse.Namespace) -> None:
+    """Serve the dashboard."""
+    from neatlab.dashboard import launch
+
+    launch(arguments.host, arguments.port, arguments.runs)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,0 +1,100 @@
+"""What a terminal shows: tables, and progress bars on standard error."""
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from neatlab.config import RunConfig
+from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
+
+
+class Progress:
+    """A bar a run on standard error, showing the loss; called with each event."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def __call__(self, config: RunConfig, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case RunStarted():
+                self._close()
+                name = f"{config.arm.label} seed {config.seed}"
+                self._bar = tqdm(total=config.training.steps, desc=name, unit="step", leave=False)
+            case Step() if self._bar is not None:
+                self._bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
+                self._bar.update()
+            case RunFailed():
+                tqdm.write(file=sys.stderr, s=f"{config.arm.label} seed {config.seed}: {event.error}")
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+
+class SweepProgress:
+    """One bar for all runs of a sweep, in steps; called with each event, also out of order.
+
+    Args:
+        runs: Runs to do.
+        steps: Their steps, before any pruning.
+    """
+
+    def __init__(self, runs: int, steps: int) -> None:
+        self._bar = tqdm(total=steps, unit="step", desc=f"0/{runs} runs", leave=False, disable=runs == 0)
+        self._runs, self._ended, self._seen = runs, 0, dict[str, int]()
+
+    def __call__(self, config: RunConfig, event: Event) -> None:
+        """Count one event."""
+        step = getattr(event, "step", 0)
+        self._bar.update(max(0, step - self._seen.get(config.run_id, 0)))
+        self._seen[config.run_id] = max(step, self._seen.get(config.run_id, 0))
+        if isinstance(event, RunFinished | RunFailed | RunPruned):
+            self._ended += 1
+            self._bar.set_description(f"{self._ended}/{self._runs} runs")
+        if isinstance(event, RunFailed):
+            tqdm.write(file=sys.stderr, s=f"{config.arm.label} seed {config.seed}: {event.error}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+
+
+def arms_table(arms: list[dict[str, Any]]) -> str:
+    """Arms as aligned columns; the metric with its 95 % interval over seeds."""
+    head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
+    rows = [head] + [
+        [
+            arm["arm"],
+            f"{arm['adapter_params']:,}",
+            f"{arm['trainable_params']:,}",
+            f"{arm['mean']:.4f} [{arm['ci95'][0]:.4f}, {arm['ci95'][1]:.4f}]",
+            f"{arm['seconds_per_step']:.4f}",
+            f"{arm['effective_rank']:.2f}",
+        ]
+        for arm in arms
+    ]
+    return aligned(rows)
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows as text columns: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
