@@ -90,6 +90,7 @@ class Sweep:
         self._tunes = lr == "auto"
         own = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
         first = [parse_arm(reference)] if reference else []
+        self._has_reference = bool(first)
         varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], own)
         every = first + [arm for arm in varied if arm not in first]
         tasks = _task_texts(task, {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
@@ -150,7 +151,8 @@ class Sweep:
 
             if self._tunes:
                 search = [run for plan in self._plans for run in plan.search(finish)]
-            return Comparison(self._halved(finish) if prune else finish(self.configs), search)
+            done = self._halved(finish) if prune else finish(self.configs)
+            return Comparison(done, search, self._plans[0].arms[0].label if self._has_reference else None)
 
     def _halved(self, finish: Callable[..., list[Run]]) -> list[Run]:
         first = [config for config in self.configs if config.seed == self.seeds[0]]
