@@ -28,7 +28,8 @@ QUIET = [
     "--disable-quic",
 ]
 START = 60.0  # seconds for the imports
-TRAINED = 90_000  # milliseconds for a short training, the base checkpoint's included
+expect.set_options(timeout=20_000)  # milliseconds; a busy machine is slow, not wrong
+TRAINED = 60_000  # milliseconds for a short training, the base checkpoint's included
 
 
 @pytest.fixture(scope="session")

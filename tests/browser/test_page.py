@@ -142,28 +142,28 @@ def test_closing_the_tab_ends_its_training_and_no_other(new_context: NewContext,
     expect(kept.locator("#status")).to_contain_text("Stopped")
 
 
-@pytest.mark.parametrize(
-    ("values", "part", "said"),
-    [
-        ({"b_depth": 3}, "b", "paired residuals need an even depth"),
-        ({"a_rank": 65}, "a", "rank=65 is above"),
-        ({"lr": "nan"}, "run", "finite number"),
-        ({"steps": 5001}, "run", "less than or equal to 5000"),
-    ],
-)
-def test_a_mistake_is_named_where_it_was_made(
-    page: Page, app: App, values: dict[str, object], part: str, said: str
-) -> None:
+MISTAKES = [  # field, value, what mends it, where the message stands, what it says
+    ("b_depth", 3, 2, "b", "paired residuals need an even depth"),
+    ("a_rank", 65, 4, "a", "rank=65 is above"),
+    ("lr", "nan", "", "run", "finite number"),
+    ("steps", 5001, 150, "run", "less than or equal to 5000"),
+]
+
+
+def test_a_mistake_is_named_where_it_was_made(page: Page, app: App) -> None:
     before = set(app.runs.iterdir())
-    train(page, app, **values)
-    expect(page.locator(f"#message-{part}")).to_contain_text(said, timeout=TRAINED)
-    expect(page.locator("#train")).to_be_enabled()
-    time.sleep(0.5)  # and it stays: nothing that comes later wipes it out
-    expect(page.locator("#status")).to_contain_text("Not started")
-    expect(page.locator("#status")).to_contain_text(said)
-    expect(page.locator(f"#message-{part}")).to_contain_text(said)
-    for other in {"a", "b", "run"} - {part}:
-        expect(page.locator(f"#message-{other} [role=alert]")).to_have_count(0)
+    open_page(page, app)
+    for field, value, mended, part, said in MISTAKES:
+        fill(page, **{field: value})
+        page.click("#train")
+        expect(page.locator(f"#message-{part}")).to_contain_text(said, timeout=TRAINED)
+        expect(page.locator("#train")).to_be_enabled()
+        time.sleep(0.5)  # and it stays: nothing that comes later wipes it out
+        expect(page.locator("#status")).to_contain_text("Not started")
+        expect(page.locator("#status")).to_contain_text(said)
+        expect(page.locator(f"#message-{part}")).to_contain_text(said)
+        expect(page.locator("[role=alert]")).to_have_count(1)
+        fill(page, **{field: mended})
     assert "Traceback" not in page.content()
     assert set(app.runs.iterdir()) == before
 
@@ -176,7 +176,7 @@ def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(page: Page, app:
     expect(page.locator("#message-b")).to_contain_text("even depth")
     time.sleep(0.5)
     expect(page.locator("#summary tbody tr")).to_have_count(2)
-    assert page.evaluate("document.querySelector('#learning-chart').data.length") == 4
+    assert page.evaluate("document.querySelector('#learning-chart').data.length") == 6
     fill(page, b_depth=4)
     page.click("#train")
     expect(page.locator("#summary")).to_contain_text("neat:rank=4,depth=4", timeout=TRAINED)
@@ -192,8 +192,8 @@ def test_a_method_brings_its_own_fields(page: Page, app: App) -> None:
     expect(page.locator("#b-rank")).to_be_hidden()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_as_wide_as_the_window(page: Page, app: App, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 900})
+def test_the_page_is_as_wide_as_the_window(page: Page, app: App) -> None:
     open_page(page, app)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for width in (1280, 700, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
