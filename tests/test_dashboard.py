@@ -1,211 +1,27 @@
-"""The dashboard without a browser: the form, the race, the windows, the pace, the pictures."""
+"""The dashboard without a browser: the updates of a training, the pace, the page, the address."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from neatlab.adapters.methods import METHODS
-from neatlab.config import RunConfig, make_arm, make_run
+from neatlab.config import make_arm, make_run
 from neatlab.dashboard import build, launch
-from neatlab.dashboard.form import TASK_CHOICES, Refusal, Request, read_form
-from neatlab.dashboard.race import Claims, race
+from neatlab.dashboard.form import Refusal, Request
+from neatlab.dashboard.race import Claims
 from neatlab.dashboard.server import theme
-from neatlab.dashboard.sessions import Session, Sessions
+from neatlab.dashboard.sessions import Session
 from neatlab.dashboard.training import DRAWING_SHARE, Pace, Update, follow, update
 from neatlab.dashboard.view import number, picture
 from neatlab.errors import BadInput, StoreError
-from neatlab.events import RunFinished, RunStarted, Step
-from neatlab.lab import execute, parse_task
+from neatlab.lab import execute
 from neatlab.store import Store
-from neatlab.tasks import TASKS
-
-FORM: dict[str, Any] = {
-    "task": "digits",
-    "steps": 150,
-    "lr": "",
-    "seed": 0,
-    "a.method": "lora",
-    "a.rank": 4,
-    "a.alpha": "",
-    "b.method": "neat",
-    "b.rank": 4,
-    "b.depth": 2,
-    "b.activation": "relu",
-    "b.residual": "paired",
-    "b.orientation": "out",
-    "b.conditioning": "weight",
-    "b.scaling": 1,
-    "b.frequency": 1,
-}
-SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
-
-
-def tiny(method: str, steps: int = 6, seed: int = 0, **training: Any) -> RunConfig:
-    """A run that takes milliseconds: a small linear teacher."""
-    settings = {"steps": steps, "eval_every": 3, "spectrum_every": 3, **training}
-    return make_run("teacher", make_arm(method, {"rank": 2}), seed, SMALL, settings)
-
-
-def pair(**settings: Any) -> tuple[RunConfig, RunConfig]:
-    return tiny("lora", **settings), tiny("neat", **settings)
-
-
-def stored_steps(store: Store, config: RunConfig) -> int:
-    lines = (store.root / config.run_id / "events.jsonl").read_bytes().splitlines()
-    return sum(orjson.loads(line)["type"] == "Step" for line in lines)
-
-
-class TestForm:
-    def test_the_form_as_it_is_gives_the_runs_of_the_command_line(self) -> None:
-        asked = read_form(FORM)
-        lora, neat = make_arm("lora", {"rank": 4}), make_arm("neat", {"rank": 4})
-        assert asked.configs == tuple(make_run("digits", arm, 0, {}, {"steps": 150}) for arm in (lora, neat))
-        assert asked.configs[0].training.lr == TASKS["digits"].training["lr"]
-        command = "--task digits --arm lora:rank=4 --arm neat:rank=4,depth=2 --steps 150 --seeds 3"
-        assert asked.command == f"python -m neatlab compare {command}"
-
-    def test_a_learning_rate_goes_to_both_arms(self) -> None:
-        asked = read_form({**FORM, "lr": "0.005"})
-        assert {config.training.lr for config in asked.configs} == {0.005}
-        assert asked.command.endswith("--lr 0.005 --seeds 3")
-
-    @pytest.mark.parametrize("text", TASK_CHOICES.values())
-    def test_every_task_on_offer_exists(self, text: str) -> None:
-        name, options = parse_task(text)
-        config = read_form({**FORM, "task": text}).configs[0]
-        assert (config.task, config.task_options | options) == (name, config.task_options)
-
-    @pytest.mark.parametrize("method", METHODS)
-    def test_every_method_can_be_an_arm_with_its_defaults(self, method: str) -> None:
-        defaults = {f"b.{name}": value for name, value in METHODS[method].options().model_dump().items()}
-        asked = read_form({**FORM, "a.rank": 3, **defaults, "b.method": method})
-        assert asked.configs[1].arm == make_arm(method, {})
-
-    @pytest.mark.parametrize(
-        ("values", "part", "said"),
-        [
-            ({"b.depth": 3}, "b", "even depth"),
-            ({"b.depth": 0}, "b", "depth=2 here"),
-            ({"b.depth": 17}, "b", "depth=17: input should be less than or equal to 16"),
-            ({"b.rank": 0}, "b", "rank=0: input should be greater than or equal to 1"),
-            ({"b.rank": 513}, "b", "less than or equal to 512"),
-            ({"a.rank": 2.5}, "a", "rank=2.5"),
-            ({"a.rank": None}, "a", "rank=None"),
-            ({"a.alpha": "-1"}, "a", "alpha='-1'"),
-            ({"b.activation": "rellu"}, "b", "did you mean 'relu'"),
-            ({"a.method": "lorra"}, "a", "did you mean 'lora'"),
-            ({"b.method": "lora"}, "b", "both arms are lora:rank=4"),
-            ({"task": "digts"}, "run", "did you mean 'digits'"),
-            ({"steps": 5001}, "run", "less than or equal to 5000"),
-            ({"steps": 0}, "run", "greater than or equal to 1"),
-            ({"lr": "nan"}, "run", "finite"),
-            ({"lr": "-0.1"}, "run", "greater than 0"),
-            ({"lr": "fast"}, "run", "valid number"),
-            ({"seed": -1}, "run", "seed=-1"),
-            ({"seed": 0.5}, "run", "seed=0.5"),
-        ],
-    )
-    def test_a_mistake_is_named_with_its_place(self, values: dict[str, Any], part: str, said: str) -> None:
-        with pytest.raises(Refusal, match=re.escape(said)) as caught:
-            read_form({**FORM, **values})
-        assert caught.value.part == part
-        assert "\n" not in str(caught.value)
-        assert "{" not in str(caught.value)
-
-
-class TestRace:
-    def test_the_arms_take_turns_and_both_finish(self, runs: Path) -> None:
-        store, configs = Store(runs), pair()
-        seen = list(race(configs, store, threading.Event()))
-        assert [index for index, event in seen if isinstance(event, Step)] == [0, 1] * 6
-        assert sum(isinstance(event, RunFinished) for _, event in seen) == 2
-        assert [store.get(config.run_id).status for config in configs] == ["finished", "finished"]
-
-    def test_taking_turns_gives_what_each_run_gives_alone(self, runs: Path, tmp_path: Path) -> None:
-        config = tiny("neat")
-        alone = [event.loss for event in execute(config, Store(tmp_path / "alone")) if isinstance(event, Step)]
-        raced = race((tiny("lora"), config), Store(runs), threading.Event())
-        assert [event.loss for index, event in raced if index == 1 and isinstance(event, Step)] == alone
-
-    @pytest.mark.parametrize("after", [1, 4])
-    def test_stop_ends_both_before_their_next_step(self, runs: Path, after: int) -> None:
-        store, configs, stop, steps = Store(runs), pair(steps=50), threading.Event(), 0
-        for _, event in race(configs, store, stop):
-            steps += isinstance(event, Step)
-            if steps == after:
-                stop.set()
-        assert sum(stored_steps(store, c) for c in configs if (runs / c.run_id).exists()) == after
-        assert store.finished(configs[0]) is None
-        assert store.finished(configs[1]) is None
-
-    def test_closing_it_leaves_both_unfinished(self, runs: Path) -> None:
-        store, configs = Store(runs), pair(steps=50)
-        running = race(configs, store, threading.Event())
-        while not isinstance(next(running)[1], Step):
-            pass
-        running.close()  # type: ignore[attr-defined]
-        assert stored_steps(store, configs[0]) == 1
-        assert store.get(configs[0].run_id).status == "interrupted"
-
-    def test_a_finished_run_is_left_as_it_is(self, runs: Path) -> None:
-        store, configs = Store(runs), pair()
-        first = [event for event in execute(configs[0], store) if isinstance(event, RunStarted)]
-        assert len(first) == 1
-        assert {index for index, _ in race(configs, store, threading.Event())} == {1}
-        assert list(race(configs, store, threading.Event())) == []
-
-
-class TestClaims:
-    def test_a_run_is_held_by_one(self) -> None:
-        claims, (lora, neat) = Claims(), pair()
-        with claims.hold([lora]):
-            busy = pytest.raises(BadInput, match=f"run {lora.run_id} is being trained in another window")
-            with busy, claims.hold([lora, neat], patience=0):
-                pytest.fail("held twice")
-            with claims.hold([neat], patience=0):
-                pass
-        with claims.hold([lora, neat], patience=0):
-            pass
-
-    def test_one_waits_for_a_holder_that_lets_go(self) -> None:
-        claims, configs, got = Claims(), pair(), threading.Event()
-
-        def wait() -> None:
-            with claims.hold(configs, patience=10):
-                got.set()
-
-        with claims.hold(configs):
-            waiting = threading.Thread(target=wait)
-            waiting.start()
-            assert not got.wait(0.2)
-        waiting.join(timeout=5)
-        assert got.is_set()
-
-
-class TestSessions:
-    def test_beginning_again_stops_the_old_training_and_keeps_the_layer(self) -> None:
-        sessions, request = Sessions(), Request(pair(), "command")
-        first = sessions.begin("window", request)
-        first.layer = "q"
-        second = sessions.begin("window", request)
-        assert (first.stop.is_set(), second.stop.is_set(), second.layer) == (True, False, "q")
-        assert sessions.get("window") is second
-
-    def test_closing_a_window_stops_its_training_and_no_other(self) -> None:
-        sessions, request = Sessions(), Request(pair(), "command")
-        mine, other = sessions.begin("mine", request), sessions.begin("other", request)
-        sessions.end("mine")
-        sessions.end("never opened")
-        assert (mine.stop.is_set(), other.stop.is_set()) == (True, False)
-        assert sessions.get("mine") is not mine
+from tests.dashboard_runs import SMALL, pair, tiny
 
 
 def asked(**settings: Any) -> Session:

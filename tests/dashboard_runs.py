@@ -1,0 +1,25 @@
+"""Runs that take milliseconds, for the dashboard's tests."""
+
+from typing import Any
+
+import orjson
+
+from neatlab.config import RunConfig, make_arm, make_run
+from neatlab.store import Store
+
+SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
+
+
+def tiny(method: str, steps: int = 6, seed: int = 0, **training: Any) -> RunConfig:
+    """A run that takes milliseconds: a small linear teacher."""
+    settings = {"steps": steps, "eval_every": 3, "spectrum_every": 3, **training}
+    return make_run("teacher", make_arm(method, {"rank": 2}), seed, SMALL, settings)
+
+
+def pair(**settings: Any) -> tuple[RunConfig, RunConfig]:
+    return tiny("lora", **settings), tiny("neat", **settings)
+
+
+def stored_steps(store: Store, config: RunConfig) -> int:
+    lines = (store.root / config.run_id / "events.jsonl").read_bytes().splitlines()
+    return sum(orjson.loads(line)["type"] == "Step" for line in lines)
