@@ -166,3 +166,16 @@ except ImportError:
     environment = {name: value for name, value in os.environ.items() if name != "GRADIO_ANALYTICS_ENABLED"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_charts_of_the_weights_are_drawn_anew_only_after_a_measurement(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neatlab.dashboard.training.INTERVAL", 0.0)
+    monkeypatch.setattr("neatlab.dashboard.training.DRAWING_SHARE", 1e9)  # an update after every event
+    updates = list(follow(asked(steps=6), Store(runs), Claims()))
+    spectra = {now.charts.spectrum for now in updates if now.charts.spectrum}
+    curves = {now.charts.learning for now in updates if now.charts.learning}
+    assert len(spectra) <= 2 * 4  # both arms, at steps 0, 3 and 6, and when each begins
+    assert len(curves) >= 2 * 6
+    assert orjson.loads(updates[-1].charts.spectrum or "")["caption"].startswith("layers.0.linear, step A 6, B 6.")

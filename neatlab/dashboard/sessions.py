@@ -1,9 +1,11 @@
 """What the server keeps of a browser window while it is open: which runs it shows, and its stop flag."""
 
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from neatlab.dashboard.form import Refusal, Request
+from neatlab.dashboard.view import Charts
 
 
 @dataclass
@@ -17,6 +19,7 @@ class Session:
         layer: The layer whose spectrum it shows; None for the first.
         stored: Ids of the runs that were in the store before its last Train.
         begun: Ids of the runs to show: those, and what this Train has started.
+        drawn: Its last charts, and what they show.
     """
 
     stop: threading.Event = field(default_factory=threading.Event)
@@ -25,6 +28,7 @@ class Session:
     layer: str | None = None
     stored: frozenset[str] = frozenset()
     begun: set[str] = field(default_factory=set)
+    drawn: tuple[Hashable, Charts] | None = None
 
 
 class Sessions:

@@ -9,7 +9,17 @@ from neatlab.config import RunConfig
 from neatlab.dashboard.form import ARMS, Refusal, Request
 from neatlab.dashboard.race import Claims, race
 from neatlab.dashboard.sessions import Session
-from neatlab.dashboard.view import NO_CHARTS, Charts, Picture, charts, picture, shown_layer, steps_done, table
+from neatlab.dashboard.view import (
+    NO_CHARTS,
+    Charts,
+    Picture,
+    charts,
+    learning_chart,
+    picture,
+    shown_layer,
+    steps_done,
+    table,
+)
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STOPPED, status
 from neatlab.errors import NeatlabError
 from neatlab.store import Store
@@ -99,8 +109,18 @@ def update(session: Session, store: Store, ended: bool = False) -> Update:
     steps = [steps_done(run) for run in seen.runs]
     total = session.request.configs[0].training.steps
     said = status(_phase(seen, session, ended), f"Step {min(steps)} of {total}.", min(steps), total)
-    shown = charts(seen, session.layer)
-    return Update(said, shown, table(seen, session.stored), tuple(seen.layers), shown_layer(seen, session.layer))
+    return Update(
+        said, _charts(session, seen), table(seen, session.stored), tuple(seen.layers), shown_layer(seen, session.layer)
+    )
+
+
+def _charts(session: Session, seen: Picture) -> Charts:
+    """The charts, those of ΔW drawn anew only after a new measurement."""
+    mark = (seen.key, shown_layer(seen, session.layer), len(seen.runs), seen.measured)
+    if session.drawn and session.drawn[0] == mark:
+        return session.drawn[1]._replace(learning=learning_chart(seen))
+    session.drawn = (mark, charts(seen, session.layer))
+    return session.drawn[1]
 
 
 def _phase(seen: Picture, session: Session, ended: bool) -> str:

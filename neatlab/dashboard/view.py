@@ -38,6 +38,7 @@ class Picture(NamedTuple):
         results: Their tables.
         counts: A row an arm with its parameter counts, known from the start.
         layers: The adapted layers that have a spectrum.
+        measured: How many spectra there are.
         key: Names the runs asked for, begun or not.
     """
 
@@ -46,6 +47,7 @@ class Picture(NamedTuple):
     results: Results
     counts: pd.DataFrame
     layers: list[str]
+    measured: int
     key: str
 
 
@@ -64,7 +66,7 @@ def picture(configs: Sequence[RunConfig], begun: Collection[str], store: Store) 
     events = [event for run in runs for event in run.events if event["type"] == "SpectrumMeasured"]
     layers = list(dict.fromkeys(str(event["layer"]) for event in events))
     arms = [config.arm.label for config in configs]
-    return Picture(arms, runs, Results(runs), _counts(runs), layers, "-".join(c.run_id for c in configs))
+    return Picture(arms, runs, Results(runs), _counts(runs), layers, len(events), "-".join(c.run_id for c in configs))
 
 
 def charts(seen: Picture, layer: str | None) -> Charts:
@@ -74,21 +76,33 @@ def charts(seen: Picture, layer: str | None) -> Charts:
         seen: The runs.
         layer: The layer of the spectrum; None for the first.
     """
-    arms, layer = seen.arms, shown_layer(seen, layer)
-    metric = TASKS[seen.runs[0].config.task].metric.name
-    curves, spectra = seen.results.curves(), seen.results.spectra()
-    total = seen.runs[0].config.training.steps
-    steps = [-0.03 * total, 1.03 * total]  # the whole way from the start: the axis stays while lines grow
-    figures = [
-        (plots.learning_curves(curves, metric, arms), _learning_words(seen, metric), seen.key),
-        (plots.spectrum(spectra, layer, arms=arms), _spectrum_words(seen, spectra, layer), f"{seen.key}-{layer}"),
-        (plots.effective_rank(spectra, layer, arms), _rank_words(seen, spectra, layer), f"{seen.key}-{layer}"),
-        (plots.parameter_counts(seen.counts, arms), _count_words(seen), seen.key),
-    ]
+    layer, spectra = shown_layer(seen, layer), seen.results.spectra()
+    spectrum = plots.spectrum(spectra, layer, arms=seen.arms)
+    ranks = plots.effective_rank(spectra, layer, seen.arms).update_xaxes(range=_whole_way(seen))
+    parameters = plots.parameter_counts(seen.counts, seen.arms)
     # uirevision: Plotly keeps the zoom while it stays the same, so other runs or another layer start unzoomed.
-    for figure, _, _ in (figures[0], figures[2]):
-        figure.update_xaxes(range=steps)
-    return Charts(*(shown(figure.update_layout(uirevision=kept), words) for figure, words, kept in figures))
+    for figure, kept in ((spectrum, f"{seen.key}-{layer}"), (ranks, f"{seen.key}-{layer}"), (parameters, seen.key)):
+        figure.update_layout(uirevision=kept)
+    return Charts(
+        learning_chart(seen),
+        shown(spectrum, _spectrum_words(seen, spectra, layer)),
+        shown(ranks, _rank_words(seen, spectra, layer)),
+        shown(parameters, _count_words(seen)),
+    )
+
+
+def learning_chart(seen: Picture) -> str:
+    """Draw the one that changes with every step."""
+    metric = TASKS[seen.runs[0].config.task].metric.name
+    figure = plots.learning_curves(seen.results.curves(), metric, seen.arms)
+    figure.update_xaxes(range=_whole_way(seen)).update_layout(uirevision=seen.key)
+    return shown(figure, _learning_words(seen, metric))
+
+
+def _whole_way(seen: Picture) -> list[float]:
+    """All steps from the start on: the axis stays while the lines grow."""
+    total = seen.runs[0].config.training.steps
+    return [-0.03 * total, 1.03 * total]
 
 
 def shown_layer(seen: Picture, layer: str | None) -> str | None:
