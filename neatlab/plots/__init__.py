@@ -1,7 +1,11 @@
 """Figures of runs and comparisons. Each is a data function, which only computes, and a draw function."""
 
 from neatlab.plots.curves import CurveData, learning_curves, loss_curves, loss_data, metric_curves, metric_data
+from neatlab.plots.heatmap import HeatmapData, crossed, heatmap, heatmap_data
+from neatlab.plots.intervals import IntervalData, interval_data, intervals
 from neatlab.plots.parameters import ParameterData, parameter_counts, parameter_data
+from neatlab.plots.pareto import ParetoData, RankData, pareto, pareto_data, rank_against_metric, rank_data
+from neatlab.plots.rates import RateData, rate_data, rates
 from neatlab.plots.spectrum import (
     EffectiveRankData,
     SpectrumData,
@@ -14,10 +18,20 @@ from neatlab.plots.spectrum import (
 __all__ = [
     "CurveData",
     "EffectiveRankData",
+    "HeatmapData",
+    "IntervalData",
     "ParameterData",
+    "ParetoData",
+    "RankData",
+    "RateData",
     "SpectrumData",
+    "crossed",
     "effective_rank",
     "effective_rank_data",
+    "heatmap",
+    "heatmap_data",
+    "interval_data",
+    "intervals",
     "learning_curves",
     "loss_curves",
     "loss_data",
@@ -25,6 +39,12 @@ __all__ = [
     "metric_data",
     "parameter_counts",
     "parameter_data",
+    "pareto",
+    "pareto_data",
+    "rank_against_metric",
+    "rank_data",
+    "rate_data",
+    "rates",
     "spectrum",
     "spectrum_data",
 ]

@@ -69,6 +69,7 @@ def _band(line: Line) -> go.Scatter:
     return go.Scatter(
         x=[x for x, _ in outline],
         y=[y for _, y in outline],
+        mode="lines",  # with few points Plotly adds markers by itself
         fill="toself",
         fillcolor=faded(style(line.place).colour, 0.15),
         line={"width": 0},

@@ -1,0 +1,123 @@
+"""Mean and 95 % interval of every arm, under each other."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from neatlab.analysis.statistics import Interval, mean_interval
+from neatlab.plots.tables import Source, arm_order, table
+from neatlab.plots.theme import new_figure, style
+
+ROW = 58  # pixels an arm: its name stands above its interval and its figures below, so that long names need no margin
+
+
+class ArmScore(NamedTuple):
+    """What one arm reached.
+
+    Args:
+        arm: The arm as one writes it.
+        place: Where it stands among the arms; decides its colour and marker.
+        score: Mean over its seeds with its interval.
+    """
+
+    arm: str
+    place: int
+    score: Interval
+
+
+class IntervalData(NamedTuple):
+    """Scores of the arms that have any.
+
+    Args:
+        name: The metric.
+        arms: One entry an arm, in the order of the arms.
+    """
+
+    name: str
+    arms: list[ArmScore]
+
+
+def interval_data(source: Source, name: str | None = None, arms: Sequence[str] | None = None) -> IntervalData:
+    """Mean and 95 % t-interval over seeds of every arm's metric on the test split.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `frame()`.
+        name: The metric's name; a `Comparison` knows its own.
+        arms: Order of the arms; those left out are not shown.
+    """
+    frame = scored(source)
+    order = arm_order(frame, arms)
+    found = [(arm, place, frame.loc[frame["arm"] == arm, "metric"]) for place, arm in enumerate(order)]
+    shown = [ArmScore(arm, place, mean_interval(values)) for arm, place, values in found if len(values)]
+    return IntervalData(metric_name(source, name), shown)
+
+
+def intervals(
+    source: Source,
+    name: str | None = None,
+    arms: Sequence[str] | None = None,
+    reference: str | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """A row an arm: its mean with its 95 % interval over seeds, as a marker and in figures.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `frame()`.
+        name: The metric's name; a `Comparison` knows its own.
+        arms: Order of the arms.
+        reference: The arm whose mean a dotted line marks.
+        dark: For a dark page.
+
+    Returns:
+        The figure, its height fitting the number of arms.
+    """
+    data = interval_data(source, name, arms)
+    figure = new_figure([data.name, ""], dark=dark)
+    for row, entry in enumerate(data.arms):
+        figure.add_trace(_marker(row, entry))
+        _note(figure, row, entry.arm, x=0, xanchor="left", yshift=16)
+        _note(figure, row, in_figures(entry.score), x=1, xanchor="right", yshift=-16)
+        if entry.arm == reference:
+            figure.add_vline(entry.score.mean, line={"dash": "dot", "width": 1, "color": "#7b8794"})
+    figure.update_yaxes(range=[len(data.arms) - 0.5, -0.75], showticklabels=False, showgrid=False, zeroline=False)
+    figure.update_yaxes(ticks="", title=None)
+    return figure.update_layout(showlegend=False, height=80 + ROW * max(len(data.arms), 1), margin={"l": 12, "t": 8})
+
+
+def in_figures(score: Interval) -> str:
+    """ "0.8123 ± 0.0040", or the mean alone where there is no interval."""
+    if score.count < 2:
+        return f"{score.mean:.4f} (1 seed)"
+    return f"{score.mean:.4f} ± {score.half_width:.4f}"
+
+
+def scored(source: Source) -> pd.DataFrame:
+    """The runs that have a score on the test split."""
+    frame = table(source, "frame")
+    return frame.dropna(subset=["metric"]) if "metric" in frame else frame.iloc[:0].assign(arm=None, metric=None)
+
+
+def metric_name(source: Source, name: str | None) -> str:
+    """The metric as axes name it: `name`, or the source's own with its definition."""
+    metric = getattr(source, "metric", None)
+    unit = getattr(metric, "unit", "")
+    return name or ", ".join(filter(None, [getattr(metric, "name", "metric"), unit]))
+
+
+def _marker(row: int, entry: ArmScore) -> go.Scatter:
+    look, half = style(entry.place), entry.score.half_width
+    return go.Scatter(
+        x=[entry.score.mean],
+        y=[row],
+        name=entry.arm,
+        mode="markers",
+        marker={"symbol": look.marker, "size": 9, "color": look.colour},
+        error_x={"type": "data", "array": [half if half == half else 0], "color": look.colour, "width": 5},
+        hovertemplate=f"{in_figures(entry.score)}, {entry.score.count} seed(s)<extra>{entry.arm}</extra>",
+    )
+
+
+def _note(figure: go.Figure, row: int, text: str, **place: object) -> None:
+    figure.add_annotation(text=text, y=row, xref="paper", yref="y", showarrow=False, **place)

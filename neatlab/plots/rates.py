@@ -1,0 +1,112 @@
+"""What a search for the learning rate saw: the validation score over the rates, a line an arm."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from neatlab.plots.tables import Line, Source, arm_order, lines, table
+from neatlab.plots.theme import new_figure, style
+from neatlab.plots.traces import add_lines
+
+LEARNING_RATE = "peak learning rate of the adapter"
+FEW = 8  # rates that are each named on the axis
+By = Literal["metric", "loss"]
+
+
+class Tried(NamedTuple):
+    """One run at another scaling than its arm's own.
+
+    Args:
+        place: Where its arm stands among the arms.
+        variant: The arm with that scaling.
+        lr: Its learning rate.
+        score: Its validation score.
+    """
+
+    place: int
+    variant: str
+    lr: float
+    score: float
+
+
+class RateData(NamedTuple):
+    """Validation scores of a search.
+
+    Args:
+        name: What stands on the vertical axis.
+        rates: Every rate tried.
+        curves: A line an arm at its own scaling; NaN where the run diverged.
+        scalings: The runs at other scalings.
+    """
+
+    name: str
+    rates: list[float]
+    curves: list[Line]
+    scalings: list[Tried]
+
+
+def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None = None) -> RateData:
+    """Validation score over the learning rate, from the runs that chose it.
+
+    Args:
+        source: A `Comparison`, or its `search_frame()`.
+        by: Score that the search chose by; a `Comparison` knows its own.
+        arms: Order of the arms, without what was searched for.
+    """
+    chosen = str(by or getattr(source, "selects_by", "metric"))
+    frame, score = table(source, "search_frame"), f"validation_{chosen}"
+    metric = getattr(getattr(source, "metric", None), "name", "metric")
+    name = f"validation {metric if chosen == 'metric' else 'loss'}, at the end"
+    if frame.empty or score not in frame:
+        return RateData(name, [], [], [])
+    frame = frame.assign(score=frame[score].where(frame["status"] == "finished").astype(float))
+    own = frame["variant"] == frame.groupby("arm", sort=False)["variant"].transform(_most_tried)
+    order = arm_order(frame, arms)
+    others = frame[~own & frame["arm"].isin(order)]
+    tried = [
+        Tried(order.index(arm), variant, lr, value)
+        for arm, variant, lr, value in zip(*(others[c] for c in ("arm", "variant", "lr", "score")), strict=True)
+    ]
+    return RateData(name, sorted(set(frame["lr"])), lines(frame[own], "lr", "score", order), tried)
+
+
+def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
+    """Validation score over the learning rate; open markers are the same arm at another scaling.
+
+    Args:
+        source: A `Comparison`, or its `search_frame()`.
+        by: Score that the search chose by; a `Comparison` knows its own.
+        arms: Order of the arms, without what was searched for.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = rate_data(source, by, arms)
+    figure = new_figure([LEARNING_RATE, data.name], dark=dark)
+    add_lines(figure, data.curves, "rate %{x:.3g}<br>%{y:.4f}")
+    for tried in data.scalings:
+        figure.add_trace(_open_marker(tried))
+    if len(data.rates) <= FEW:
+        figure.update_xaxes(tickvals=data.rates, ticktext=[f"{rate:.3g}" for rate in data.rates])
+    return figure.update_xaxes(type="log")
+
+
+def _open_marker(tried: Tried) -> go.Scatter:
+    look = style(tried.place)
+    return go.Scatter(
+        x=[tried.lr],
+        y=[tried.score],
+        mode="markers",
+        showlegend=False,
+        marker={"symbol": f"{look.marker}-open", "size": 9, "color": look.colour},
+        hovertemplate=f"rate %{{x:.3g}}<br>%{{y:.4f}}<extra>{tried.variant}</extra>",
+    )
+
+
+def _most_tried(variants: pd.Series) -> str:
+    """The arm's own scaling is the one tried at every rate; the first where all are tried as often."""
+    counts = variants.value_counts(sort=False)
+    return str(counts.idxmax())
