@@ -51,16 +51,27 @@ def read_points(run: Run) -> Points:
         StoreError: Its events are damaged.
     """
     path = run.path / "events.jsonl"
-    if "events" in vars(run):  # parsed already
-        return make_points(run.events, path)
     key = _key(path) if run.summary else None  # a run that has not ended would only leave stale ones
-    if key is None or key[0] < SMALL:
-        return make_points(read_lines(path), path)
+    if key is None or key[0] < SMALL or _are_parsed(run):
+        return make_points(read_events(run), path)
     cached = _load(run.path / "curves.bin", key)
     if cached is None:
         cached = make_points(read_lines(path), path)
         _save(run.path / "curves.bin", key, cached)
     return cached
+
+
+def read_events(run: Run) -> list[dict[str, Any]]:
+    """The run's events, from memory where it has them; they are not kept, which for a thousand runs takes a GiB.
+
+    Raises:
+        StoreError: They are damaged.
+    """
+    return run.events if _are_parsed(run) else read_lines(run.path / "events.jsonl")
+
+
+def _are_parsed(run: Run) -> bool:
+    return "events" in vars(run)
 
 
 def make_points(events: Iterable[Mapping[str, Any]], path: Path) -> Points:

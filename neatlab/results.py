@@ -14,7 +14,7 @@ from neatlab.analysis.statistics import Difference, compare_pairs, mean_interval
 from neatlab.errors import unknown
 from neatlab.grouping import family, is_arm, labels, setting, variant
 from neatlab.store import Run
-from neatlab.tables import number
+from neatlab.tables import number, plain
 from neatlab.tasks import TASKS, Metric
 
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
@@ -130,10 +130,24 @@ class Comparison(Results):
         lost = [text for label, runs in self._by_arm.items() for text in _losses(label, runs)]
         return [entry["sentence"] for entry in self.differences() if {entry["a"], entry["b"]} <= scored] + lost
 
+    def parts(self) -> dict[str, "Comparison"]:
+        """Settings that differ, such as "kind=low-rank" → the comparison within them; {"": itself} without any."""
+        if len(self._settings) == 1:
+            return {"": self}
+        names = dict(zip(self._settings, self.references, strict=True))
+        return {
+            name: Comparison(
+                [run for run in self.runs if setting(self.label(run)) == name],
+                [run for run in self.search if run.config.task_options == self._first(one).config.task_options],
+                self._first(one).config.arm.label,
+            )
+            for name, one in names.items()
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """The whole comparison as plain values, NaN as None."""
         metric, first = self.metric, self.runs[0].config
-        return _plain(
+        return plain(
             {
                 "task": first.task,
                 "task_options": first.task_options,
@@ -155,6 +169,9 @@ class Comparison(Results):
         for run in self.runs:
             groups.setdefault(self.label(run), []).append(run)
         return groups
+
+    def _first(self, label: str) -> Run:
+        return self._by_arm[label][0]
 
     @cached_property
     def _settings(self) -> dict[str, list[str]]:
@@ -228,11 +245,3 @@ def _losses(label: str, runs: list[Run]) -> list[str]:
 
 def _mean(runs: list[Run], name: str) -> float:
     return mean_interval([number(run.summary.get(name)) for run in runs]).mean
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

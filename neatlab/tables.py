@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from neatlab.points import COLUMNS, SPLITS, Points, read_points
+from neatlab.points import COLUMNS, SPLITS, Points, read_events, read_points
 from neatlab.store import Run
 
 NAN = float("nan")
@@ -70,7 +71,7 @@ def spectra(runs: Sequence[Run], label: Label) -> pd.DataFrame:
         {"run": run.run_id, "arm": arm, "seed": run.config.seed, **_spectrum(event)}
         for run in runs
         for arm in [label(run)]
-        for event in run.events
+        for event in read_events(run)
         if event["type"] == "SpectrumMeasured"
     ]
     return pd.DataFrame(rows, columns=["run", "arm", "seed", *SPECTRUM_FIELDS])
@@ -79,6 +80,15 @@ def spectra(runs: Sequence[Run], label: Label) -> pd.DataFrame:
 def number(value: Any) -> Any:
     """NaN for a value that is not known."""
     return NAN if value is None else value
+
+
+def plain(value: Any) -> Any:
+    """The value with None for every number that JSON has no name for."""
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _row(run: Run, arm: str) -> dict[str, Any]:

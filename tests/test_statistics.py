@@ -121,7 +121,7 @@ def test_nothing_is_called_better_that_the_correction_takes_back():
     assert difference(values).shown
     said = sentence(difference(values, p_holm=0.21, tests=8), "accuracy", True)
     assert said.startswith("No difference shown between a and b in accuracy")
-    assert "0.21 corrected for 8 comparisons" in said
+    assert "corrected for 8 comparisons p = 0.21" in said
 
 
 def test_what_could_not_have_been_seen_is_said():

@@ -174,8 +174,9 @@ def sentence(difference: Difference, metric: str, higher_is_better: bool) -> str
 
 def _numbers(difference: Difference) -> str:
     found, tests = difference.interval, difference.tests
-    p = f"p = {found.p_value:.2g}" + (f", {difference.p_holm:.2g} corrected for {tests} comparisons" * (tests > 1))
-    return f"{found.mean:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, {p}"
+    corrected = f", corrected for {tests} comparisons p = {difference.p_holm:.2g}" if tests > 1 else ""
+    interval = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
+    return f"{found.mean:+.4f}, {interval}, p = {found.p_value:.2g}{corrected}"
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float], higher_is_better: bool) -> list[bool | None]:

@@ -1,0 +1,136 @@
+"""The figures of a report, each with what it says in words."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+import plotly.graph_objects as go
+
+from neatlab import plots
+from neatlab.grouping import family
+from neatlab.plots.pareto import COSTS
+from neatlab.report.words import escape
+from neatlab.results import Comparison
+
+HEIGHT = 380  # pixels
+MARGIN = {"l": 56, "r": 16, "t": 12, "b": 44}  # the page has one legend for all figures
+FEW = 6  # lines that a figure of curves can show; as many as there are colours
+
+
+class Figure(NamedTuple):
+    """One figure of the page.
+
+    Args:
+        id: Its element.
+        title: What it shows.
+        words: What it says, for those who do not see it and those in a hurry.
+        figure: The drawing.
+        wide: Whether it takes the whole width.
+    """
+
+    id: str
+    title: str
+    words: str
+    figure: go.Figure
+    wide: bool = False
+
+    def html(self) -> str:
+        """The element that the drawing goes into."""
+        height, words = self.figure.layout.height or HEIGHT, escape(self.words)
+        plot = f'<div class="plot" id="{self.id}" style="height:{height}px" role="img" aria-label="{words}"></div>'
+        shape = ' class="wide"' if self.wide else ""
+        return f"<figure{shape}><h3>{escape(self.title)}</h3>{plot}<figcaption>{words}</figcaption></figure>"
+
+    def plain(self) -> dict[str, Any]:
+        """Data and layout as plain values, without the template, which the page sets by its light."""
+        found: dict[str, Any] = orjson.loads(self.figure.to_json())
+        found["layout"] = {name: value for name, value in found["layout"].items() if name != "template"}
+        layout = {"height": HEIGHT, "margin": MARGIN, **found["layout"], "showlegend": False}
+        return {"data": found["data"], "layout": layout}
+
+
+def figures(comparison: Comparison, order: Sequence[str]) -> list[Figure]:
+    """Every figure that the runs have something for.
+
+    Args:
+        comparison: Runs of one setting.
+        order: The arms, the reference first; the order gives the colours.
+    """
+    mark = comparison.runs[0].run_id  # ids must differ where a page shows several settings
+    found = [
+        _intervals(comparison, order),
+        _heatmap(comparison),
+        _rates(comparison, order),
+        *(_pareto(comparison, order, cost) for cost in COSTS),
+        _ranks(comparison, order),
+        _curves(comparison, order),
+    ]
+    return [figure._replace(id=f"{figure.id}-{mark}") for figure in found if figure is not None]
+
+
+def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
+    data = plots.interval_data(comparison, arms=order)
+    if not data.arms:
+        return None
+    reference = comparison.references[0]
+    line = f" Dotted line: {reference}, the reference." if len(order) > 1 else ""
+    words = f"Mean and 95 % interval over seeds.{line}"
+    drawn = plots.intervals(comparison, arms=order, reference=reference)
+    return Figure("intervals", f"{data.name.partition(',')[0].capitalize()} of every arm", words, drawn, wide=True)
+
+
+def _heatmap(comparison: Comparison) -> Figure | None:
+    axes = plots.crossed(comparison)
+    if axes is None:
+        return None
+    data = plots.heatmap_data(comparison, *axes)
+    cells = {
+        f"{axes[0]} {row}, {axes[1]} {column}": cell.mean
+        for row, own in zip(data.rows, data.cells, strict=True)
+        for column, cell in zip(data.columns, own, strict=True)
+        if cell is not None
+    }
+    best = (max if comparison.metric.higher_is_better else min)(cells, key=lambda name: cells[name])
+    words = f"Mean ± half the 95 % interval. Best mean: {best} ({cells[best]:.4f}); the table says what is shown by it."
+    return Figure("heatmap", f"{axes[0].capitalize()} × {axes[1]}", words, plots.heatmap(comparison, *axes), wide=True)
+
+
+def _rates(comparison: Comparison, order: Sequence[str]) -> Figure | None:
+    if not comparison.search:
+        return None
+    arms = {comparison.label(run): family(run.config.arm) for run in comparison.runs}
+    drawn = plots.rates(comparison, arms=list(dict.fromkeys(arms[label] for label in order)))
+    words = (
+        "Runs of the search, on a seed that is not reported and on validation data. "
+        "Open markers: the same arm at another scaling of its update; a gap: the run diverged."
+    )
+    return Figure("rates", "How the learning rates were chosen", words, drawn, wide=len(order) > FEW)
+
+
+def _pareto(comparison: Comparison, order: Sequence[str], cost: str) -> Figure | None:
+    data = plots.pareto_data(comparison, cost, arms=order)
+    if len(data.arms) < 2:
+        return None
+    front = ", ".join(entry.arm for entry, on in zip(data.arms, data.front, strict=True) if on)
+    words = f"On the front (no arm is as cheap and as good in the mean): {front}."
+    name = data.cost.partition(",")[0].partition(" for ")[0]
+    drawn = plots.pareto(comparison, cost, arms=order)
+    return Figure(f"pareto-{cost}", f"{comparison.metric.name.capitalize()} against {name}", words, drawn)
+
+
+def _ranks(comparison: Comparison, order: Sequence[str]) -> Figure | None:
+    data = plots.rank_data(comparison, order)
+    if not data:
+        return None
+    words = "A marker a run, at the end of its training."
+    drawn = plots.rank_against_metric(comparison, arms=order)
+    return Figure("ranks", f"{comparison.metric.name.capitalize()} against effective rank of ΔW", words, drawn)
+
+
+def _curves(comparison: Comparison, order: Sequence[str]) -> Figure | None:
+    shown = list(order)[:FEW]
+    drawn = plots.learning_curves(comparison.curves(), comparison.metric.name, shown)
+    left = len(order) - len(shown)
+    which = f"The reference and the {FEW - 1} arms with the best means; {left} are left out. " if left > 0 else ""
+    words = f"{which}Markers: validation split; thin lines: loss of the training batches."
+    return Figure("curves", "Learning curves", words, drawn.update_layout(height=460), wide=True)

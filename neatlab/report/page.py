@@ -1,0 +1,122 @@
+"""The page as a whole: text, figures and everything that draws them in one file."""
+
+import os
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import orjson
+from plotly.offline import get_plotlyjs
+
+from neatlab.errors import BadInput
+from neatlab.plots.theme import DARK, LIGHT
+from neatlab.report.figures import Figure, figures
+from neatlab.report.text import differences, ordered, question, repeat, runs, setup, tables, title, verdict
+from neatlab.report.words import escape, legend
+from neatlab.results import Comparison
+
+Target = str | os.PathLike[str]
+
+
+def write_report(comparison: Comparison, path: Target, command: str) -> None:
+    """Write a comparison as one HTML page: question, verdict, set-up, tables, figures and how to repeat it.
+
+    The page holds everything it needs and asks for nothing outside itself. It is written whole or not at all.
+
+    Args:
+        comparison: What to report.
+        path: The file; an old one is replaced.
+        command: The command that repeats it, shown as it is.
+
+    Raises:
+        BadInput: The file cannot be written.
+    """
+    check_target(path)
+    try:
+        _write(Path(path), render(comparison, command))
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def check_target(path: Target) -> None:
+    """Find out whether a report can be written, best before hours of training.
+
+    Raises:
+        BadInput: It cannot, and why.
+    """
+    if Path(path).is_dir():
+        raise BadInput(f"report {os.fspath(path)} is a folder; give a file, such as report.html")
+    try:
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def render(comparison: Comparison, command: str) -> str:
+    """The page as text.
+
+    Args:
+        comparison: What to report.
+        command: The command that repeats it.
+    """
+    drawn = {name: figures(part, ordered(part)) for name, part in comparison.parts().items()}
+    body = [
+        f"<h1>{escape(title(comparison))}</h1>",
+        question(comparison),
+        verdict(comparison),
+        setup(comparison),
+        *(_part(name, part, drawn[name]) for name, part in comparison.parts().items()),
+        differences(comparison),
+        runs(comparison),
+        repeat(comparison, command),
+    ]
+    every = {figure.id: figure.plain() for own in drawn.values() for figure in own}
+    return Template(_asset("page.html")).substitute(
+        title=escape(title(comparison)),
+        style=_asset("style.css"),
+        body="\n".join(filter(None, body)),
+        plotly=get_plotlyjs(),
+        figures=_json(every),
+        templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
+        script=_asset("report.js"),
+    )
+
+
+def _part(name: str, part: Comparison, drawn: list[Figure]) -> str:
+    order, where = ordered(part), f" with {escape(name)}" if name else ""
+    shown = "\n".join(figure.html() for figure in drawn)
+    arms = f"<h2>Arms{where}</h2>{tables(part, order)}"
+    return f'{arms}<h2>Figures{where}</h2>{legend(order)}<div class="figures">{shown}</div>'
+
+
+def _json(value: object) -> str:
+    """JSON that may stand inside a script element, whatever the names in it."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace("<", "\\u003c")
+
+
+def _asset(name: str) -> str:
+    return files("neatlab.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside, then rename: an old report stays until the new one is whole."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", encoding="utf-8", delete=False) as file:
+        temporary = Path(file.name)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _refusal(path: Target, error: OSError) -> BadInput:
+    return BadInput(f"report {os.fspath(path)} cannot be written: {error.strerror or error}; give another file")
