@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
 
-.PHONY: app test check notebooks-lab bench clean
+.PHONY: app test check bench clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
@@ -24,6 +24,8 @@ check: $(VENV)/.dev
 bench: $(VENV)/.app
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/spectrum_cost.py
+	$(BIN)/python benchmarks/load_runs.py
+	$(BIN)/python benchmarks/sweep_throughput.py
 
 clean:
 	rm -rf $(VENV) build

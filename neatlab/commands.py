@@ -16,6 +16,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from neatlab import lab
     from neatlab.terminal import Progress
 
+    _check_report(arguments)
     with Progress() as progress:
         comparison = lab.compare(
             arguments.task,
@@ -48,11 +49,11 @@ def sweep(arguments: argparse.Namespace) -> None:
         training={"steps": arguments.steps},
         runs=arguments.runs,
     )
-    outlook = request.outlook(arguments.workers)
     if arguments.dry_run:
-        _print_outlook(outlook, arguments.json)
+        _print_outlook(request.outlook(arguments.workers), arguments.json)
         return
-    with SweepProgress(outlook.runs - outlook.finished, outlook.steps) as progress:
+    _check_report(arguments)
+    with SweepProgress(request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
     _answer(comparison, arguments)
@@ -80,6 +81,13 @@ def _print_outlook(outlook: Any, as_json: bool) -> None:
         f"{outlook.runs} runs, {outlook.finished} of them there already; "
         f"{outlook.steps:,} steps to do, about {outlook.seconds:.0f} s"
     )
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    if arguments.report:
+        from neatlab.report import check_target
+
+        check_target(arguments.report)
 
 
 def _answer(comparison: Any, arguments: argparse.Namespace) -> None:

@@ -101,9 +101,14 @@ class Sweep:
         """Every run that is reported on."""
         return [config for plan in self._plans for config in plan.runs(self.seeds)]
 
+    @property
+    def todo(self) -> list[RunConfig]:
+        """Those that the store does not hold yet."""
+        return [config for config in self.configs if self.store.finished(config) is None]
+
     def outlook(self, workers: int | None = None) -> Outlook:
-        """How many runs, how many are there, how long the others take about."""
-        todo = [config for config in self.configs if self.store.finished(config) is None]
+        """How many runs, how many are there, how long the others take about; trains a few steps to find out."""
+        todo = self.todo
         steps = sum(config.training.steps for config in todo)
         each = _seconds_per_step(todo, self.store) if todo else 0.0
         seconds = steps * each / (workers or os.cpu_count() or 1) + (START_SECONDS if todo else 0)

@@ -1,6 +1,7 @@
 """What a terminal shows: tables, and progress bars on standard error."""
 
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -45,13 +46,13 @@ class SweepProgress:
     """One bar for all runs of a sweep, in steps; called with each event, also out of order.
 
     Args:
-        runs: Runs to do.
-        steps: Their steps, before any pruning.
+        todo: Runs to do; some may be pruned.
     """
 
-    def __init__(self, runs: int, steps: int) -> None:
-        self._bar = tqdm(total=steps, unit="step", desc=f"0/{runs} runs", leave=False, disable=runs == 0)
-        self._runs, self._ended, self._seen = runs, 0, dict[str, int]()
+    def __init__(self, todo: Sequence[RunConfig]) -> None:
+        self._runs, self._ended, self._seen = len(todo), 0, dict[str, int]()
+        steps, name = sum(config.training.steps for config in todo), f"0/{self._runs} runs"
+        self._bar = tqdm(total=steps, unit="step", desc=name, leave=False, disable=not todo)
 
     def __call__(self, config: RunConfig, event: Event) -> None:
         """Count one event."""
