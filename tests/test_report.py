@@ -108,6 +108,14 @@ def test_a_cell_of_several_arms_is_their_mean_by_seed_and_an_empty_one_a_gap():
     assert (first.mean, first.count, gap, alone.count) == (pytest.approx(0.65), 2, None, 1)
 
 
+def test_a_heat_map_does_not_mix_what_differs_in_another_option():
+    rows = [(2, "relu", "weight", 0.8), (2, "sin", "weight", 0.7), (4, "relu", "weight", 0.6), (2, "relu", "none", 0.1)]
+    frame = pd.DataFrame(rows, columns=["depth", "activation", "conditioning", "metric"]).assign(seed=0)
+    data = plots.heatmap_data(frame)
+    assert data.held == {"conditioning": "weight"}
+    assert data.cells[0][0].mean == 0.8
+
+
 def test_rates_are_the_searchs_own_and_a_diverged_run_is_a_gap(comparison):
     data = plots.rate_data(comparison)
     lora, neat = data.curves

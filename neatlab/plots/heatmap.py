@@ -14,6 +14,8 @@ from neatlab.plots.theme import new_figure
 
 # In the order in which they make the more telling picture; rank last: matched budgets make it follow from the others.
 AXES = ("depth", "activation", "residual", "conditioning", "orientation", "method", "lr", "scaling", "rank")
+# Options that make another adapter of the same pair of values: only runs that agree in them share a picture.
+HELD = ("method", "residual", "conditioning", "orientation")
 SCALE = [[0.0, "#f4f8fc"], [1.0, "#7fb8e0"]]  # dark text is readable on all of it
 INK = "#1f2933"
 MARGIN = {"l": 56, "r": 16, "t": 30, "b": 44}
@@ -27,12 +29,14 @@ class HeatmapData(NamedTuple):
         rows: Values of the first option, from the top.
         columns: Values of the second.
         cells: Mean and interval, a list a row; None where no run has both values.
+        held: Options that differ among the runs, and the value that the shown ones have.
     """
 
     name: str
     rows: list[str]
     columns: list[str]
     cells: list[list[Interval | None]]
+    held: dict[str, str]
 
 
 def crossed(source: Source) -> tuple[str, str] | None:
@@ -54,7 +58,9 @@ def heatmap_data(
 ) -> HeatmapData:
     """Mean of the metric over seeds for every pair of values of two options.
 
-    Where several arms share a pair, each seed counts with their mean.
+    Runs that differ in further options (method, residual, conditioning, orientation) are not mixed: those of the
+    most frequent combination are shown. Where arms at several rates or ranks share a pair, each seed counts with
+    their mean.
 
     Args:
         source: `Results`, a `Comparison`, or their `frame()`.
@@ -69,12 +75,12 @@ def heatmap_data(
     for axis in (rows, columns):
         if axis not in frame:
             raise unknown("option", axis, [known for known in AXES if known in frame])
-    known = frame.dropna(subset=[rows, columns])
+    known, held = _held(frame.dropna(subset=[rows, columns]), [name for name in HELD if name not in (rows, columns)])
     by_seed = known.groupby([rows, columns, "seed"])["metric"].mean()
     cells: dict[Any, Interval] = {key: mean_interval(group) for key, group in by_seed.groupby(level=[0, 1])}
     tall, wide = _values(known[rows]), _values(known[columns])
     grid = [[cells.get((row, column)) for column in wide] for row in tall]
-    return HeatmapData(metric_name(source, name), [_text(v) for v in tall], [_text(v) for v in wide], grid)
+    return HeatmapData(metric_name(source, name), [_text(v) for v in tall], [_text(v) for v in wide], grid, held)
 
 
 def heatmap(
@@ -125,6 +131,17 @@ def _cells(data: HeatmapData, higher_is_better: bool) -> go.Heatmap:
         hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         showscale=False,  # the cells say their values
     )
+
+
+def _held(frame: pd.DataFrame, options: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The runs of the most frequent combination of `options`, and the values of those that differ among all."""
+    varied = [name for name in options if name in frame and frame[name].nunique(dropna=False) > 1]
+    if not varied:
+        return frame, {}
+    texts = frame[varied].astype(str)
+    common = texts.value_counts().idxmax()
+    values = dict(zip(varied, common if isinstance(common, tuple) else (common,), strict=True))
+    return frame[(texts == pd.Series(values)).all(axis=1)], values
 
 
 def _cell_text(cell: Interval | None) -> str:

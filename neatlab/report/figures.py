@@ -91,7 +91,10 @@ def _heatmap(comparison: Comparison) -> Figure | None:
         if cell is not None
     }
     best = (max if comparison.metric.higher_is_better else min)(cells, key=lambda name: cells[name])
-    words = f"Mean ± half the 95 % interval. Best mean: {best} ({cells[best]:.4f}); the table says what is shown by it."
+    only = f" Only arms with {', '.join(f'{name}={value}' for name, value in data.held.items())}." if data.held else ""
+    words = (
+        f"Mean ± half the 95 % interval.{only} Best mean: {best} ({cells[best]:.4f}); the verdict says what it shows."
+    )
     return Figure("heatmap", f"{axes[0].capitalize()} × {axes[1]}", words, plots.heatmap(comparison, *axes), wide=True)
 
 
