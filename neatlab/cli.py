@@ -120,6 +120,8 @@ def _add_runs(subparsers: Any) -> None:
     showing.set_defaults(run=commands.show_run)
     exporting = actions.add_parser("export", help="all runs as a table")
     exporting.add_argument("--csv", metavar="F", help="file to write (default: standard output)")
+    exporting.add_argument("--tensorboard", metavar="DIR", help="write event files for TensorBoard instead")
+    exporting.add_argument("--trackio", metavar="PROJECT", help="log to a trackio project instead")
     _add_shared(exporting)
     exporting.set_defaults(run=commands.export_runs)
 

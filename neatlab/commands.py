@@ -142,10 +142,18 @@ def show_run(arguments: argparse.Namespace) -> None:
 
 
 def export_runs(arguments: argparse.Namespace) -> None:
-    """All runs as CSV."""
+    """All runs as CSV, or to a tracker."""
+    from neatlab import exporters
     from neatlab.lab import load_runs
 
-    frame = load_runs(arguments.runs).frame()
+    results = load_runs(arguments.runs)
+    if arguments.tensorboard:
+        exporters.to_tensorboard(results, arguments.tensorboard)
+    if arguments.trackio:
+        exporters.to_trackio(results, arguments.trackio)
+    if arguments.tensorboard or arguments.trackio:
+        return
+    frame = results.frame()
     if arguments.json:
         _print_json(orjson.loads(frame.to_json(orient="records")))
         return
