@@ -97,6 +97,20 @@ def test_what_was_kept_is_let_go_when_anything_changes(change, grad):
         assert torch.allclose(layer(x), exact(layer, x), atol=1e-5)
 
 
+def test_a_learned_activation_and_the_scaling_count_as_changes_too():
+    _, layer = adapted(activation="prelu")
+    x = torch.randn(4, D_IN)
+    with torch.no_grad():
+        before = layer(x)
+        next(layer.neat_activation["default"].parameters()).fill_(0.9)
+        learned = layer(x)
+        layer.neat_config["default"].scaling = 3.0
+        scaled = layer(x)
+    assert not torch.allclose(learned, before)
+    base = layer.base_layer(x)
+    assert torch.allclose(scaled - base, 3 * (learned - base), atol=1e-5)
+
+
 def test_inference_mode_and_training_take_turns():
     _model, layer = adapted(activation="tanh")
     x = torch.randn(4, D_IN)

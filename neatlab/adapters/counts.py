@@ -6,7 +6,7 @@ comparison is refused before a model is loaded.
 
 from peft.tuners.lokr.layer import factorization
 
-from neatlab.adapters.neat import parameter_count
+from neatlab.adapters.neat_config import parameter_count
 from neatlab.adapters.options import (
     FourierOptions,
     Ia3Options,

@@ -6,12 +6,9 @@ version 3 on), equations 3 to 5. Importing this module registers the type "NEAT"
 
 import math
 import warnings
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import torch
-from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
@@ -19,128 +16,11 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.hidden import (
-    Kept,
-    activation_names,
-    fingerprint,
-    hidden_layers,
-    make_activation,
-    weight_product,
-)
-from neatlab.errors import BadInput, unknown
+from neatlab.adapters.hidden import Kept, fingerprint, hidden_layers, make_activation, weight_product
+from neatlab.adapters.neat_config import PEFT_TYPE, NeatConfig, maps_out, sides
+from neatlab.errors import BadInput
 
-Residual = Literal["paired", "none"]
-Orientation = Literal["out", "in", "auto"]
-Conditioning = Literal["weight", "none"]
-
-
-class NeatType(StrEnum):
-    """The method's name; a member of an enumeration, for PEFT and transformers read its `.value`."""
-
-    NEAT = "NEAT"
-
-
-PEFT_TYPE = NeatType.NEAT
-
-
-@dataclass
-class NeatConfig(PeftConfig):
-    """Configuration of a NEAT adapter: y = W₀x + s·(f(W₀ᵀ))ᵀ x, f(M) = σ(…σ(M Θ₁)…) Θ_L.
-
-    Args:
-        r: Width of the hidden layers and ceiling on the rank of ΔW.
-        depth: Number of linear maps L, Θ₁ and Θ_L included, from 2 (PEANuT's `depth=0`).
-        activation: σ, a key of `transformers.activations.ACT2FN` or "sin"; "linear" for none.
-        residual: "paired" adds the i-th hidden layer from the front to the i-th from the back (even depth
-            only); "none" is the plain MLP.
-        orientation: "out" maps over d_out (2·r·d_out + (L−2)·r² parameters), "in" over d_in, "auto" the
-            cheaper of the two for each layer.
-        conditioning: "weight" for f(W₀); "none" puts a free matrix in the place of M Θ₁.
-        scaling: s.
-        frequency: ω of σ(x) = sin(ωx); for "sin" only.
-        init_weights: True starts with Θ_L = 0, so ΔW = 0; False draws Θ_L as the others.
-        target_modules: Names or regular expression of the linear layers to adapt.
-        exclude_modules: Names or regular expression of layers to leave out.
-        modules_to_save: Further modules that train whole, such as a classification head.
-        layers_to_transform: Indices of the transformer layers to adapt.
-        layers_pattern: Name of the module list that these indices count in.
-
-    Raises:
-        BadInput: A value that no layer could be built from.
-    """
-
-    r: int = 8
-    depth: int = 2
-    activation: str = "relu"
-    residual: Residual = "paired"
-    orientation: Orientation = "out"
-    conditioning: Conditioning = "weight"
-    scaling: float = 1.0
-    frequency: float = 1.0
-    init_weights: bool = True
-    target_modules: list[str] | str | None = None
-    exclude_modules: list[str] | str | None = None
-    modules_to_save: list[str] | None = None
-    layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[str] | str | None = field(default=None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = cast(Any, PEFT_TYPE)
-        for name in ("target_modules", "exclude_modules"):
-            if isinstance(getattr(self, name), list):
-                setattr(self, name, set(getattr(self, name)))
-        self._check_choices()
-        self._check_numbers()
-
-    def _check_choices(self) -> None:
-        choices = {"residual": Residual, "orientation": Orientation, "conditioning": Conditioning}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in get_args(allowed):
-                raise unknown(name, getattr(self, name), get_args(allowed))
-        if self.activation not in activation_names():
-            raise unknown("activation", self.activation, activation_names())
-        if self.layers_pattern and self.layers_to_transform is None:
-            raise BadInput("layers_pattern needs layers_to_transform: it says which module list the indices count in")
-
-    def _check_numbers(self) -> None:
-        for name in ("r", "depth"):
-            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
-                raise BadInput(f"{name}={getattr(self, name)!r} is not a whole number")
-        if self.r < 1:
-            raise BadInput(f"r={self.r}; the rank must be at least 1")
-        if self.depth < 2:
-            hint = "; PEANuT's depth=0 is depth=2 here (depth counts Θ₁ and Θ_L)" if self.depth == 0 else ""
-            raise BadInput(f"depth={self.depth}; the depth must be at least 2{hint}")
-        if self.residual == "paired" and self.depth % 2:
-            raise BadInput(
-                f"depth={self.depth} with residual='paired'; paired residuals need an even depth: "
-                f"take {self.depth - 1} or {self.depth + 1}, or residual='none'"
-            )
-        for name in ("scaling", "frequency"):
-            if not math.isfinite(getattr(self, name)):
-                raise BadInput(f"{name}={getattr(self, name)}; it must be a finite number")
-
-
-def parameter_count(config: NeatConfig, d_in: int, d_out: int) -> int:
-    """Parameters that one layer of d_out × d_in gets: r·(m + n) + (L−2)·r², n the mapped side.
-
-    With conditioning "weight" m = n (both matrices span the mapped side); with "none" the free matrix
-    spans the other one. Learned activations ("prelu", "xielu") add their own.
-    """
-    mapped, other = _sides(config.orientation, d_in, d_out)
-    first = mapped if config.conditioning == "weight" else other
-    learned = sum(p.numel() for p in make_activation(config.activation, config.frequency).parameters())
-    return config.r * (first + mapped) + (config.depth - 2) * config.r**2 + learned
-
-
-def _sides(orientation: Orientation, d_in: int, d_out: int) -> tuple[int, int]:
-    """(mapped side, other side): f acts on vectors of the first, one for each index of the second."""
-    return (d_out, d_in) if _maps_out(orientation, d_in, d_out) else (d_in, d_out)
-
-
-def _maps_out(orientation: Orientation, d_in: int, d_out: int) -> bool:
-    return d_out <= d_in if orientation == "auto" else orientation == "out"
+__all__ = ["NeatConfig", "NeatLinear", "NeatModel"]
 
 
 class NeatLinear(nn.Module, BaseTunerLayer):
@@ -205,7 +85,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def _theta_shapes(self, config: NeatConfig) -> list[tuple[int, int]]:
-        mapped, other = _sides(config.orientation, self.in_features, self.out_features)
+        mapped, other = sides(config.orientation, self.in_features, self.out_features)
         first = mapped if config.conditioning == "weight" else other
         return [(config.r, first), *[(config.r, config.r)] * (config.depth - 2), (config.r, mapped)]
 
@@ -229,18 +109,21 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         """
         if torch.compiler.is_compiling():
             return self._compute_factors(adapter_name, None)
-        key = fingerprint([*self.neat_theta[adapter_name].parameters(), self._version_tensor()])
+        key = self._fingerprint(adapter_name)
         if torch.is_grad_enabled():
             return self._compute_factors(adapter_name, key)
         return self.neat_kept[adapter_name][1].get(key, lambda: self._compute_factors(adapter_name, key))
 
-    def _version_tensor(self) -> Tensor:
+    def _fingerprint(self, adapter_name: str) -> Any:
         base: Any = self.get_base_layer()
-        return base.weight if self._weight_before_merge is None else self._weight_before_merge
+        weight = base.weight if self._weight_before_merge is None else self._weight_before_merge
+        modules = (self.neat_theta[adapter_name], self.neat_activation[adapter_name])
+        found = fingerprint([weight, *(p for module in modules for p in module.parameters())])
+        return found and (*found, self.neat_config[adapter_name].scaling)
 
     def _compute_factors(self, adapter_name: str, key: Any) -> Factors:
         config, (first, *inner, last) = self.neat_config[adapter_name], self.thetas(adapter_name)
-        over_out = _maps_out(config.orientation, self.in_features, self.out_features)
+        over_out = maps_out(config.orientation, self.in_features, self.out_features)
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
                 weight = self.base_weight() if over_out else self.base_weight().T

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 from transformers.activations import ACT2FN
 
-from neatlab.adapters.neat import Conditioning, NeatConfig, Orientation, Residual
+from neatlab.adapters.neat_config import Conditioning, NeatConfig, Orientation, Residual
 from neatlab.errors import unknown
 from neatlab.schema import Schema
 
