@@ -1,6 +1,6 @@
 """What one step of an adapted layer costs: NEAT beside PEFT's LoRA and PEANuT, in one process, taking turns.
 
-    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--quick] [--json]
+    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--quick] [--full] [--json]
 
 Ratios of medians come first: clocks on shared machines wander, ratios of alternating runs much less. The bytes
 kept for the backward pass and the largest tensor made on the way are counted exactly. On a machine with CUDA the
@@ -182,6 +182,26 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def summary(rows: list[Row]) -> str:
+    """A line a shape: medians over LoRA's, and exact counts."""
+    lines = [
+        "| d_in × d_out | tokens | step: base | NEAT 2 | NEAT 4 | NEAT 6 | PEANuT | PEANuT / NEAT 2 "
+        "| forward: NEAT 2 | PEANuT | saved: NEAT 2 | PEANuT | largest made: NEAT 2 | PEANuT |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in dict.fromkeys((r.d_in, r.d_out, r.tokens, r.compiled) for r in rows):
+        same = [r for r in rows if (r.d_in, r.d_out, r.tokens, r.compiled) == key]
+        step, forward = ({r.method: r for r in same if r.kind == kind} for kind in PASSES)
+        ratios = [step[name].over_lora for name in ("base", "neat-2", "neat-4", "neat-6", "peanut")]
+        ratios += [step["peanut"].seconds / step["neat-2"].seconds]
+        ratios += [forward[name].over_lora for name in ("neat-2", "peanut")]
+        ratios += [step[name].saved / step["lora"].saved for name in ("neat-2", "peanut")]
+        largest = [f"{step[name].largest:,}" for name in ("neat-2", "peanut")]
+        name = f"{key[0]} × {key[1]}" + (" compiled" if key[3] else "")
+        lines.append(f"| {' | '.join([name, f'{key[2]:,}', *(f'{ratio:.2f}' for ratio in ratios), *largest])} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -189,6 +209,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="two shapes alone")
+    parser.add_argument("--full", action="store_true", help="a line a method and pass, with floors and spreads")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -205,7 +226,8 @@ def main() -> None:
     rows = []
     for shape, tokens, compiled in tqdm(cases, file=sys.stderr):
         rows += measure(shape, tokens, options, compiled)
-    print(json.dumps([asdict(row) for row in rows]) if options.json else table(rows))
+    show = table if options.full else summary
+    print(json.dumps([asdict(row) for row in rows]) if options.json else show(rows))
 
 
 if __name__ == "__main__":
