@@ -117,7 +117,8 @@ def list_runs(arguments: argparse.Namespace) -> None:
     elif frame.empty:
         print(f"no runs in {arguments.runs}")
     else:
-        print(aligned([columns, *frame[columns].astype(str).to_numpy().tolist()]))
+        cells = frame[columns].astype(object).where(frame[columns].notna(), "")
+        print(aligned([columns, *cells.map(str).to_numpy().tolist()]))
 
 
 def show_run(arguments: argparse.Namespace) -> None:
@@ -151,20 +152,20 @@ def export_runs(arguments: argparse.Namespace) -> None:
         exporters.to_tensorboard(results, arguments.tensorboard)
     if arguments.trackio:
         exporters.to_trackio(results, arguments.trackio)
-    if arguments.tensorboard or arguments.trackio:
-        return
     frame = results.frame()
+    if arguments.csv:
+        _write_text(arguments.csv, frame.to_csv(index=False))
     if arguments.json:
         _print_json(orjson.loads(frame.to_json(orient="records")))
-        return
-    text = frame.to_csv(index=False)
-    if not arguments.csv:
-        print(text, end="")
-        return
+    elif not (arguments.csv or arguments.tensorboard or arguments.trackio):
+        print(frame.to_csv(index=False), end="")
+
+
+def _write_text(path: str, text: str) -> None:
     try:
-        Path(arguments.csv).write_text(text, encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInput(f"{arguments.csv} cannot be written: {error.strerror}") from error
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -75,7 +75,7 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
             yield event
     except OSError as error:
         raise StoreError(f"run {config.run_id} could not be written: {error.strerror or error}") from error
-    except GeneratorExit:
+    except (GeneratorExit, KeyboardInterrupt):
         writer.interrupt(seen.step)
         raise
     finally:

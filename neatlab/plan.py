@@ -16,6 +16,7 @@ Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
 TUNING_SEED = 2**31  # far from the seeds that people report on
 RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
+MOST_SEEDS = 10_000
 SCALE_GRID = (0.3, 3.0)  # times the update's scaling, at the best rate; LoRA's is α/r
 
 
@@ -49,7 +50,19 @@ class Plan:
         labels = [arm.label for arm in self.arms]
         if not labels or len(set(labels)) < len(labels):
             raise BadInput(f"arms {labels}; give at least one, and none twice")
+        if lr == "auto":
+            self._check_apart()
         self.runs([0])
+
+    def _check_apart(self) -> None:
+        """Refuse arms that differ only in what the search chooses: it could make one of two."""
+        kinds: dict[str, str] = {}
+        for arm in self.arms:
+            fixed = {name: value for name, value in arm.options.items() if name not in ("alpha", "scaling")}
+            kind = str((arm.method, fixed))
+            if kind in kinds:
+                raise BadInput(f"arms {kinds[kind]!r} and {arm.label!r} differ only in what lr='auto' chooses")
+            kinds[kind] = arm.label
 
     def runs(self, seeds: Iterable[int]) -> list[RunConfig]:
         """Every arm on every seed, arm by arm."""
@@ -140,6 +153,8 @@ def seed_list(seeds: int | Iterable[int]) -> list[int]:
     Raises:
         BadInput: None, or one twice.
     """
+    if isinstance(seeds, int) and seeds > MOST_SEEDS:
+        raise BadInput(f"seeds={seeds:,}; at most {MOST_SEEDS:,}")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")

@@ -29,6 +29,8 @@ from neatlab.events import Event, RunFailed, to_dict
 from neatlab.jsonlines import read_lines
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
+ENDED = ("finished", "failed", "pruned")
+COUNTS = ("adapter_params", "trainable_params")
 PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
 
 
@@ -185,7 +187,11 @@ class Store:
     def finished(self, config: RunConfig, pruned: bool = False) -> Run | None:
         """The run of this configuration if it ended by itself, readable and whole; a pruned one only if asked for."""
         path = self.root / config.run_id
-        run = read_run(path) if (path / "summary.json").exists() else None
+        try:
+            run = read_run(path) if (path / "summary.json").exists() else None
+        except StoreError as error:
+            warnings.warn(f"run {path.name} is damaged and will be trained again: {error}", stacklevel=2)
+            return None
         return run if run is not None and (pruned or run.status != "pruned") else None
 
     def adopt(self, run_id: str, files: Mapping[str, bytes]) -> None:
@@ -198,6 +204,13 @@ class Store:
         Raises:
             StoreError: A path that leads out of the directory, or a folder that cannot be written.
         """
+        self.check_writable()
+        try:
+            self._adopt(run_id, files)
+        except OSError as error:
+            raise StoreError(f"run {run_id} cannot be written: {error.strerror or error}") from error
+
+    def _adopt(self, run_id: str, files: Mapping[str, bytes]) -> None:
         path = self.root / run_id
         with tempfile.TemporaryDirectory(dir=self.root, prefix=".adopt-") as folder:
             whole = Path(folder) / run_id
@@ -247,9 +260,28 @@ def read_run(path: Path) -> Run:
     stored = _read_json(path / "config.json")
     summary = _read_json(path / "summary.json") if (path / "summary.json").exists() else {}
     try:
-        return Run(path, RunConfig.parse(stored["run"], "run"), stored["environment"], summary)
-    except (KeyError, TypeError, BadInput) as error:
+        config, started = RunConfig.parse(stored["run"], "run"), dict(stored["environment"])
+    except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path / 'config.json'} is not a run's configuration: {error}") from error
+    if config.run_id != path.name:
+        raise StoreError(f"{path / 'config.json'} belongs to run {config.run_id}")
+    if summary:
+        _check_summary(path / "summary.json", summary)
+    elif (path / "summary.json").exists():
+        raise StoreError(f"{path / 'summary.json'} is empty")
+    return Run(path, config, started, summary)
+
+
+def _check_summary(path: Path, summary: dict[str, Any]) -> None:
+    if summary.get("status") not in ENDED:
+        raise StoreError(f"{path}: status {summary.get('status')!r}; allowed: {', '.join(ENDED)}")
+    numbers = {name: value for name, value in summary.items() if name not in ("status", "error")}
+    odd = [name for name, value in numbers.items() if not isinstance(value, int | float | None)]
+    odd += [name for name in COUNTS if not isinstance(summary.get(name), int)]
+    if summary["status"] == "finished":
+        odd += [name for name in ("seconds", "seconds_per_step") if not isinstance(summary.get(name), int | float)]
+    if odd:
+        raise StoreError(f"{path}: {', '.join(dict.fromkeys(odd))} should be a number")
 
 
 def package_versions() -> dict[str, str]:

@@ -187,12 +187,20 @@ class Halving:
 
     def __call__(self, config: RunConfig, event: Evaluated) -> bool:
         """Whether the run goes on after this evaluation."""
-        trial = self._trials.setdefault(config.run_id, self._study.ask())
-        value = event.metric if self._by_metric else event.loss
+        if config.run_id not in self._trials:
+            self._trials[config.run_id] = self._study.ask()
+        trial, value = self._trials[config.run_id], event.metric if self._by_metric else event.loss
+        last = event.step >= config.training.steps
         if not math.isfinite(value):
-            return False
+            return self._end(trial, optuna.trial.TrialState.FAIL)
         trial.report(value, event.step)
-        return event.step >= config.training.steps or not trial.should_prune()
+        if not last and trial.should_prune():
+            return self._end(trial, optuna.trial.TrialState.PRUNED)
+        return not last or not self._end(trial, optuna.trial.TrialState.COMPLETE, value)
+
+    def _end(self, trial: optuna.Trial, state: optuna.trial.TrialState, value: float | None = None) -> bool:
+        self._study.tell(trial, value, state=state, skip_if_finished=True)
+        return False
 
 
 def sweep(
@@ -230,7 +238,8 @@ def sweep(
         StoreError: The folder cannot be written.
         Incomplete: Runs were lost; the others are kept.
     """
-    check_size(arms, grid or {}, request.get("seeds", 3), yes)
+    request["seeds"] = seed_list(request.get("seeds", 3))
+    check_size(arms, grid or {}, request["seeds"], yes)
     asked = Sweep(task, arms, grid or {}, **request)
     return asked.run(workers=workers, scheduler=scheduler, prune=prune, listen=listen)
 

@@ -90,6 +90,19 @@ def test_a_corrupt_run_is_warned_about_and_the_others_are_listed(compared):
     assert len(done.stdout.splitlines()) == 4
 
 
+def test_a_diverged_and_a_killed_run_are_listed_too(tmp_path, capsys):
+    runs = str(tmp_path / "runs")
+    words = ["--task", SMALL, "--arm", "lora:rank=2", "--arm", "neat:rank=2,lr=100", "--seeds", "1", "--steps", "200"]
+    assert main(["compare", *words, "--runs", runs]) == 0
+    assert "1 of 1 runs of neat:rank=2,depth=2,lr=100 diverged" in capsys.readouterr().out
+    next(p for p in tmp_path.glob("runs/*/summary.json") if json.loads(p.read_text())["status"] == "finished").unlink()
+    assert main(["runs", "list", "--runs", runs]) == 0
+    listed = capsys.readouterr().out
+    assert "failed" in listed
+    assert "unfinished" in listed
+    assert "nan" not in listed
+
+
 def test_export_writes_a_lora_folder_and_refuses_to_overwrite(compared, said, tmp_path, capsys):
     run = next(row["run"] for row in json.loads(said("list", "--json")) if row["method"] == "neat")
     words = ["export", run, "--format", "lora", "--out", str(tmp_path / "lora"), "--runs", str(compared[0])]

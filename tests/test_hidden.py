@@ -1,6 +1,7 @@
 """What is kept between forwards, when it is let go, and what a step may make: exact counts, no clocks."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -75,6 +76,12 @@ CHANGES = {
     "theta in place": lambda layer: layer.thetas("default")[1].detach().mul_(2),
     "theta through .data": lambda layer: layer.thetas("default")[0].data.add_(0.5),
     "new theta data": lambda layer: setattr(layer.thetas("default")[0], "data", torch.randn(5, D_IN - 8)),
+    "theta flipped through .data": lambda layer: layer.thetas("default")[1].data.copy_(
+        layer.thetas("default")[1].flip(1)
+    ),
+    "weight rows flipped through .data": lambda layer: layer.base_layer.weight.data.copy_(
+        layer.base_layer.weight.flip(0)
+    ),
     "weight in place": lambda layer: layer.base_layer.weight.detach().mul_(1.5),
     "weight through .data": lambda layer: layer.base_layer.weight.data.mul_(1.5),
     "new weight data": lambda layer: setattr(layer.base_layer.weight, "data", torch.randn(D_IN - 8, D_IN)),
@@ -119,6 +126,40 @@ def test_inference_mode_and_training_take_turns():
     assert torch.allclose(layer(x), inferred.clone(), atol=1e-6)
     layer(x).sum().backward()
     assert layer.thetas("default")[0].grad is not None
+
+
+def test_a_small_change_of_a_bfloat16_theta_through_data_is_seen():
+    layer = get_peft_model(
+        Net().bfloat16(), NeatConfig(r=5, target_modules=["lin"]), autocast_adapter_dtype=False
+    ).base_model.model.lin
+    fill(layer)
+    x, seen = torch.randn(4, D_IN).bfloat16(), []
+    with torch.no_grad():
+        for _ in range(20):
+            seen.append(layer(x))
+            layer.thetas("default")[1].data.add_(0.01)
+    assert all(not torch.equal(a, b) for a, b in pairwise(seen))
+
+
+def test_a_change_between_training_and_evaluation_forgets(products):
+    _, layer = adapted()
+    layer(torch.randn(2, D_IN))
+    layer.train()
+    layer(torch.randn(2, D_IN))
+    assert len(products) == 1
+    layer.eval()
+    layer(torch.randn(2, D_IN))
+    assert len(products) == 2
+
+
+def test_gradients_by_torch_func():
+    _, layer = adapted(depth=4, activation="tanh")
+    x, thetas = torch.randn(3, D_IN), dict(layer.named_parameters())
+    found = torch.func.grad(lambda p: torch.func.functional_call(layer, p, (x,)).square().sum())(thetas)
+    layer(x).square().sum().backward()
+    for name, parameter in layer.named_parameters():
+        if "theta" in name:
+            assert torch.allclose(found[name], parameter.grad, atol=1e-4)
 
 
 @pytest.mark.parametrize("reentrant", [True, False])

@@ -44,7 +44,9 @@ def test_finished_runs_are_taken_from_the_folder(runs):
 
 
 def test_lr_auto_chooses_each_arms_rate_on_validation_data_and_other_seeds(runs):
-    found = compare(SMALL, ["lora:rank=2", "neat:rank=2,lr=0.01"], seeds=[3, 4], lr="auto", steps=20, runs=runs)
+    found = compare(
+        SMALL, ["lora:rank=2", "neat:rank=2,lr=0.01"], seeds=(s for s in [3, 4]), lr="auto", steps=20, runs=runs
+    )
     assert len(found.search) == 6  # four rates, then two scalings; the second arm names its own
     assert {run.config.purpose for run in found.search} == {"tune"}
     assert not {run.config.seed for run in found.search} & {3, 4}
@@ -92,6 +94,8 @@ def test_matched_arms(runs, match, expected):
         ("digits", ["lora:rank=65"], {}, "q_proj.*rank=65 is above the layer's size; allowed: 1 to 64"),
         ("digits", ["neat:rank=65"], {}, "rank=65 is above"),
         (SMALL, ["head"], {}, "'head' has nothing to train"),
+        (SMALL, ["lora", "lora:lr=0.03"], {"lr": "auto"}, "differ only in what lr='auto' chooses"),
+        (SMALL, ["lora"], {"seeds": 3_000_000_000}, "at most 10,000"),
         (SMALL, [], {}, "give at least one"),
         (SMALL, ["lora", "lora:rank=4"], {}, "none twice"),
         (SMALL, ["lora"], {"seeds": 0}, "seeds=0"),

@@ -143,7 +143,8 @@ def write(folder, seed=0, steps=700, ended=True):
     events += [{"type": "Evaluated", "step": steps, "split": "test", "loss": None, "metric": 0.5, "extras": {}}]
     (path / "events.jsonl").write_bytes(b"".join(orjson.dumps(e, option=orjson.OPT_APPEND_NEWLINE) for e in events))
     if ended:
-        (path / "summary.json").write_bytes(orjson.dumps({"status": "finished", "metric": 0.5}))
+        costs = {"adapter_params": 1, "trainable_params": 1, "seconds": 1.0, "seconds_per_step": 0.1}
+        (path / "summary.json").write_bytes(orjson.dumps({"status": "finished", "metric": 0.5, **costs}))
     return path
 
 

@@ -116,7 +116,17 @@ def test_a_torn_last_line_is_read_past_but_a_broken_one_before_is_an_error(runs)
         lambda path: (path / "config.json").write_text("{"),
         lambda path: (path / "config.json").write_text("[1]"),
         lambda path: (path / "config.json").write_text('{"run": {"task": "gone"}, "environment": {}}'),
+        lambda path: (path / "config.json").write_text((path / "config.json").read_text().replace("0.03", "0.04")),
+        lambda path: (path / "config.json").write_text(
+            (path / "config.json").read_text().replace('"environment": {', '"environment": 1, "x": {')
+        ),
         lambda path: (path / "summary.json").write_bytes(b"\x00"),
+        lambda path: (path / "summary.json").write_text("{}"),
+        lambda path: (path / "summary.json").write_text('{"x": 1}'),
+        lambda path: (path / "summary.json").write_text('{"status": "finished"}'),
+        lambda path: (path / "summary.json").write_text(
+            (path / "summary.json").read_text().replace('"adapter_params": ', '"adapter_params": "a", "b": ')
+        ),
     ],
 )
 def test_a_corrupt_run_is_named_in_a_warning_and_the_others_are_listed(runs, damage):
@@ -127,6 +137,11 @@ def test_a_corrupt_run_is_named_in_a_warning_and_the_others_are_listed(runs, dam
     with pytest.warns(UserWarning, match=bad.name):
         found = store.runs()
     assert [run.run_id for run in found] == [config(seed=1).run_id]
+    if (bad / "summary.json").exists():
+        with pytest.warns(UserWarning, match="damaged and will be trained again"):
+            assert store.finished(config()) is None
+        assert ran(store, config()) == bad
+        assert store.finished(config()).status == "finished"
 
 
 def test_foreign_files_in_the_folder_are_no_runs(runs):

@@ -105,12 +105,13 @@ def _ranks(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
 def _frequencies(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
     """The two around an equal share; the smallest layer holds the number down."""
     share = min(budget // len(shapes), min(d_out * d_in for d_out, d_in in shapes.values()))
-    return [size for size in (share, share + 1) if size >= 1]
+    return [size for size in (share, share + 1) if 1 <= size <= _upper_bound(schema, "n_frequency")]
 
 
 def _blocks(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
     common = gcd(*(d_in for _, d_in in shapes.values()))
-    return [size for size in range(2, common + 1) if common % size == 0]
+    largest = min(common, _upper_bound(schema, "block_size"))
+    return [size for size in range(2, largest + 1) if common % size == 0]
 
 
 def _upper_bound(schema: type[Schema], name: str) -> int:

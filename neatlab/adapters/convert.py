@@ -137,6 +137,9 @@ def lora_to_neat(
     _check_plain_lora(model.peft_config[adapter])
     if any(layer.merged for layer in layers.values()):
         raise BadInput("the adapter is merged, so W₀ is not at hand; call unmerge_adapter first")
+    for name, layer in layers.items():
+        if adapter in layer.lora_variant:
+            raise BadInput(f"layer {name} holds a variant of LoRA whose ΔW is not B A alone; NEAT has no counterpart")
     with torch.no_grad():
         factors = {name: lora_factors(layer, adapter) for name, layer in layers.items()}
         rank = 2 * max(f.rank for f in factors.values())

@@ -1,5 +1,6 @@
 """The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is kept of it between forwards."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers.activations import ACT2FN
 Key = tuple[tuple[Any, ...], ...]
 
 BLOCK_ROWS = 256
+EXACT_BELOW = 2**17  # elements
 
 
 class Sine(nn.Module):
@@ -73,20 +75,31 @@ class _Product(torch.autograd.Function):
 def fingerprint(tensors: Sequence[Tensor]) -> Key | None:
     """What changes when any of the tensors does, or None where that cannot be told.
 
-    Autograd's version counter sees every in-place change but those made through `.data`; on a CPU a sum
-    of the values, cheap beside any forward, sees these too. Inference tensors have no counter, and
-    sharded training (FSDP) rewrites parameters behind it.
+    Autograd's version counter sees every in-place change but those made through `.data`; on a CPU a checksum,
+    cheap beside any forward, sees these too. On a GPU it would stall the queue: there an edit through `.data` is
+    noticed at the next change between training and evaluation. Inference tensors have no counter, tensors under
+    torch.func no storage, and sharded training (FSDP) rewrites parameters behind the counter.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return None
     if any(tensor.is_inference() or not tensor.is_leaf for tensor in tensors):
         return None
-    return tuple((*_identity(tensor.detach()), tensor._version) for tensor in tensors)
+    try:
+        return tuple((*_identity(tensor.detach()), tensor._version) for tensor in tensors)
+    except RuntimeError:  # a wrapper of torch.func: no address, no values
+        return None
 
 
 def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    total = float(tensor.sum()) if tensor.device.type == "cpu" else 0.0
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device, total
+    checksum = _checksum(tensor) if tensor.device.type == "cpu" else 0
+    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device, checksum
+
+
+def _checksum(tensor: Tensor) -> int:
+    """Of the bytes themselves for a thin matrix, of the row sums for a weight, which is read once either way."""
+    if tensor.numel() > EXACT_BELOW:
+        tensor = tensor.sum(dim=-1, dtype=torch.promote_types(tensor.dtype, torch.float32))
+    return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data)
 
 
 class Kept:
@@ -116,7 +129,7 @@ def weight_product(theta: Tensor, weight: Tensor, kept: Kept, key: Key | None) -
         with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not serve a later training step
             return kept.get(key, lambda: thin_product(theta.detach(), weight))
 
-    if torch.compiler.is_compiling():
+    if key is None:
         return thin_product(theta, weight)
     return _Product.apply(theta, weight, value) if torch.is_grad_enabled() else value()
 

@@ -132,6 +132,14 @@ class NeatLinear(nn.Module, BaseTunerLayer):
             last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
         return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
 
+    def train(self, mode: bool = True) -> "NeatLinear":
+        """Change between training and evaluation; what was kept is forgotten with it."""
+        if mode != self.training:
+            for kept in (kept for pair in self.neat_kept.values() for kept in pair):
+                kept.clear()
+        super().train(mode)
+        return self
+
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
         base: Any = self.get_base_layer()

@@ -1,7 +1,7 @@
 """What a NEAT adapter is: its settings, checked, and the parameters that they cost."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, cast, get_args
 
@@ -63,7 +63,7 @@ class NeatConfig(PeftConfig):
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     layers_to_transform: list[int] | int | None = None
-    layers_pattern: list[str] | str | None = field(default=None)
+    layers_pattern: list[str] | str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,7 +99,8 @@ class NeatConfig(PeftConfig):
                 f"take {self.depth - 1} or {self.depth + 1}, or residual='none'"
             )
         for name in ("scaling", "frequency"):
-            if not math.isfinite(getattr(self, name)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
                 raise BadInput(f"{name}={getattr(self, name)}; it must be a finite number")
 
 

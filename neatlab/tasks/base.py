@@ -21,10 +21,6 @@ class Metric:
     unit: str
     higher_is_better: bool
 
-    def better(self, a: float, b: float) -> bool:
-        """Whether score `a` beats score `b`."""
-        return a > b if self.higher_is_better else a < b
-
 
 @dataclass(frozen=True)
 class Score:
