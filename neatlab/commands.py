@@ -53,7 +53,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         _print_outlook(request.outlook(arguments.workers), arguments.json)
         return
     _check_report(arguments)
-    with SweepProgress(request.todo) as progress:
+    with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
     _answer(comparison, arguments)

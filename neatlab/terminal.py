@@ -46,22 +46,25 @@ class SweepProgress:
     """One bar for all runs of a sweep, in steps; called with each event, also out of order.
 
     Args:
-        todo: Runs to do; some may be pruned.
+        todo: Runs to do, as far as they are known; some may be pruned, and a search adds its own.
     """
 
     def __init__(self, todo: Sequence[RunConfig]) -> None:
-        self._runs, self._ended, self._seen = len(todo), 0, dict[str, int]()
-        steps, name = sum(config.training.steps for config in todo), f"0/{self._runs} runs"
-        self._bar = tqdm(total=steps, unit="step", desc=name, leave=False, disable=not todo)
+        self._known, self._ended, self._seen = {config.run_id for config in todo}, 0, dict[str, int]()
+        steps, name = sum(config.training.steps for config in todo), f"0/{len(todo)} runs"
+        self._bar = tqdm(total=steps, unit="step", desc=name, leave=False)
 
     def __call__(self, config: RunConfig, event: Event) -> None:
         """Count one event."""
         step = getattr(event, "step", 0)
+        if config.run_id not in self._known:
+            self._known.add(config.run_id)
+            self._bar.total = (self._bar.total or 0) + config.training.steps
         self._bar.update(max(0, step - self._seen.get(config.run_id, 0)))
         self._seen[config.run_id] = max(step, self._seen.get(config.run_id, 0))
         if isinstance(event, RunFinished | RunFailed | RunPruned):
             self._ended += 1
-            self._bar.set_description(f"{self._ended}/{self._runs} runs")
+            self._bar.set_description(f"{self._ended}/{len(self._known)} runs")
         if isinstance(event, RunFailed):
             tqdm.write(file=sys.stderr, s=f"{config.arm.label} seed {config.seed}: {event.error}")
 
