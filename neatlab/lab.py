@@ -228,7 +228,7 @@ def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None)
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One torch thread: on models this small a second one costs a core and saves under a tenth of the time."""
+    """One torch thread: on models this small a second one costs a core that another run can use better."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

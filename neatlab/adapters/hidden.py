@@ -39,7 +39,7 @@ def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
     """Θᵀ W for a thin Θᵀ (r × m) and a weight (m × n), without a copy of the weight.
 
     A weight in another precision is not cast whole. On a GPU Θ takes the weight's precision; on a CPU,
-    whose half-precision kernels are up to a hundred times slower at this shape, the weight is raised
+    whose half-precision kernels are many times slower at this shape, the weight is raised
     block of rows by block of rows.
 
     Returns:
