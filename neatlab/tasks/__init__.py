@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from neatlab.tasks.base import Metric, Score, Split, Task
+from neatlab.tasks.base import Score, Split, Task
 from neatlab.tasks.digits import Digits
+from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.teacher import Teacher
 
 TASKS: dict[str, type[Task]] = {
@@ -23,4 +24,4 @@ def load_task(name: str, options: Mapping[str, Any]) -> Task:
     return row(row.options.parse(options, f"task {name!r}"))
 
 
-__all__ = ["TASKS", "Metric", "Score", "Split", "Task", "load_task"]
+__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "load_task"]

@@ -8,18 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from neatlab.schema import Schema
+from neatlab.tasks.metrics import Metric
 
 Split = Literal["train", "validation", "test"]
 Batch = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score's name, unit and direction."""
-
-    name: str
-    unit: str
-    higher_is_better: bool
 
 
 @dataclass(frozen=True)

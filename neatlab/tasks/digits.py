@@ -18,8 +18,9 @@ from tqdm import trange
 from transformers import ViTConfig, ViTForImageClassification
 
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Metric, Score, Split, Task, evaluating, size, take
+from neatlab.tasks.base import Batch, Score, Split, Task, evaluating, size, take
 from neatlab.tasks.checkpoints import Weights, checkpoint
+from neatlab.tasks.metrics import Metric
 
 ARCHITECTURE: dict[str, Any] = {
     "image_size": 8,

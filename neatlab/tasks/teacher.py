@@ -13,7 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Metric, Score, Split, Task, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, evaluating
+from neatlab.tasks.metrics import Metric
 
 Kind = Literal["low-rank", "weight-aware", "full-rank"]
 
