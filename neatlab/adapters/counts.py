@@ -4,9 +4,6 @@ Every function takes (options, d_out, d_in) and raises BadInput where no such la
 comparison is refused before a model is loaded.
 """
 
-from peft.tuners.lokr.layer import factorization
-
-from neatlab.adapters.neat_config import parameter_count
 from neatlab.adapters.options import (
     FourierOptions,
     Ia3Options,
@@ -45,6 +42,8 @@ def loha(options: RankOptions, d_out: int, d_in: int) -> int:
 
 def lokr(options: LokrOptions, d_out: int, d_in: int) -> int:
     """The small Kronecker factor whole, the large one as two rank-r matrices where these are smaller."""
+    from peft.tuners.lokr.layer import factorization
+
     _check_rank(options.rank, min(d_out, d_in))
     (small_out, large_out), (small_in, large_in) = (factorization(d, options.factor) for d in (d_out, d_in))
     thin = options.rank < max(large_out, large_in) / 2
@@ -90,6 +89,8 @@ def peanut(options: PeanutOptions, d_out: int, d_in: int) -> int:
 
 def neat(options: NeatOptions, d_out: int, d_in: int) -> int:
     """2·r·n + (L−2)·r², n the side that is mapped over; r·(d_in + d_out) + … without conditioning."""
+    from neatlab.adapters.neat_config import parameter_count
+
     _check_rank(options.rank, min(d_out, d_in))
     return parameter_count(neat_config(options, []), d_in, d_out)
 

@@ -6,21 +6,8 @@ each optimiser step, and a loop without it would train something else under that
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from peft import (
-    FourierFTConfig,
-    HiraConfig,
-    IA3Config,
-    LoHaConfig,
-    LoKrConfig,
-    LoraConfig,
-    MissConfig,
-    OFTConfig,
-    PeanutConfig,
-    PeftConfig,
-    VeraConfig,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from neatlab.adapters import counts
 from neatlab.adapters.options import (
@@ -37,6 +24,9 @@ from neatlab.adapters.options import (
     neat_config,
 )
 from neatlab.schema import Schema
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 Targets = list[str]
 
@@ -61,7 +51,7 @@ class Method:
 
     title: str
     options: type[Schema]
-    config: Callable[[Any, Targets], PeftConfig] | None
+    config: Callable[[Any, Targets], "PeftConfig"] | None
     trains: str
     equation: str
     params: Callable[[Any, int, int], int] | None
@@ -71,67 +61,73 @@ class Method:
     start: str = "0"
 
 
-def _lora(options: LoraOptions, targets: Targets, **variant: Any) -> PeftConfig:
-    return LoraConfig(r=options.rank, lora_alpha=_alpha(options), target_modules=targets, **variant)
+def _peft(name: str, targets: Targets, **settings: Any) -> "PeftConfig":
+    """One of PEFT's configs; PEFT is imported here, so that the table alone costs no second of imports."""
+    return getattr(import_module("peft"), name)(target_modules=targets, **settings)
+
+
+def _lora(options: LoraOptions, targets: Targets, **variant: Any) -> "PeftConfig":
+    return _peft("LoraConfig", targets, r=options.rank, lora_alpha=_alpha(options), **variant)
 
 
 def _alpha(options: LoraOptions) -> Any:
     return options.rank if options.alpha is None else options.alpha
 
 
-def _rslora(options: LoraOptions, targets: Targets) -> PeftConfig:
+def _rslora(options: LoraOptions, targets: Targets) -> "PeftConfig":
     return _lora(options, targets, use_rslora=True)
 
 
-def _dora(options: LoraOptions, targets: Targets) -> PeftConfig:
+def _dora(options: LoraOptions, targets: Targets) -> "PeftConfig":
     return _lora(options, targets, use_dora=True)
 
 
-def _pissa(options: LoraOptions, targets: Targets) -> PeftConfig:
+def _pissa(options: LoraOptions, targets: Targets) -> "PeftConfig":
     return _lora(options, targets, init_lora_weights="pissa")
 
 
-def _vera(o: VeraOptions, targets: Targets) -> PeftConfig:
-    return VeraConfig(r=o.rank, d_initial=o.initial, projection_prng_key=o.projection_seed, target_modules=targets)
+def _vera(o: VeraOptions, targets: Targets) -> "PeftConfig":
+    return _peft("VeraConfig", targets, r=o.rank, d_initial=o.initial, projection_prng_key=o.projection_seed)
 
 
-def _fourierft(o: FourierOptions, targets: Targets) -> PeftConfig:
+def _fourierft(o: FourierOptions, targets: Targets) -> "PeftConfig":
     # PEFT's own default draws the coefficients: the adapted model would not start at the checkpoint.
-    return FourierFTConfig(
+    return _peft(
+        "FourierFTConfig",
+        targets,
         n_frequency=o.n_frequency,
         scaling=o.scaling,
         random_loc_seed=o.places_seed,
         init_weights=True,
-        target_modules=targets,
     )
 
 
-def _ia3(options: Ia3Options, targets: Targets) -> PeftConfig:
-    return IA3Config(target_modules=targets, feedforward_modules=targets if options.side == "in" else [])
+def _ia3(options: Ia3Options, targets: Targets) -> "PeftConfig":
+    return _peft("IA3Config", targets, feedforward_modules=targets if options.side == "in" else [])
 
 
-def _hira(options: RankOptions, targets: Targets) -> PeftConfig:
-    return HiraConfig(r=options.rank, target_modules=targets)
+def _hira(options: RankOptions, targets: Targets) -> "PeftConfig":
+    return _peft("HiraConfig", targets, r=options.rank)
 
 
-def _loha(options: LoraOptions, targets: Targets) -> PeftConfig:
-    return LoHaConfig(r=options.rank, alpha=_alpha(options), target_modules=targets)
+def _loha(options: LoraOptions, targets: Targets) -> "PeftConfig":
+    return _peft("LoHaConfig", targets, r=options.rank, alpha=_alpha(options))
 
 
-def _lokr(o: LokrOptions, targets: Targets) -> PeftConfig:
-    return LoKrConfig(r=o.rank, alpha=_alpha(o), decompose_factor=o.factor, target_modules=targets)
+def _lokr(o: LokrOptions, targets: Targets) -> "PeftConfig":
+    return _peft("LoKrConfig", targets, r=o.rank, alpha=_alpha(o), decompose_factor=o.factor)
 
 
-def _miss(options: RankOptions, targets: Targets) -> PeftConfig:
-    return MissConfig(r=options.rank, target_modules=targets)
+def _miss(options: RankOptions, targets: Targets) -> "PeftConfig":
+    return _peft("MissConfig", targets, r=options.rank)
 
 
-def _oft(options: OftOptions, targets: Targets) -> PeftConfig:
-    return OFTConfig(oft_block_size=options.block_size, target_modules=targets)
+def _oft(options: OftOptions, targets: Targets) -> "PeftConfig":
+    return _peft("OFTConfig", targets, oft_block_size=options.block_size)
 
 
-def _peanut(o: PeanutOptions, targets: Targets) -> PeftConfig:
-    return PeanutConfig(r=o.rank, depth=o.pairs, act_fn=o.activation, scaling=o.scaling, target_modules=targets)
+def _peanut(o: PeanutOptions, targets: Targets) -> "PeftConfig":
+    return _peft("PeanutConfig", targets, r=o.rank, depth=o.pairs, act_fn=o.activation, scaling=o.scaling)
 
 
 METHODS: dict[str, Method] = {

@@ -3,16 +3,13 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 from peft import PeftConfig
 
+from neatlab.adapters.choices import Conditioning, Orientation, Residual
 from neatlab.adapters.hidden import activation_names, make_activation
 from neatlab.errors import BadInput, unknown
-
-Residual = Literal["paired", "none"]
-Orientation = Literal["out", "in", "auto"]
-Conditioning = Literal["weight", "none"]
 
 
 class NeatType(StrEnum):

@@ -1,13 +1,15 @@
 """What each method can be told: one schema a method, and what `rank` means in it."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
-from transformers.activations import ACT2FN
 
-from neatlab.adapters.neat_config import Conditioning, NeatConfig, Orientation, Residual
+from neatlab.adapters.choices import Conditioning, Orientation, Residual
 from neatlab.errors import unknown
 from neatlab.schema import Schema
+
+if TYPE_CHECKING:
+    from neatlab.adapters.neat_config import NeatConfig
 
 MAX_RANK = 4096
 BOUND = 1e6  # on scalings: beyond it float32 has nothing left
@@ -57,6 +59,8 @@ class PeanutOptions(RankOptions):
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse an activation that PEFT does not know."""
+        from transformers.activations import ACT2FN
+
         if self.activation not in ACT2FN:
             raise unknown("activation", self.activation, ACT2FN)
 
@@ -111,7 +115,9 @@ class OftOptions(Schema):
     block_size: int = Field(32, ge=2, le=MAX_RANK)
 
 
-def neat_config(options: NeatOptions, targets: list[str]) -> NeatConfig:
-    """The PEFT config that these options stand for."""
+def neat_config(options: NeatOptions, targets: list[str]) -> "NeatConfig":
+    """The PEFT config that these options stand for; PEFT is imported only here, so that a form opens without it."""
+    from neatlab.adapters.neat_config import NeatConfig
+
     settings = options.model_dump()
     return NeatConfig(r=settings.pop("rank"), target_modules=targets, **settings)
