@@ -119,6 +119,12 @@ def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
     return pairs
 
 
+def parse_task(text: str) -> tuple[str, dict[str, str]]:
+    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64"."""
+    name, _, rest = text.strip().partition(":")
+    return name, parse_pairs(rest.split(",") if rest else [], f"task {text!r}")
+
+
 class RunConfig(Schema):
     """Everything needed to repeat a run on the same package versions."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from neatlab.adapters.attach import target_shapes
 from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_pairs
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
 from neatlab.errors import BadInput, unknown
 from neatlab.store import Run
 from neatlab.tasks import TASKS, load_task
@@ -168,9 +168,3 @@ def _shared_rate(lr: float | str | None) -> float | None:
         return float(lr)
     except ValueError:
         raise BadInput(f"lr={lr!r}; give a positive number or 'auto'") from None
-
-
-def parse_task(text: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64"."""
-    name, _, rest = text.strip().partition(":")
-    return name, parse_pairs(rest.split(",") if rest else [], f"task {text!r}")
