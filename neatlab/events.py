@@ -1,6 +1,7 @@
 """What a training run says while it goes; the only thing that training and its listeners share."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ class RunStarted:
         total_params: All parameters.
         saved_bytes: Bytes that a training batch's forward pass keeps for the backward pass, parameters aside.
         layers: Adapted layers, name → (d_out, d_in).
+        base_metric: The base task's metric before the first step; None where the task has none.
     """
 
     trainable_params: int
@@ -24,6 +26,7 @@ class RunStarted:
     total_params: int
     saved_bytes: int
     layers: dict[str, tuple[int, int]]
+    base_metric: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class SpectrumMeasured:
-    """Singular values of one layer's ΔW and what they sum up to; NaN where ΔW = 0."""
+    """Singular values of one layer's ΔW and what they sum up to; NaN where ΔW = 0.
+
+    `dead_units` is the share of a NEAT layer's hidden units that give 0 for every row of W₀; NaN for other methods.
+    """
 
     step: int
     layer: str
@@ -66,15 +72,17 @@ class SpectrumMeasured:
     participation_ratio: float
     norm: float
     relative_norm: float
+    dead_units: float = math.nan
 
 
 @dataclass(frozen=True)
 class RunFinished:
-    """All steps done and the test split scored once."""
+    """All steps done and the test split scored once; `base_metric` is the base task's, what adaptation left of it."""
 
     step: int
     seconds: float
     seconds_per_step: float
+    base_metric: float | None = None
 
 
 @dataclass(frozen=True)

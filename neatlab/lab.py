@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig
+from neatlab.config import parse_task as parse_task
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured
 from neatlab.plan import Plan, seed_list
-from neatlab.plan import parse_task as parse_task
 from neatlab.results import Comparison, Results
 from neatlab.store import Run, RunWriter, Store
 from neatlab.tasks import Task, load_task
@@ -109,6 +109,7 @@ class _Summary:
             case RunStarted():
                 counts = ("trainable_params", "adapter_params", "saved_bytes")
                 self._values |= {name: getattr(event, name) for name in counts}
+                self._base("base_metric_before", event.base_metric)
             case Evaluated(split="test"):
                 self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
             case Evaluated(split="validation"):
@@ -118,10 +119,14 @@ class _Summary:
             case RunFinished():
                 done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
                 self._values |= done
+                self._base("base_metric", event.base_metric)
             case RunPruned():
                 self._values |= {"status": "pruned", "step": event.step}
             case RunFailed():
                 self._values |= {"status": "failed", "error": event.error, "metric": None}
+
+    def _base(self, name: str, value: float | None) -> None:
+        self._values |= {} if value is None else {name: value}
 
     def values(self) -> dict[str, Any]:
         ranks = [rank for rank in self._ranks.values() if math.isfinite(rank)]

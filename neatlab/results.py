@@ -15,7 +15,7 @@ from neatlab.errors import unknown
 from neatlab.grouping import family, is_arm, labels, setting, variant
 from neatlab.store import Run
 from neatlab.tables import number, plain
-from neatlab.tasks import TASKS, Metric
+from neatlab.tasks import TASKS, Metric, metric_of
 
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
 FEW = 3  # arms that are compared each with each; more are compared with the reference
@@ -74,7 +74,13 @@ class Comparison(Results):
     @property
     def metric(self) -> Metric:
         """What the arms are judged by."""
-        return TASKS[self.runs[0].config.task].metric
+        first = self.runs[0].config
+        return metric_of(first.task, first.task_options)
+
+    @property
+    def base_metric(self) -> Metric | None:
+        """What tells how much of the base's own task is left; None where the task has none."""
+        return TASKS[self.runs[0].config.task].base_metric
 
     @property
     def selects_by(self) -> Literal["metric", "loss"]:
@@ -154,6 +160,7 @@ class Comparison(Results):
                 "metric": metric.name,
                 "unit": metric.unit,
                 "higher_is_better": metric.higher_is_better,
+                "base_metric": self.base_metric and self.base_metric.name,
                 "references": self.references,
                 "arms": self.arms(),
                 "differences": self.differences(),
@@ -204,6 +211,8 @@ class Comparison(Results):
             "metric": self.metric.name,
             "mean": score.mean,
             "ci95": [score.low, score.high],
+            "base_metric_before": _mean(runs, "base_metric_before"),
+            "base_metric": _mean(runs, "base_metric"),
             "seconds_per_step": _mean(runs, "seconds_per_step"),
             "effective_rank": _mean(runs, "effective_rank"),
             "saved_bytes": runs[0].summary.get("saved_bytes"),

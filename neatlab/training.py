@@ -30,13 +30,14 @@ def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test:
         task: Data, loss and metric.
         config: Steps, rates and intervals.
         seed: Seed of the data order and of dropout.
-        test: Whether to score the test split at the end; False while settings are being chosen.
+        test: Whether to score the test split at the end, and the base task before and after; False while settings
+            are being chosen.
 
     Yields:
         RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed.
     """
     begin = time.perf_counter()
-    yield _started(adapted, task, config)
+    yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
     yield _evaluate(adapted, task, 0, "validation")
     yield from _spectra(adapted, 0)
     seconds = []
@@ -50,13 +51,15 @@ def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test:
             yield _evaluate(adapted, task, event.step, "validation")
         if last or event.step % config.spectrum_every == 0:
             yield from _spectra(adapted, event.step)
+    left = None
     if test:
         result = _evaluate(adapted, task, config.steps, "test")
         yield result
         if not math.isfinite(result.loss):
             yield RunFailed("the loss on the test split is not a number after the last step", config.steps)
             return
-    yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds))
+        left = task.base_score(adapted.model)
+    yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), left)
 
 
 def _steps(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> Iterator[Step | RunFailed]:
@@ -113,12 +116,12 @@ def _batches(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
             yield take(data, order[start : start + batch_size])
 
 
-def _started(adapted: Adapted, task: Task, config: TrainingConfig) -> RunStarted:
+def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
     adapter = sum(p.numel() for p in adapted.adapter_parameters())
     head = sum(p.numel() for p in adapted.head_parameters())
     total = sum(p.numel() for p in adapted.model.parameters())
     shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
-    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes)
+    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes, base_metric)
 
 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
@@ -145,6 +148,7 @@ def _spectra(adapted: Adapted, step: int) -> Iterator[SpectrumMeasured]:
             found.participation_ratio,
             found.norm,
             found.norm / _norm(adapted.layers[name]),
+            adapted.dead_units(name),
         )
 
 

@@ -123,3 +123,30 @@ def test_head_and_adapter_have_rates_of_their_own():
 def test_events_survive_the_round_trip():
     for event in events(config()):
         assert str(from_dict(to_dict(event))) == str(event)  # as text: NaN is not equal to itself
+
+
+def test_forgetting_is_the_base_tasks_metric_before_and_after(runs):
+    found = lab.compare("digits", ["lora:rank=2"], seeds=2, steps=3, runs=runs)
+    (arm,) = found.to_dict()["arms"]
+    task = lab.make_task(found.runs[0].config)
+    assert arm["base_metric_before"] == pytest.approx(task.base_score(task.base_model()))
+    rows = found.frame()
+    assert arm["base_metric"] == pytest.approx(rows["base_metric"].mean())
+    assert (rows["base_metric"] != rows["base_metric_before"]).any()
+    assert found.to_dict()["base_metric"] == "accuracy on upright digits"
+
+
+def test_a_task_without_a_base_task_and_a_tuning_run_forget_nothing():
+    seen = events(config())
+    assert seen[0].base_metric is seen[-1].base_metric is None
+    run = make_run("digits", parse_arm("lora:rank=2"), 0, {}, {"steps": 1})
+    task = lab.make_task(run)
+    tuned = list(train(lab.build(run, task), task, run.training, 0, test=False))
+    assert tuned[0].base_metric is tuned[-1].base_metric is None
+
+
+def test_events_of_a_version_without_forgetting_still_load():
+    for event in (events(config())[0], events(config())[-1]):
+        values = to_dict(event)
+        del values["base_metric"]
+        assert from_dict(values) == event

@@ -24,4 +24,14 @@ def load_task(name: str, options: Mapping[str, Any]) -> Task:
     return row(row.options.parse(options, f"task {name!r}"))
 
 
-__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "load_task"]
+def metric_of(name: str, options: Mapping[str, Any]) -> Metric:
+    """What a task of the table is judged by.
+
+    Raises:
+        BadInput: Options that it does not have, or out of range.
+    """
+    row: Any = TASKS[name]
+    return row.metric_for(row.options.parse(options, f"task {name!r}"))
+
+
+__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "load_task", "metric_of"]

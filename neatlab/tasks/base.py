@@ -28,7 +28,8 @@ class Task(ABC):
 
     Attributes:
         title: Its name for people.
-        metric: What it is judged by.
+        metric: What it is judged by; `metric_for` where that depends on the options.
+        base_metric: What tells whether the model still does what the base was trained on; None where that is nothing.
         selects_by: What learning rates are chosen by on the validation split.
         targets: Names of the layers that adapters go on.
         head: Names of the modules that train whole.
@@ -38,11 +39,17 @@ class Task(ABC):
 
     title: ClassVar[str]
     metric: ClassVar[Metric]
+    base_metric: ClassVar[Metric | None] = None
     selects_by: ClassVar[Literal["metric", "loss"]] = "metric"
     targets: ClassVar[list[str]]
     head: ClassVar[list[str]]
     training: ClassVar[dict[str, Any]]
     options: ClassVar[type[Schema]]
+
+    @classmethod
+    def metric_for(cls, options: Any) -> Metric:
+        """What the task is judged by with these options, a record of `cls.options`."""
+        return cls.metric
 
     @abstractmethod
     def base_model(self) -> nn.Module:
@@ -59,6 +66,10 @@ class Task(ABC):
     @abstractmethod
     def score(self, model: nn.Module, name: Split) -> Score:
         """Loss and metric on a whole split, without gradients."""
+
+    def base_score(self, model: nn.Module) -> float | None:
+        """`base_metric` on held-out examples of the base's own task, without gradients: what adaptation forgot."""
+        return None
 
 
 def size(batch: Batch) -> int:

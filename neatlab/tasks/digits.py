@@ -20,7 +20,7 @@ from transformers import ViTConfig, ViTForImageClassification
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, evaluating, size, take
 from neatlab.tasks.checkpoints import Weights, checkpoint
-from neatlab.tasks.metrics import Metric
+from neatlab.tasks.metrics import METRICS, Metric
 
 ARCHITECTURE: dict[str, Any] = {
     "image_size": 8,
@@ -46,6 +46,7 @@ class Digits(Task):
 
     title: ClassVar[str] = "digits turned by 90°, ink inverted"
     metric: ClassVar[Metric] = Metric("accuracy", "share of images", True)
+    base_metric: ClassVar[Metric] = Metric("accuracy on upright digits", "share of images", True)
     targets: ClassVar[list[str]] = ["q_proj", "v_proj"]
     head: ClassVar[list[str]] = ["classifier"]
     training: ClassVar[dict[str, Any]] = {"steps": 150, "batch_size": 64, "lr": 2e-2, "head_lr": 5e-3}
@@ -66,16 +67,22 @@ class Digits(Task):
         return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
 
     def score(self, model: nn.Module, name: Split) -> Score:
-        batch = self.split(name)
-        with evaluating(model):
-            logits = model(pixel_values=batch["pixels"]).logits
-        accuracy = float((logits.argmax(1) == batch["label"]).float().mean())
-        return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
+        return _score(model, self.split(name))
+
+    def base_score(self, model: nn.Module) -> float:
+        return _score(model, _upright_splits(self._seed)["test"]).metric
 
     @cached_property
     def _splits(self) -> dict[Split, Batch]:
         upright = _upright_splits(self._seed)
         return {name: {"pixels": turned(b["pixels"]), "label": b["label"]} for name, b in upright.items()}
+
+
+def _score(model: nn.Module, batch: Batch) -> Score:
+    with evaluating(model):
+        logits = model(pixel_values=batch["pixels"]).logits
+    accuracy = METRICS["accuracy"].compute(batch["label"].numpy(), logits.argmax(1).numpy())
+    return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
 
 
 def turned(pixels: Tensor) -> Tensor:
