@@ -25,6 +25,7 @@ SPECTRUM_FIELDS = (
     "participation_ratio",
     "norm",
     "relative_norm",
+    "dead_units",
 )
 
 
@@ -114,7 +115,7 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
 
 def _spectrum(event: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: event[name] if name in ("layer", "singular_values") else number(event[name]) for name in SPECTRUM_FIELDS
+        name: event[name] if name in ("layer", "singular_values") else number(event.get(name)) for name in SPECTRUM_FIELDS
     }
 
 

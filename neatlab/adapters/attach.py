@@ -1,5 +1,6 @@
 """Put an adapter on a model, and read from it what the lab shows: parameters and ΔW of each layer."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from neatlab.adapters.deltas import Delta, delta, lora_factors
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.methods import METHODS, Method
+from neatlab.adapters.neat import NeatLinear
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -54,6 +56,12 @@ class Adapted:
             trained = {name for name, p in self._trainable()}
             modules = dict(self.model.named_modules())
             return {n: weight_of(modules[n]) - w for n, w in self.layers.items() if f"{n}.weight" in trained}
+
+    def dead_units(self, name: str) -> float:
+        """Share of a NEAT layer's hidden units that give 0 for every row of W₀; NaN for other methods."""
+        layers = dict(tuner_layers(self.model)) if isinstance(self.model, PeftModel) else {}
+        layer = layers.get(name)
+        return layer.dead_units(layer.active_adapters[0]) if isinstance(layer, NeatLinear) else math.nan
 
     def _delta(self, name: str, layer: BaseTunerLayer) -> Delta:
         return delta(layer, layer.active_adapters[0], self.layers[name], self.start.get(name))

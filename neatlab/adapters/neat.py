@@ -151,6 +151,20 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         dtype = torch.promote_types(factors.left.dtype, torch.float32)
         return factors.left.to(dtype) @ factors.right.to(dtype)
 
+    def dead_units(self, adapter_name: str) -> float:
+        """Share of the r columns of H that are 0 for every row of W₀: directions that ΔW cannot use.
+
+        A ReLU's unit dies so; NaN without conditioning, whose H is free.
+        """
+        config = self.neat_config[adapter_name]
+        if config.conditioning != "weight":
+            return math.nan
+        with torch.no_grad():
+            factors = self.factors(adapter_name)
+        over_out = maps_out(config.orientation, self.in_features, self.out_features)
+        hidden = factors.right if over_out else factors.left.T  # Hᵀ, r × n
+        return float((hidden == 0).all(dim=1).float().mean())
+
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """True: a trained NEAT update is a product of two rank-r factors."""
         return True

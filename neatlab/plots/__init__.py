@@ -3,6 +3,15 @@
 from neatlab.plots.curves import CurveData, learning_curves, loss_curves, loss_data, metric_curves, metric_data
 from neatlab.plots.heatmap import HeatmapData, crossed, heatmap, heatmap_data
 from neatlab.plots.intervals import IntervalData, interval_data, intervals
+from neatlab.plots.layers import (
+    QUANTITIES,
+    LayerCurveData,
+    LayerMapData,
+    layer_curve_data,
+    layer_curves,
+    layer_map,
+    layer_map_data,
+)
 from neatlab.plots.parameters import ParameterData, parameter_counts, parameter_data
 from neatlab.plots.pareto import ParetoData, RankData, pareto, pareto_data, rank_against_metric, rank_data
 from neatlab.plots.rates import RateData, rate_data, rates
@@ -14,14 +23,18 @@ from neatlab.plots.spectrum import (
     spectrum,
     spectrum_data,
 )
+from neatlab.plots.traces import mark_step
 
 __all__ = [
     "CurveData",
     "EffectiveRankData",
     "HeatmapData",
     "IntervalData",
+    "LayerCurveData",
+    "LayerMapData",
     "ParameterData",
     "ParetoData",
+    "QUANTITIES",
     "RankData",
     "RateData",
     "SpectrumData",
@@ -32,9 +45,14 @@ __all__ = [
     "heatmap_data",
     "interval_data",
     "intervals",
+    "layer_curve_data",
+    "layer_curves",
+    "layer_map",
+    "layer_map_data",
     "learning_curves",
     "loss_curves",
     "loss_data",
+    "mark_step",
     "metric_curves",
     "metric_data",
     "parameter_counts",

@@ -11,6 +11,7 @@ from neatlab.plots.traces import add_lines, add_thin_lines, note_seeds
 
 STEP = "training step"
 LOSS = "loss"
+RATE = "rate"
 
 
 class CurveData(NamedTuple):
@@ -89,7 +90,7 @@ def metric_curves(
 
 
 def learning_curves(
-    source: Source, name: str | None = None, arms: Sequence[str] | None = None, dark: bool = False
+    source: Source, name: str | None = None, arms: Sequence[str] | None = None, dark: bool = False, rate: bool = False
 ) -> go.Figure:
     """Loss above, metric below, on one axis of steps.
 
@@ -98,14 +99,16 @@ def learning_curves(
         name: The metric's name; a `Comparison` knows its own.
         arms: Order of the arms.
         dark: For a dark page.
+        rate: Whether the learning rate is drawn below them.
 
     Returns:
         The figure.
     """
-    loss, metric = loss_data(source, arms), metric_data(source, name, arms)
-    figure = new_figure([STEP, loss.name, metric.name], heights=(0.5, 0.5), dark=dark)
-    _draw(figure, loss, 1, legend=True)
-    _draw(figure, metric, 2, legend=False)
+    panels = [loss_data(source, arms), metric_data(source, name, arms)] + ([_rates(source, arms)] if rate else [])
+    heights = (0.42, 0.42, 0.16) if rate else (0.5, 0.5)
+    figure = new_figure([STEP, *(panel.name for panel in panels)], heights=heights, dark=dark)
+    for row, panel in enumerate(panels, start=1):
+        _draw(figure, panel, row, legend=row == 1)
     return figure
 
 
@@ -114,3 +117,8 @@ def _draw(figure: go.Figure, data: CurveData, row: int, legend: bool) -> None:
     add_lines(figure, data.validation, f"step %{{x}}<br>validation {data.name} %{{y:.4f}}", row, legend)
     if row == 1:
         note_seeds(figure, data.validation)
+
+
+def _rates(source: Source, arms: Sequence[str] | None) -> CurveData:
+    frame = table(source, "curves")
+    return CurveData(RATE, lines(frame[frame["split"] == "train"], "step", "lr", arms), [])

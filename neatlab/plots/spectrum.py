@@ -59,7 +59,7 @@ def spectrum_data(
     frame = table(source, "spectra")
     if frame.empty:
         return SpectrumData("", {}, [])
-    rows = _of_layer(frame, layer or str(frame["layer"].iloc[0]))
+    rows = of_layer(frame, layer or str(frame["layer"].iloc[0]))
     rows = rows if step is None else rows[rows["step"] <= step]
     latest = rows[rows["step"] == rows.groupby(["arm", "seed"])["step"].transform("max")]
     long = latest[["arm", "seed", "step", "singular_values"]].explode("singular_values")
@@ -82,7 +82,7 @@ def effective_rank_data(
         BadInput: No such layer.
     """
     frame = table(source, "spectra")
-    rows = frame if layer is None or frame.empty else _of_layer(frame, layer)
+    rows = frame if layer is None or frame.empty else of_layer(frame, layer)
     return EffectiveRankData(layer, lines(rows, "step", "effective_rank", arms))
 
 
@@ -93,7 +93,7 @@ def spectrum(
     arms: Sequence[str] | None = None,
     dark: bool = False,
 ) -> go.Figure:
-    """Singular values of one layer's ΔW, one line an arm; each ends at its rank's ceiling.
+    """Singular values of one layer's ΔW, one line an arm; a dotted line at each ceiling on the rank.
 
     Args:
         source: `Results`, a `Comparison`, or their `spectra()`.
@@ -109,8 +109,12 @@ def spectrum(
     figure = new_figure([INDEX, SIGMA], dark=dark)
     add_lines(figure, data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
     note_seeds(figure, data.spectra)
-    ceiling = max((len(line.x) for line in data.spectra), default=1)
-    figure.update_xaxes(tickformat="d", dtick=1 if ceiling <= 16 else None)
+    ceilings = sorted({len(line.x) for line in data.spectra})
+    for ceiling in ceilings:
+        mark = {"text": f"ceiling {ceiling}", "font": {"size": 11}}
+        figure.add_vline(x=ceiling + 0.3, line={"dash": "dot", "width": 1}, annotation=mark)
+    longest = max(ceilings, default=1)
+    figure.update_xaxes(tickformat="d", dtick=1 if longest <= 16 else None, range=[0.5, longest * 1.12 + 0.5])
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -136,7 +140,12 @@ def effective_rank(
     return figure
 
 
-def _of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:
+def of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:
+    """The rows of one layer.
+
+    Raises:
+        BadInput: No such layer.
+    """
     rows = frame[frame["layer"] == layer]
     if rows.empty:
         raise unknown("layer", layer, frame["layer"].unique())

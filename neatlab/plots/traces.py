@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 from neatlab.plots.tables import Line
 from neatlab.plots.theme import faded, style
 
+CURSOR = "#8a94a0"  # visible on a light and on a dark page
 BAND_NOTE = "line: mean over seeds; band: lowest to highest seed"
 
 
@@ -61,6 +62,13 @@ def note_seeds(figure: go.Figure, lines: Iterable[Line]) -> None:
     if any(line.seeds > 1 for line in lines):
         place = {"x": 1, "y": 0.995, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top"}
         figure.add_annotation(text=BAND_NOTE, showarrow=False, font={"size": 11}, **place)
+
+
+def mark_step(figure: go.Figure, step: int) -> go.Figure:
+    """Draw a cursor at a training step through all panels."""
+    return figure.add_shape(
+        type="line", x0=step, x1=step, y0=0, y1=1, yref="paper", line={"color": CURSOR, "width": 1.5, "dash": "dash"}
+    )
 
 
 def _band(line: Line) -> go.Scatter:

@@ -1,0 +1,177 @@
+"""What sums up ΔW, over the steps and over the layers."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from neatlab.errors import unknown
+from neatlab.plots.spectrum import of_layer
+from neatlab.plots.tables import Line, Source, arm_order, lines, table
+from neatlab.plots.theme import new_figure
+from neatlab.plots.traces import add_lines, note_seeds
+
+QUANTITIES = {
+    "effective_rank": "effective rank",
+    "stable_rank": "stable rank",
+    "participation_ratio": "participation ratio",
+    "norm": "‖ΔW‖_F",
+    "relative_norm": "‖ΔW‖/‖W₀‖",
+    "dead_units": "dead hidden units",
+}
+SHOWN = ("effective_rank", "relative_norm", "dead_units")
+SCALE = [[0.0, "#e8f1fa"], [0.5, "#5ba3d0"], [1.0, "#08306b"]]
+
+
+class LayerCurveData(NamedTuple):
+    """Quantities of one layer's ΔW over the steps.
+
+    Args:
+        layer: The layer; None for the mean over all of them.
+        curves: Quantity → a line an arm; a quantity that no arm has is left out.
+    """
+
+    layer: str | None
+    curves: dict[str, list[Line]]
+
+
+class LayerMapData(NamedTuple):
+    """One quantity of one arm, over layers and steps.
+
+    Args:
+        arm: The arm; empty where nothing was measured.
+        layers: From the top.
+        steps: Measured steps.
+        values: A row a layer, the mean over seeds; NaN where there is none.
+    """
+
+    arm: str
+    layers: list[str]
+    steps: list[int]
+    values: list[list[float]]
+
+
+def layer_curve_data(
+    source: Source,
+    layer: str | None = None,
+    quantities: Sequence[str] = SHOWN,
+    arms: Sequence[str] | None = None,
+) -> LayerCurveData:
+    """Quantities of ΔW over the steps.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; by default the mean over all layers.
+        quantities: Keys of QUANTITIES.
+        arms: Order of the arms.
+
+    Raises:
+        BadInput: No such layer or quantity.
+    """
+    frame = table(source, "spectra")
+    rows = frame if layer is None or frame.empty else of_layer(frame, layer)
+    curves = {name: _known(lines(rows, "step", _checked(name), arms)) for name in quantities}
+    return LayerCurveData(layer, {name: found for name, found in curves.items() if found})
+
+
+def layer_curves(
+    source: Source,
+    layer: str | None = None,
+    quantities: Sequence[str] = SHOWN,
+    arms: Sequence[str] | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """A panel a quantity over one axis of steps; a gap where ΔW = 0.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        layer: The layer; by default the mean over all layers.
+        quantities: Keys of QUANTITIES.
+        arms: Order of the arms.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = layer_curve_data(source, layer, quantities, arms)
+    panels = data.curves or {quantities[0]: []}
+    names = ["training step", *(QUANTITIES[name] for name in panels)]
+    figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark)
+    for row, (name, found) in enumerate(panels.items(), start=1):
+        add_lines(figure, found, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
+        note_seeds(figure, found if row == 1 else [])
+    return figure.update_yaxes(rangemode="tozero")
+
+
+def layer_map_data(source: Source, arm: str | None = None, quantity: str = "effective_rank") -> LayerMapData:
+    """One quantity of one arm's ΔW in every layer at every measured step.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        arm: The arm; the first by default.
+        quantity: A key of QUANTITIES.
+
+    Raises:
+        BadInput: No such quantity.
+    """
+    frame = table(source, "spectra")
+    shown = arm or next(iter(arm_order(frame, None)), "")
+    rows = frame[frame["arm"] == shown]
+    if rows.empty:
+        return LayerMapData("", [], [], [])
+    layers, steps = list(dict.fromkeys(rows["layer"])), np.unique(rows["step"].to_numpy(dtype=int)).tolist()
+    grid = rows.groupby(["layer", "step"])[_checked(quantity)].mean().unstack("step")
+    return LayerMapData(shown, layers, steps, grid.reindex(index=layers, columns=steps).to_numpy(float).tolist())
+
+
+def layer_map(
+    source: Source, arm: str | None = None, quantity: str = "effective_rank", dark: bool = False
+) -> go.Figure:
+    """Layers from the top, steps to the right, the quantity as colour.
+
+    Args:
+        source: `Results`, a `Comparison`, or their `spectra()`.
+        arm: The arm; the first by default.
+        quantity: A key of QUANTITIES.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = layer_map_data(source, arm, quantity)
+    figure = new_figure(["training step", ""], dark=dark)
+    figure.add_trace(_cells(data, QUANTITIES[_checked(quantity)]))
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, ticks="")
+    return figure.update_xaxes(showgrid=False).update_layout(margin={"l": 8, "r": 8, "t": 12, "b": 44})
+
+
+def _cells(data: LayerMapData, name: str) -> go.Heatmap:
+    colour_bar: dict[str, Any] = {"title": {"text": name, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    return go.Heatmap(
+        x=data.steps,
+        y=[_short(layer, data.layers) for layer in data.layers],
+        z=[[None if value != value else value for value in row] for row in data.values],
+        zmin=0,
+        colorscale=SCALE,
+        colorbar=colour_bar,
+        hoverongaps=False,
+        hovertemplate=f"%{{y}}<br>step %{{x}}<br>{name} %{{z:.3f}}<extra></extra>",
+    )
+
+
+def _short(layer: str, layers: Sequence[str]) -> str:
+    """The layer's name without what all of them begin with."""
+    parts = [name.split(".") for name in layers]
+    shared = next((i for i, same in enumerate(zip(*parts, strict=False)) if len(set(same)) > 1), 0)
+    return ".".join(layer.split(".")[shared:])
+
+
+def _known(found: list[Line]) -> list[Line]:
+    return [line for line in found if any(value == value for value in line.mean)]
+
+
+def _checked(quantity: str) -> str:
+    if quantity not in QUANTITIES:
+        raise unknown("quantity", quantity, QUANTITIES)
+    return quantity
