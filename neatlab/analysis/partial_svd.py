@@ -1,0 +1,147 @@
+"""The leading singular vectors of a large weight, by Lanczos, with how far off they may be."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+from torch import Tensor
+
+from neatlab.adapters.factors import Factors
+
+EXACT_BELOW = 512  # smaller side up to which a full SVD in float64 is as fast
+TOLERANCE = 1e-5  # of Lanczos, relative to each eigenvalue of the Gram matrix
+BLOCK_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class PartialSvd:
+    """Leading singular triplets W vᵢ ≈ σᵢ uᵢ.
+
+    Args:
+        left: U, d_out × k.
+        values: σ, k values, largest first.
+        right: V, d_in × k.
+        residual: ‖W V − U Σ‖_F or ‖Wᵀ U − V Σ‖_F, the larger; every σᵢ is that near to a singular value (Weyl).
+        next_value: σ_{k+1}, 0 where there is none.
+        exact: Whether these come from a full SVD.
+    """
+
+    left: Tensor
+    values: Tensor
+    right: Tensor
+    residual: float
+    next_value: float
+    exact: bool
+
+    @property
+    def angle_bound(self) -> float:
+        """Upper bound on the sine of the largest angle to the true leading subspaces: residual over gap (Wedin 1972).
+
+        1, which says nothing, where σ_k and σ_{k+1} lie closer than the residual.
+        """
+        gap = float(self.values[-1]) - self.next_value - self.residual if len(self.values) else 0.0
+        return min(1.0, self.residual / gap) if gap > 0 else 1.0
+
+
+def leading_svd(weight: Tensor, count: int, update: Factors | None = None) -> PartialSvd:
+    """The `count` leading singular triplets of W, or of W + ΔW with thin factors of ΔW.
+
+    Args:
+        weight: W, d_out × d_in, in any floating-point precision.
+        count: How many; at most the smaller side.
+        update: ΔW = left @ right; the sum is not built.
+
+    Returns:
+        The triplets in float64 (small W) or float32.
+    """
+    return Gram(weight).leading(count, update)
+
+
+class Gram:
+    """W Wᵀ or Wᵀ W, the smaller of the two, made once for W and for every W + ΔW that is asked after.
+
+    A Lanczos step on it costs min(d)² where one on W costs 2·d_out·d_in.
+
+    Args:
+        weight: W, d_out × d_in.
+    """
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight.detach()
+        self.wide = weight.shape[0] <= weight.shape[1]
+
+    def leading(self, count: int, update: Factors | None = None) -> PartialSvd:
+        """The leading triplets of W, or of W + `update`."""
+        smaller = min(self.weight.shape)
+        count = min(count, smaller)
+        if smaller <= EXACT_BELOW or count + 1 >= smaller:
+            return _full(self.weight.double() + (0 if update is None else _double(update).dense()), count)
+        thin = None if update is None else Factors(update.left.detach().float(), update.right.detach().float())
+        vectors, values = _lanczos(self._matrix if thin is None else self._updated(thin), count + 1)
+        return self._finish(vectors[:, :count], values, count, thin)
+
+    @cached_property
+    def _matrix(self) -> Tensor:
+        rows = self.weight if self.wide else self.weight.T
+        total = torch.zeros(rows.shape[0], rows.shape[0])
+        for block in rows.split(BLOCK_ROWS, dim=1):
+            wide = block.float()
+            total.addmm_(wide, wide.T)
+        return total
+
+    def _updated(self, update: Factors) -> Tensor:
+        """(W + LR)(W + LR)ᵀ = G + (WRᵀ)Lᵀ + L(WRᵀ)ᵀ + L(RRᵀ)Lᵀ."""
+        left, right = (update.left, update.right) if self.wide else (update.right.T, update.left.T)
+        crossed = self._times(right.T, flat=self.wide)
+        half = crossed @ left.T + (left @ (right @ right.T / 2)) @ left.T
+        return self._matrix + half + half.T
+
+    def _times(self, thin: Tensor, flat: bool) -> Tensor:
+        """W X (flat) or Wᵀ X, the weight raised to float32 block by block."""
+        rows = self.weight if flat else self.weight.T
+        return torch.cat([block.float() @ thin for block in rows.split(BLOCK_ROWS)])
+
+    def _finish(self, near: Tensor, values: Tensor, count: int, update: Factors | None) -> PartialSvd:
+        """The other side's vectors, and both residuals measured on the matrix itself."""
+        sigma = values[:count].clamp(min=0).sqrt()
+        other = self._product(near, not self.wide, update)  # Wᵀ u
+        far, _ = torch.linalg.qr(other / sigma.clamp(min=torch.finfo(sigma.dtype).tiny))
+        far = far * torch.sign((far * other).sum(dim=0))
+        back = torch.linalg.norm(other - far * sigma)
+        forth = torch.linalg.norm(self._product(far, self.wide, update) - near * sigma)
+        left, right = (near, far) if self.wide else (far, near)
+        next_value = float(values[count].clamp(min=0).sqrt())
+        return PartialSvd(left, sigma, right, float(torch.maximum(back, forth)), next_value, exact=False)
+
+    def _product(self, thin: Tensor, flat: bool, update: Factors | None) -> Tensor:
+        found = self._times(thin, flat)
+        if update is None:
+            return found
+        left, right = (update.left, update.right) if flat else (update.right.T, update.left.T)
+        return found + left @ (right @ thin)
+
+
+def _double(update: Factors) -> Factors:
+    return Factors(update.left.detach().double(), update.right.detach().double())
+
+
+def _full(matrix: Tensor, count: int) -> PartialSvd:
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    following = float(values[count]) if len(values) > count else 0.0
+    return PartialSvd(left[:, :count], values[:count], right[:count].T, 0.0, following, exact=True)
+
+
+def _lanczos(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Largest eigenvalues first, with their vectors; all of them at once should Lanczos not converge."""
+    size = matrix.shape[0]
+    start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+    try:
+        kept = min(size, max(4 * count, 40))
+        found = eigsh(matrix.numpy(), k=count, which="LA", ncv=kept, tol=TOLERANCE, v0=start)
+        values, vectors = (torch.from_numpy(cast(np.ndarray, part)) for part in found)
+    except ArpackNoConvergence:
+        values, vectors = torch.linalg.eigh(matrix)
+    return vectors.flip(1)[:, :count].contiguous(), values.flip(0)[:count]
