@@ -16,11 +16,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     whole, last = lines[:-1], lines[-1:]  # a whole line ends in a newline
-    return [*_parse(path, whole), *_parse_torn(last)]
+    return [*parse_lines(path, whole), *_parse_torn(last)]
 
 
-def _parse(path: Path, lines: list[bytes]) -> list[dict[str, Any]]:
-    """All lines in one call, which takes two thirds of the time of a call a line."""
+def parse_lines(path: Path, lines: list[bytes]) -> list[dict[str, Any]]:
+    """The objects of whole lines of `path`, in one call, which takes two thirds of the time of a call a line.
+
+    Raises:
+        StoreError: A line is not a JSON object.
+    """
     try:
         values: list[dict[str, Any]] = orjson.loads(b"[" + b",".join(lines) + b"]")
     except orjson.JSONDecodeError:

@@ -41,6 +41,7 @@ class Method:
         config: Options and target modules → PEFT config; None for methods without an adapter.
         trains: What gets a gradient: the adapter and head ("adapter"), the head alone, or everything ("all").
         equation: ΔW in the field's notation.
+        count: Its parameters for one layer of d_out × d_in, as a formula.
         params: (options, d_out, d_in) → adapter parameters of one layer, raising BadInput where it cannot be
             built; None where the target layers do not determine the count.
         size: The option that sets the parameter count; None where nothing does.
@@ -54,6 +55,7 @@ class Method:
     config: Callable[[Any, Targets], "PeftConfig"] | None
     trains: str
     equation: str
+    count: str
     params: Callable[[Any, int, int], int] | None
     size: str | None = "rank"
     rank: str = "ceiling on the rank of ΔW"
@@ -131,16 +133,27 @@ def _peanut(o: PeanutOptions, targets: Targets) -> "PeftConfig":
 
 
 METHODS: dict[str, Method] = {
-    "lora": Method("LoRA", LoraOptions, _lora, "adapter", "ΔW = (α/r)·B A", counts.lora),
-    "neat": Method("NEAT", NeatOptions, neat_config, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ", counts.neat),
-    "peanut": Method("PEANuT (PEFT)", PeanutOptions, _peanut, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ", counts.peanut),
-    "rslora": Method("rsLoRA", LoraOptions, _rslora, "adapter", "ΔW = (α/√r)·B A", counts.lora),
+    "lora": Method("LoRA", LoraOptions, _lora, "adapter", "ΔW = (α/r)·B A", "r·(d_in + d_out)", counts.lora),
+    "neat": Method(
+        "NEAT",
+        NeatOptions,
+        neat_config,
+        "adapter",
+        "ΔW = s·f(W₀ᵀ)ᵀ",
+        "2·r·n + (L−2)·r² (n the mapped side)",
+        counts.neat,
+    ),
+    "peanut": Method(
+        "PEANuT (PEFT)", PeanutOptions, _peanut, "adapter", "ΔW = s·f(W₀ᵀ)ᵀ", "2·r·d_out + 2·pairs·r²", counts.peanut
+    ),
+    "rslora": Method("rsLoRA", LoraOptions, _rslora, "adapter", "ΔW = (α/√r)·B A", "r·(d_in + d_out)", counts.lora),
     "dora": Method(
         "DoRA",
         LoraOptions,
         _dora,
         "adapter",
         "ΔW = m ⊙ V/‖V‖ − W₀, V = W₀ + (α/r)·B A, norms by row",
+        "r·(d_in + d_out) + d_out",
         counts.dora,
         rank="rank of B A; ΔW has any",
     ),
@@ -150,6 +163,7 @@ METHODS: dict[str, Method] = {
         _pissa,
         "adapter",
         "ΔW = (α/r)·(B A − B₀A₀), B₀A₀ the leading part of W₀",
+        "r·(d_in + d_out)",
         counts.lora,
         rank="half the ceiling on the rank of ΔW",
         start="0 up to the rounding of W₀ − B₀A₀ + B₀A₀",
@@ -160,6 +174,7 @@ METHODS: dict[str, Method] = {
         _vera,
         "adapter",
         "ΔW = diag(b) B diag(d) A, A and B frozen and random",
+        "r + d_out",
         counts.vera,
         rank="rank of the frozen matrices, one parameter each",
     ),
@@ -169,6 +184,7 @@ METHODS: dict[str, Method] = {
         _fourierft,
         "adapter",
         "ΔW = s·Re F⁻¹(c)",
+        "n_frequency",
         counts.fourierft,
         size="n_frequency",
         rank="none; n_frequency sets the size",
@@ -179,17 +195,28 @@ METHODS: dict[str, Method] = {
         _ia3,
         "adapter",
         "ΔW = diag(l − 1) W₀, or W₀ diag(l − 1) with side='in'",
+        "d_out (d_in with side='in')",
         counts.ia3,
         size=None,
         rank="none; the size is fixed",
     ),
-    "hira": Method("HiRA", RankOptions, _hira, "adapter", "ΔW = W₀ ⊙ B A", counts.lora, rank="rank of B A; ΔW has any"),
+    "hira": Method(
+        "HiRA",
+        RankOptions,
+        _hira,
+        "adapter",
+        "ΔW = W₀ ⊙ B A",
+        "r·(d_in + d_out)",
+        counts.lora,
+        rank="rank of B A; ΔW has any",
+    ),
     "loha": Method(
         "LoHa",
         LoraOptions,
         _loha,
         "adapter",
         "ΔW = (α/r)·(B₁A₁) ⊙ (B₂A₂)",
+        "2·r·(d_in + d_out)",
         counts.loha,
         rank="rank of each product; that of ΔW is at most its square",
     ),
@@ -199,16 +226,20 @@ METHODS: dict[str, Method] = {
         _lokr,
         "adapter",
         "ΔW = (α/r)·C ⊗ (B A)",
+        "C, A and B",
         counts.lokr,
         rank="rank of the larger Kronecker factor",
     ),
-    "miss": Method("MiSS", RankOptions, _miss, "adapter", "ΔW = Dᵀ E, E repeating the r × r identity", counts.miss),
+    "miss": Method(
+        "MiSS", RankOptions, _miss, "adapter", "ΔW = Dᵀ E, E repeating the r × r identity", "r·d_out", counts.miss
+    ),
     "oft": Method(
         "OFT",
         OftOptions,
         _oft,
         "adapter",
         "ΔW = W₀ (Rᵀ − I), R block-diagonal and orthogonal",
+        "d_in·(b − 1)/2 (b the block size)",
         counts.oft,
         size="block_size",
         rank="none; block_size sets the size",
@@ -219,10 +250,11 @@ METHODS: dict[str, Method] = {
         None,
         "all",
         "ΔW free",
+        "d_out·d_in",
         None,
         size=None,
         rank="none; ΔW has any",
         lr_factor=0.05,
     ),
-    "head": Method("head only", NoOptions, None, "head", "ΔW = 0", counts.none, size=None, rank="0"),
+    "head": Method("head only", NoOptions, None, "head", "ΔW = 0", "0", counts.none, size=None, rank="0"),
 }
