@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
 
-.PHONY: app test check bench clean
+.PHONY: app test check bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
@@ -26,6 +26,11 @@ bench: $(VENV)/.app
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
 	$(BIN)/python benchmarks/sweep_throughput.py
+
+# Executed copies with their pictures, and pages that ask for nothing outside themselves.
+notebooks: $(VENV)/.app
+	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to html --config notebooks/page.json build/notebooks/*.ipynb
 
 clean:
 	rm -rf $(VENV) build
