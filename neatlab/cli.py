@@ -140,6 +140,11 @@ def _add_app(subparsers: Any) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_count, default=7860)
     parser.add_argument("--runs", default="runs", metavar="DIR", help="runs folder (default: runs)")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
+    parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
+    parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
+    parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
+    parser.add_argument("--trainings", type=_count, metavar="N", help="trainings at once (default: one a core)")
     parser.set_defaults(run=commands.app)
 
 

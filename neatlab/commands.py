@@ -184,9 +184,17 @@ def export(arguments: argparse.Namespace) -> None:
 
 def app(arguments: argparse.Namespace) -> None:
     """Serve the dashboard."""
-    from neatlab.dashboard import launch
+    from neatlab.dashboard.server import launch, read_auth
 
-    launch(arguments.host, arguments.port, arguments.runs)
+    launch(
+        arguments.host,
+        arguments.port,
+        arguments.runs,
+        auth=read_auth(arguments.auth, arguments.auth_file),
+        insecure=arguments.insecure,
+        lessons=arguments.lessons,
+        trainings=arguments.trainings,
+    )
 
 
 def _print_json(value: Any) -> None:
