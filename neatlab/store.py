@@ -231,24 +231,49 @@ class Store:
             BadInput: Not an id, or no such run.
             StoreError: The run is damaged.
         """
+        return read_run(self._folder(run_id))
+
+    def delete(self, run_id: str) -> None:
+        """Remove one run for good, damaged or not: it is gone at once, never seen by half.
+
+        Raises:
+            BadInput: Not an id, no such run, or a link, which is left alone with what it leads to.
+            StoreError: It cannot be removed.
+        """
+        path = self._folder(run_id)
+        if path.is_symlink():
+            raise BadInput(f"{path} is a link to another folder and not a run; remove it by hand")
+        try:
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=".delete-") as folder:
+                path.replace(Path(folder) / run_id)
+        except OSError as error:
+            raise StoreError(f"run {run_id} cannot be removed: {error.strerror or error}") from error
+
+    def _folder(self, run_id: str) -> Path:
+        """The directory of a run that is there, or BadInput."""
         if not RUN_ID.fullmatch(run_id):
             raise BadInput(f"run id {run_id!r}; an id is 12 hexadecimal digits, as `runs list` shows them")
         if not (self.root / run_id).is_dir():
             raise BadInput(f"no run {run_id} in {self.root}; `runs list` shows those there are")
-        return read_run(self.root / run_id)
+        return self.root / run_id
 
     def runs(self) -> list[Run]:
         """Every readable run, oldest first; a damaged one is named in a warning and left out."""
-        if not self.root.exists():
-            return []
-        found = []
-        for path in sorted(self.root.iterdir()):
+        found, damaged = self.survey()
+        for run_id, error in damaged.items():
+            warnings.warn(f"run {run_id} is left out: {error}", stacklevel=2)
+        return found
+
+    def survey(self) -> tuple[list[Run], dict[str, StoreError]]:
+        """Every readable run, oldest first, and the id of each damaged one with what is wrong with it."""
+        found, damaged = [], {}
+        for path in sorted(self.root.iterdir()) if self.root.exists() else []:
             if RUN_ID.fullmatch(path.name):
                 try:
                     found.append(read_run(path))
                 except StoreError as error:
-                    warnings.warn(f"run {path.name} is left out: {error}", stacklevel=2)
-        return sorted(found, key=lambda run: str(run.environment.get("created")))
+                    damaged[path.name] = error
+        return sorted(found, key=lambda run: str(run.environment.get("created"))), damaged
 
 
 def read_run(path: Path) -> Run:

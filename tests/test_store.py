@@ -158,6 +158,60 @@ def test_only_ids_of_runs_that_exist_are_taken(runs, run_id):
         Store(runs).get(run_id)
 
 
+def test_a_deleted_run_is_gone_and_no_other(runs):
+    store = Store(runs)
+    gone, kept = (ran(store, config(seed=seed)) for seed in (0, 1))
+    store.delete(gone.name)
+    assert [path.name for path in runs.iterdir()] == [kept.name]
+    assert store.get(kept.name).status == "finished"
+    with pytest.raises(BadInput, match="no run"):
+        store.delete(gone.name)
+
+
+def test_a_damaged_run_can_be_deleted(runs):
+    (runs / "0123456789ab").mkdir(parents=True)
+    Store(runs).delete("0123456789ab")
+    assert not list(runs.iterdir())
+
+
+OUTSIDE = [
+    "",
+    ".",
+    "..",
+    "../outside12",
+    "0123456789AB",
+    "0123456789ab\n",
+    "0123456789ab/",
+    "/etc",
+    "0123456789ab/../x",
+]
+
+
+@pytest.mark.parametrize("run_id", OUTSIDE)
+def test_nothing_but_a_run_can_be_deleted(runs, run_id):
+    (runs / "0123456789ab" / "adapter").mkdir(parents=True)
+    (runs.parent / "outside12").mkdir()
+    with pytest.raises(BadInput, match="12 hexadecimal digits"):
+        Store(runs).delete(run_id)
+    assert (runs / "0123456789ab" / "adapter").is_dir()
+    assert (runs.parent / "outside12").is_dir()
+
+
+def test_no_link_is_followed_when_a_run_is_deleted(runs, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept.txt").write_text("kept")
+    runs.mkdir()
+    (runs / "0123456789ab").symlink_to(outside)
+    with pytest.raises(BadInput, match="is a link"):
+        Store(runs).delete("0123456789ab")
+    (runs / "ba9876543210").mkdir()
+    (runs / "ba9876543210" / "adapter").symlink_to(outside)
+    Store(runs).delete("ba9876543210")
+    assert not (runs / "ba9876543210").exists()
+    assert (outside / "kept.txt").read_text() == "kept"
+
+
 def test_a_folder_that_cannot_be_written_is_said_before_work_starts(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be written"):
