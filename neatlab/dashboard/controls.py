@@ -1,20 +1,27 @@
-"""The form: fields of an arm made from the METHODS table, and those of the run."""
+"""The Train tab's form: fields of an arm made from the METHODS table, and those of the run."""
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 from pydantic.fields import FieldInfo
 
-from neatlab.adapters.hidden import activation_names
 from neatlab.adapters.methods import METHODS
-from neatlab.dashboard.form import TASK_CHOICES, option_names
+from neatlab.config import parse_task
+from neatlab.dashboard.form import NO_MATCH, default, option_names
+from neatlab.dashboard.order import PARTS, TASK_CHOICES
+from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.tab import LIGHT
 from neatlab.dashboard.words import equation
-from neatlab.lab import parse_task
 from neatlab.tasks import TASKS
 
 MAIN = ("rank", "depth", "activation")  # the others are under "More options"
+# The usual ones to choose from; any other that NEAT knows can be typed.
+ACTIVATIONS = ["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "sin", "linear"]
+NO_ARM = ("no arm", "")
 LABELS = {
     "rank": "rank r",
     "depth": "depth L",
@@ -22,41 +29,97 @@ LABELS = {
     "alpha": "alpha α (empty: r)",
     "scaling": "scaling s",
     "frequency": "frequency ω (sin only)",
+    "lr": "learning rate (empty: shared)",
 }
 INFO = {"depth": "linear maps; even with paired residuals"}
+MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
 
 
 class Form(NamedTuple):
-    """Fields by name, and the slots for messages."""
+    """Fields by name, the slots for messages, and the blocks that a lesson may hide."""
 
-    fields: dict[str, gr.components.Component]
+    fields: dict[str, Component]
     messages: dict[str, gr.HTML]
+    groups: dict[str, list[Block]]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Field → value in a fresh form."""
+        return {name: getattr(field, "value", None) for name, field in self.fields.items()}
+
+    def updates(self, given: Mapping[str, Any]) -> list[Any]:
+        """Updates that fill the fields.
+
+        Args:
+            given: Field → value; the others stay, except that an arm shows the options of its method alone.
+        """
+        return [self._update(name, given) for name in self.fields]
+
+    def _update(self, name: str, given: Mapping[str, Any]) -> Any:
+        part, dot, option = name.partition(".")
+        method = given.get(f"{part}.method")
+        if not dot or option == "method" or method is None:
+            return gr.update(value=given[name]) if name in given else gr.update()
+        if not method or option not in option_names(method):
+            return gr.update(visible=False)
+        return gr.update(visible=True, value=given.get(name, default(method, option)))
+
+
+def preset_control() -> gr.Dropdown:
+    """Named states of this tab; choosing one opens its link."""
+    choices = [("your own settings", ""), *((preset.title, name) for name, preset in PRESETS.items())]
+    picker = gr.Dropdown(choices, value="", label="preset", elem_id="preset", interactive=True)
+    picker.input(None, picker, None, js="name => { location.search = name ? `?tab=train&preset=${name}` : '' }")
+    return picker
+
+
+def run_controls(form: Form) -> None:
+    """Task, steps, batch, learning rate, seed and match."""
+    with gr.Group(elem_classes=["run"]) as group:
+        form.messages["run"] = message("message-run")
+        choices = list(TASK_CHOICES.items())
+        form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
+        with gr.Row(elem_classes=["fields"]) as settings:
+            form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
+            form.fields["seed"] = _number("seed", 0)
+            form.fields["batch"] = _line("batch", "batch size", "task's own")
+            form.fields["lr"] = rate = _line("lr", "learning rate", _rate_hint("digits"))
+            form.fields["match"] = gr.Dropdown(
+                MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110
+            )
+    form.groups.update({"task": [task], "settings": [settings], "run": [group]})
+    task.input(_task_defaults, task, [rate, steps], **LIGHT)
 
 
 def arm_controls(part: str, method: str, form: Form) -> None:
     """One arm's fields, added to `form` as "a.method", "a.rank", …; those of other methods are hidden."""
     title = f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>Arm {part.upper()}</h2>'
-    with gr.Group(elem_classes=["arm"]):
+    with gr.Group(elem_classes=["arm"]) as group:
         gr.HTML(title, apply_default_css=False)
         choices = [(row.title, name) for name, row in METHODS.items()]
-        picker = gr.Dropdown(choices, value=method, label="method", elem_id=f"{part}-method")
+        choices = choices if part in PARTS[:2] else [NO_ARM, *choices]
+        picker = gr.Dropdown(choices, value=method, label=f"method of arm {part.upper()}", elem_id=f"{part}-method")
         form.fields[f"{part}.method"] = picker
         formula = gr.HTML(equation(method), apply_default_css=False)
         form.messages[part] = message(f"message-{part}")
-        options = _all_options() | METHODS[method].options.model_fields
+        options = _all_options() | (METHODS[method].options.model_fields if method else {})
         with gr.Row(elem_classes=["fields"]):
             _add_fields(part, method, form, [(n, options[n]) for n in MAIN])
-        with gr.Accordion("More options", open=False, elem_id=f"{part}-more"), gr.Row(elem_classes=["fields"]):
+        more = gr.Accordion("More options", open=False, elem_id=f"{part}-more", visible=bool(method))
+        with more, gr.Row(elem_classes=["fields"]):
             _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
-    _show_own_fields(part, picker, formula, form)
+    form.groups.setdefault("arms", []).append(group)
+    form.groups.setdefault("more", []).append(more)
+    _show_own_fields(part, picker, [formula, more], form)
 
 
 def _add_fields(part: str, method: str, form: Form, options: Iterable[tuple[str, FieldInfo]]) -> None:
+    own = option_names(method) if method else []
     for name, field in options:
-        form.fields[f"{part}.{name}"] = _widget(part, name, field, visible=name in option_names(method))
+        form.fields[f"{part}.{name}"] = _widget(part, name, field, visible=name in own)
 
 
-def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> gr.components.Component:
+def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
     """The field of one option, by its type in the schema; bounds are the schema's business, on the server."""
     shared: dict[str, Any] = {
         "value": field.default,
@@ -66,68 +129,62 @@ def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> gr.compone
         "elem_id": f"{part}-{name}",
         "min_width": 110,
     }
-    choices = _choices(name, field.annotation)
-    if choices:
+    if name == "activation":
+        return gr.Dropdown(ACTIVATIONS, allow_custom_value=True, **shared)
+    if choices := _choices(field.annotation):
         return gr.Dropdown(choices, **shared)
     # An empty gr.Number sends 0; where empty means something, it is a line of text.
-    return gr.Textbox(**shared) if field.default is None else gr.Number(**shared)
+    return gr.Textbox(max_lines=1, **shared) if field.default is None else gr.Number(**shared)
 
 
-def _choices(name: str, annotation: Any) -> list[str]:
-    if name == "activation":
-        return activation_names()
+def _choices(annotation: Any) -> list[str]:
     if get_origin(annotation) in (Union, types.UnionType):
         return []
     return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
-def _show_own_fields(part: str, picker: gr.Dropdown, formula: gr.HTML, form: Form) -> None:
-    names = [name.split(".")[1] for name in form.fields if name.startswith(f"{part}.") and name != f"{part}.method"]
-    own = [form.fields[f"{part}.{name}"] for name in names]
+def _show_own_fields(part: str, picker: gr.Dropdown, beside: list[Any], form: Form) -> None:
+    names = [name for name in form.fields if name.startswith(f"{part}.") and name != f"{part}.method"]
 
     def show(method: str) -> list[Any]:
-        return [equation(method), *(_fill(method, name) for name in names)]
+        known = method if method in METHODS else ""
+        fields = [_fill(known, name.partition(".")[2]) for name in names]
+        return [equation(known), gr.update(visible=bool(known)), *fields]
 
-    picker.change(show, picker, [formula, *own], queue=False, show_progress="hidden", api_name=f"fields_{part}")
+    # `input`, not `change`: a link that fills the form must not have its options set back.
+    picker.input(show, picker, [*beside, *(form.fields[name] for name in names)], **LIGHT)
 
 
 def _fill(method: str, name: str) -> Any:
     """A field after the method was chosen: the method's own default, or out of sight."""
-    field = METHODS[method].options.model_fields.get(name)
-    return gr.update(visible=False) if field is None else gr.update(visible=True, value=field.default)
+    if not method or name not in option_names(method):
+        return gr.update(visible=False)
+    return gr.update(visible=True, value=default(method, name))
 
 
 def _all_options() -> dict[str, FieldInfo]:
-    return {name: field for row in METHODS.values() for name, field in row.options.model_fields.items()}
-
-
-def run_controls(form: Form) -> None:
-    """Task, steps, learning rate and seed."""
-    choices = list(TASK_CHOICES.items())
-    with gr.Group(elem_classes=["run"]):
-        form.messages["run"] = message("message-run")
-        form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
-        with gr.Row(elem_classes=["fields"]):
-            form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
-            form.fields["seed"] = _number("seed", 0)
-        form.fields["lr"] = rate = gr.Textbox(
-            "", label="learning rate", placeholder=_rate_hint("digits"), elem_id="lr", max_lines=1
-        )
-    task.change(_defaults, task, [rate, steps], queue=False, show_progress="hidden", api_name="task_defaults")
+    options = {name: field for row in METHODS.values() for name, field in row.options.model_fields.items()}
+    return {**options, "lr": FieldInfo(annotation=float, default=None)}
 
 
 def _number(name: str, value: float) -> gr.Number:
     return gr.Number(value, label=name, elem_id=name, min_width=80)
 
 
-def _defaults(text: str) -> list[Any]:
+def _line(name: str, label: str, hint: str) -> gr.Textbox:
+    return gr.Textbox("", label=label, placeholder=hint, elem_id=name, max_lines=1, min_width=110)
+
+
+def _task_defaults(text: str) -> list[Any]:
     """The task's own learning rate, as what an empty field stands for, and its number of steps."""
+    if text not in TASK_CHOICES.values():
+        return [gr.update(), gr.update()]
     training = TASKS[parse_task(text)[0]].training
     return [gr.update(value="", placeholder=_rate_hint(text)), gr.update(value=training["steps"])]
 
 
 def _rate_hint(text: str) -> str:
-    return f"empty: the task's default, {TASKS[parse_task(text)[0]].training['lr']:g}"
+    return f"task's own: {TASKS[parse_task(text)[0]].training['lr']:g}"
 
 
 def message(name: str) -> gr.HTML:

@@ -54,6 +54,13 @@ _TEMPLATE = """<figure class="live-figure" aria-labelledby="{name}-title {name}-
 <p class="live-empty">{empty}</p>
 </div>
 <figcaption class="live-caption" id="{name}-caption"></figcaption>
+<div class="live-tools" hidden>
+<button type="button" data-do="table" aria-expanded="false" aria-controls="{name}-table">Table</button>
+<button type="button" data-do="csv" aria-label="{title}: download the numbers as CSV">CSV</button>
+<button type="button" data-do="svg" aria-label="{title}: download as SVG">SVG</button>
+<button type="button" data-do="png" aria-label="{title}: download as PNG">PNG</button>
+</div>
+<div class="live-table scroll" id="{name}-table" tabindex="0" role="region" aria-label="{title}: numbers" hidden></div>
 </figure>"""
 
 

@@ -1,168 +1,149 @@
-"""The page: its layout, and what happens when someone touches it."""
+"""The page: its tabs, and how a link fills and follows them."""
 
-from collections.abc import Iterator
+import html
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
-from neatlab.dashboard.controls import Form, arm_controls, run_controls
-from neatlab.dashboard.form import Refusal, read_form
-from neatlab.dashboard.live_plot import live_plot, serve_plotly
-from neatlab.dashboard.race import Claims
-from neatlab.dashboard.sessions import Sessions
-from neatlab.dashboard.training import follow, update
-from neatlab.dashboard.view import NO_CHARTS
-from neatlab.dashboard.words import HEADER, NO_TABLE, NOTE, READY, WAITING, command_note, mistake, refused
-from neatlab.store import Store
+from neatlab.dashboard import api
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.lessons import Lesson
+from neatlab.dashboard.links import HIDEABLE, Link, write
+from neatlab.dashboard.live_plot import serve_plotly
+from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.tab import LIGHT, Tab
+from neatlab.dashboard.train_tab import TrainTab
+from neatlab.dashboard.words import HEADER, mistake
+from neatlab.errors import BadInput, unknown
 
-TRAININGS = 4  # at the same time over all windows; the next ones wait in the queue
+TABS: tuple[type[Tab], ...] = (TrainTab,)
+KEPT_SECONDS = 3600  # how long a file made for a download stays
 
-
-class Board(NamedTuple):
-    """The page's right side: what the training fills."""
-
-    status: gr.HTML
-    learning: gr.HTML
-    spectrum: gr.HTML
-    ranks: gr.HTML
-    parameters: gr.HTML
-    layer: gr.Dropdown
-    table: gr.HTML
-    command: gr.HTML
+SCRIPTS = Path(__file__).parent
+FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
+COPY_LINK = "() => window.neatlabCopyLink()"
+SELECT_TAB = "() => window.neatlabSetLink({{tab: '{name}'}})"
 
 
-def build(runs: str | Path) -> gr.Blocks:
+def build(context: Context, lessons: Mapping[str, Lesson] | None = None) -> gr.Blocks:
     """The dashboard, not yet served.
 
     Args:
-        runs: Folder for the runs.
+        context: Runs folder and trainings.
+        lessons: Name → lesson.
 
     Returns:
         The Gradio app.
     """
     serve_plotly()
-    form = Form({}, {})
-    with gr.Blocks(title="neatlab", fill_width=True, analytics_enabled=False) as demo:
-        gr.HTML(HEADER, apply_default_css=False)
-        with gr.Row(elem_classes=["lab"]):
-            with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
-                run_controls(form)
-                arm_controls("a", "lora", form)
-                arm_controls("b", "neat", form)
-            with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
-                train, stop, said = _actions()
-                board = _board(said)
-        _Wiring(form, board, Store(runs)).connect(demo, train, stop)
-    demo.queue(max_size=32, default_concurrency_limit=None)
+    with gr.Blocks(title="neatlab", fill_width=True, analytics_enabled=False, delete_cache=(600, KEPT_SECONDS)) as demo:
+        page = _Page(context, lessons or {})
+        page.connect(demo)
+        api.expose(context)
+    demo.queue(max_size=256, default_concurrency_limit=None)
     return demo
 
 
-def _actions() -> tuple[gr.Button, gr.Button, gr.HTML]:
-    with gr.Row(elem_classes=["actions"]):
-        train = gr.Button("Train", variant="primary", elem_id="train", min_width=90)
-        stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=90)
-        said = gr.HTML(READY, elem_id="status", apply_default_css=False)
-    return train, stop, said
+class _Page:
+    """Header, message, tabs and link of one page."""
 
-
-def _board(said: gr.HTML) -> Board:
-    with gr.Row(elem_classes=["charts"]):
-        with gr.Column(min_width=300):
-            learning = live_plot("learning", "Loss and metric", "Both arms' curves, while they train.", 430)
-            parameters = live_plot("parameters", "Trainable parameters", "Adapter and head of each arm.", 180)
-        with gr.Column(min_width=300):
-            layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
-            spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270)
-            ranks = live_plot("ranks", "Effective rank of ΔW", "How many directions ΔW uses, over the steps.", 270)
-    table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
-    command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
-    return Board(said, learning, spectrum, ranks, parameters, layer, table, command)
-
-
-class _Wiring:
-    """The handlers of one page; what a window shows is kept by its session hash, models never.
-
-    Every gr.HTML among a handler's outputs gets a value each time: a skipped one would lose its other properties.
-    """
-
-    def __init__(self, form: Form, board: Board, store: Store) -> None:
-        self._form, self._board, self._store = form, board, store
-        self._names = list(form.fields)
-        self._sessions, self._claims = Sessions(), Claims()
-
-    def connect(self, demo: gr.Blocks, train: gr.Button, stop: gr.Button) -> None:
-        """Attach the handlers."""
-        light: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-        board, messages, buttons = self._board, list(self._form.messages.values()), [train, stop]
-        fields, said = list(self._form.fields.values()), [board.status, *messages]
-        begun = train.click(self._begin, fields, [*said, board.command, *buttons], api_name="begin", **light)
-        trained = begun.then(
-            self._train,
-            None,
-            [*said, board.learning, board.spectrum, board.ranks, board.parameters, board.table, board.layer],
-            api_name="train",
-            concurrency_id="training",
-            concurrency_limit=TRAININGS,
-            show_progress="hidden",
+    def __init__(self, context: Context, lessons: Mapping[str, Lesson]) -> None:
+        self._lessons = lessons
+        with gr.Row(elem_classes=["top"]):
+            gr.HTML(HEADER, apply_default_css=False)
+            self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=110, scale=0)
+        self._message = gr.HTML("", elem_id="message-page", elem_classes=["message"], apply_default_css=False)
+        self._lesson = gr.HTML(_list(lessons), elem_id="lesson", apply_default_css=False)
+        self._link = gr.HTML(
+            "", js_on_load=FOLLOW_LINK, elem_id="link", apply_default_css=False, elem_classes=["unseen"]
         )
-        trained.then(_idle, None, buttons, api_name=False, **light)
-        stop.click(self._stop, None, stop, api_name="stop", **light)
-        board.layer.input(self._show_layer, board.layer, [board.spectrum, board.ranks], api_name="layer", **light)
-        demo.unload(self._close)
+        self._tabs = gr.Tabs(elem_id="tabs")
+        self._made: dict[str, tuple[gr.Tab, Tab]] = {}
+        with self._tabs:
+            for kind in TABS:
+                with gr.Tab(kind.title, id=kind.name, elem_id=f"tab-{kind.name}") as holder:
+                    self._made[kind.name] = (holder, kind(context))
 
-    def _begin(self, request: gr.Request, *values: Any) -> list[Any]:
-        """Check the form; a refused one trains nothing."""
+    @property
+    def _contents(self) -> list[Tab]:
+        return [tab for _, tab in self._made.values()]
+
+    @property
+    def _inputs(self) -> list[Component]:
+        return [component for tab in self._contents for component in tab.link_inputs]
+
+    @property
+    def _hidden(self) -> dict[str, list[Any]]:
+        """Name in `hide=` → blocks."""
+        blocks: dict[str, list[Any]] = {name: [holder] for name, (holder, _) in self._made.items() if name in HIDEABLE}
+        for tab in self._contents:
+            blocks |= tab.controls
+        return {name: found for name, found in blocks.items() if name in HIDEABLE}
+
+    def connect(self, demo: gr.Blocks) -> None:
+        """Attach the handlers."""
+        for name, (holder, tab) in self._made.items():
+            tab.connect(demo)
+            holder.select(None, None, None, js=SELECT_TAB.format(name=name))
+        for component in self._inputs:
+            component.input(self._write, self._inputs, self._link, trigger_mode="always_last", **LIGHT)  # type: ignore[attr-defined]
+        self._copy.click(None, None, None, js=COPY_LINK)
+        hidden = [block for blocks in self._hidden.values() for block in blocks]
+        outputs = [self._message, self._lesson, self._tabs, *self._inputs, *hidden]
+        opened = demo.load(self._read, None, outputs, **LIGHT)
+        for tab in self._contents:
+            for handler, inputs, shown, settings in tab.restored:
+                opened.then(handler, inputs, shown, **settings)
+
+    def _write(self, request: gr.Request, *values: Any) -> str:
+        """The link of what the page shows now."""
+        found: dict[str, Any] = {}
+        rest = list(values)
+        for tab in self._contents:
+            count = len(tab.link_inputs)
+            found |= tab.write_link(rest[:count], request.session_hash)
+            rest = rest[count:]
+        return write(found)
+
+    def _read(self, request: gr.Request) -> list[Any]:
+        """Fill the page from its link; one that cannot be used leaves it as it is and says why."""
         try:
-            asked = read_form(dict(zip(self._names, values, strict=True)))
-        except Refusal as refusal:
-            session = self._sessions.get(request.session_hash)
-            session.refusal = refusal
-            before = session.request.command if session.request else None
-            return [*self._refused(refusal), command_note(before), *_idle()]
-        self._sessions.begin(request.session_hash, asked)
-        buttons = [gr.update(interactive=False), gr.update(interactive=True)]
-        return [*self._said(WAITING), command_note(asked.command), *buttons]
+            link = self._whole(Link.read(request.query_params.multi_items()))
+            filled = [update for tab in self._contents for update in tab.read_link(link, request.session_hash)]
+        except BadInput as error:
+            link, filled = Link(), [gr.update() for _ in self._inputs]
+            return self._opened(link, filled, mistake(f"This link cannot be opened: {error}"))
+        return self._opened(link, filled, "")
 
-    def _train(self, request: gr.Request) -> Iterator[list[Any]]:
-        session = self._sessions.get(request.session_hash)
-        known: tuple[str, ...] = ()
-        if session.refusal:
-            now = update(session, self._store)  # what was there stays: an output without a value would be emptied
-            yield [*self._refused(session.refusal), *now.charts, now.table, gr.skip()]
-            return
-        try:
-            for now in follow(session, self._store, self._claims):
-                # Only new layers: a list that someone is choosing from must not be replaced under their hand.
-                layers = gr.skip() if now.layers == known else gr.update(choices=now.layers, value=now.layer)
-                known = now.layers
-                yield [*self._said(now.status), *now.charts, now.table, layers]
-        except Refusal as refusal:
-            yield [*self._refused(refusal), *NO_CHARTS, NO_TABLE, gr.skip()]
+    def _whole(self, link: Link) -> Link:
+        """The link with what its preset or lesson says."""
+        for kind, name, table in (("preset", link.preset, PRESETS), ("lesson", link.lesson, self._lessons)):
+            if name is not None:
+                if name not in table:
+                    raise unknown(kind, name, table)
+                link = link.over(Link.text(table[name].link))
+        return link
 
-    def _stop(self, request: gr.Request) -> Any:
-        self._sessions.get(request.session_hash).stop.set()
-        return gr.update(interactive=False)
+    def _opened(self, link: Link, filled: list[Any], message: str) -> list[Any]:
+        hide = link.hide or ()
+        hidden = [
+            gr.update(visible=False) if name in hide else gr.update() for name, b in self._hidden.items() for _ in b
+        ]
+        return [message, self._story(link), gr.update(selected=link.tab) if link.tab else gr.update(), *filled, *hidden]
 
-    def _close(self, request: gr.Request) -> None:
-        self._sessions.end(request.session_hash)
-
-    def _show_layer(self, layer: str, request: gr.Request) -> list[Any]:
-        session = self._sessions.get(request.session_hash)
-        session.layer = layer
-        now = update(session, self._store).charts
-        return [now.spectrum, now.ranks]
-
-    def _said(self, said: str) -> list[str]:
-        """The status, and no message in any part of the form."""
-        return [said, *("" for _ in self._form.messages)]
-
-    def _refused(self, refusal: Refusal) -> list[str]:
-        """The same, with the message where the mistake is."""
-        parts = self._form.messages
-        messages = (mistake(str(refusal)) if refusal.part == part else "" for part in parts)
-        return [refused(refusal.part, str(refusal)), *messages]
+    def _story(self, link: Link) -> str:
+        told = self._lessons.get(link.lesson or "") or PRESETS.get(link.preset or "")
+        if told is None:
+            return _list(self._lessons)
+        return f'<section class="lesson"><h2>{html.escape(told.title)}</h2><p>{html.escape(told.text)}</p></section>'
 
 
-def _idle() -> list[Any]:
-    return [gr.update(interactive=True), gr.update(interactive=False)]
+def _list(lessons: Mapping[str, Lesson]) -> str:
+    """The lessons as links; nothing where there are none."""
+    items = "".join(
+        f'<li><a href="?lesson={name}">{html.escape(lesson.title)}</a></li>' for name, lesson in lessons.items()
+    )
+    return f'<nav class="lesson" aria-label="lessons"><h2>Lessons</h2><ul>{items}</ul></nav>' if items else ""

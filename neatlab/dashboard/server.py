@@ -1,49 +1,102 @@
 """Serve the page."""
 
+import os
+import signal
 import socket
+import sys
+from ipaddress import ip_address
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import gradio as gr
-import torch
 
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.errors import BadInput
 from neatlab.store import Store
 
-CSS = Path(__file__).parent / "style.css"
+STYLES = sorted(Path(__file__).parent.glob("*.css"))
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
+LARGEST_UPLOAD = "50mb"
+THREADS = 100  # each open window that follows a training keeps one
+
+User = tuple[str, str]
 
 
-def launch(host: str, port: int, runs: str | Path) -> None:
+def launch(
+    host: str,
+    port: int,
+    runs: str | Path,
+    *,
+    auth: User | None = None,
+    insecure: bool = False,
+    lessons: str | Path | None = None,
+    trainings: int | None = None,
+) -> None:
     """Serve the dashboard until it is interrupted.
 
     Args:
         host: Address to listen on; 127.0.0.1 for this machine alone.
         port: TCP port.
         runs: Folder for the runs.
+        auth: User and password that a visitor must give.
+        insecure: Serve other machines without a password.
+        lessons: Folder of lessons.
+        trainings: How many train at the same time; as many as there are cores by default.
 
     Raises:
-        BadInput: The address cannot be used.
+        BadInput: The address cannot be used, or is open to others without a password; a lesson that is none.
         StoreError: The folder cannot be written.
     """
-    Store(runs).check_writable()
+    store = Store(runs)
+    store.check_writable()
+    check_host(host, auth, insecure)
     _check_address(host, port)
-    torch.set_num_threads(1)  # the models are small, and several windows train at once
-    demo = build(runs)
+    known = read_lessons(lessons) if lessons else {}
+    jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
+    demo = build(Context(store, jobs), known)
+    _serve(demo, host, port, auth)
+    jobs.warm_up()
+    print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
+    _until_told(demo, jobs)
+
+
+def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
     demo.launch(
         server_name=host,
         server_port=port,
+        auth=auth,
+        auth_message="neatlab" if auth else None,
         prevent_thread_lock=True,
         quiet=True,
         share=False,
         ssr_mode=False,
-        footer_links=[],
+        footer_links=["api"],
+        max_file_size=LARGEST_UPLOAD,
+        max_threads=THREADS,
         theme=theme(),
-        css_paths=CSS,
+        css_paths=STYLES,
     )
-    print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
-    demo.block_thread()
+
+
+def _until_told(demo: gr.Blocks, jobs: Jobs) -> None:
+    """Block until Ctrl+C or a polite kill, then stop the trainings before going."""
+
+    def leave(number: int, frame: FrameType | None) -> Any:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        demo.block_thread()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        jobs.close()
+        demo.close()
 
 
 def theme() -> gr.themes.Base:
@@ -60,6 +113,55 @@ def theme() -> gr.themes.Base:
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
     )
+
+
+def read_auth(given: str | None, file: str | None) -> User | None:
+    """User and password: given, else from a file, else from NEATLAB_AUTH; None where there are none.
+
+    Args:
+        given: "user:password", which other users of this machine can see in its list of processes.
+        file: Path of a file that holds it.
+
+    Raises:
+        BadInput: A file that cannot be read, or text that is not user:password.
+    """
+    where = "--auth" if given else f"--auth-file {file}" if file else "NEATLAB_AUTH"
+    if given:
+        print(
+            "--auth on the command line can be seen by others here; better: NEATLAB_AUTH or --auth-file",
+            file=sys.stderr,
+        )
+    try:
+        text = given or (Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get("NEATLAB_AUTH"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{where} cannot be read: {error}") from error
+    if not text:
+        return None
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise BadInput(f"{where} is not of the form user:password")
+    return user, password
+
+
+def check_host(host: str, auth: User | None, insecure: bool) -> None:
+    """Refuse to serve other machines without a password, unless told to.
+
+    Raises:
+        BadInput: No password and no `insecure`.
+    """
+    if auth or insecure or _is_local(host):
+        return
+    raise BadInput(
+        f"--host {host} lets other machines train here; give a password (NEATLAB_AUTH=user:password or --auth-file), "
+        "or --insecure if the network is yours alone"
+    )
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_address(host: str, port: int) -> None:

@@ -3,6 +3,7 @@
 import html
 
 from neatlab.adapters.methods import METHODS
+from neatlab.dashboard.order import Order
 
 
 def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
@@ -19,8 +20,8 @@ def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
 
 
 def equation(method: str) -> str:
-    """What a method makes of ΔW."""
-    return f'<p class="equation">{html.escape(METHODS[method].equation)}</p>'
+    """What a method makes of ΔW; nothing where there is none."""
+    return f'<p class="equation">{html.escape(METHODS[method].equation)}</p>' if method else ""
 
 
 _TWO = "".join(
@@ -35,10 +36,9 @@ does to the weights.</p>
 <dl class="equations"><div><dt>adapted layer</dt><dd>y = (W₀ + ΔW) x</dd></div>{_TWO}</dl>
 </header>"""
 
-READY = status("Choose a task and two arms, then press Train. The settings as they are take about ten seconds.")
-WAITING = status("Waiting for a free place.")
-STOPPED = status("Stopped before the first step.")
-PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for about ten seconds.")
+READY = status("Choose a task and two to four arms, then press Train. The settings as they are take about ten seconds.")
+PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds.")
+STARTING = status("Starting.")
 NO_TABLE = '<p class="hint">The table of results appears here.</p>'
 NOTE = (
     '<p class="hint">A run that the runs folder already holds is shown from there and not trained again. '
@@ -46,22 +46,24 @@ NOTE = (
 )
 
 
-PLACES = {"a": "Arm A", "b": "Arm B", "run": "Settings"}
+def waiting(place: int, training: int) -> str:
+    """The status in the queue."""
+    return status(f"Waiting: place {place} in the queue; {training} {'trains' if training == 1 else 'train'} now.")
 
 
 def refused(part: str, text: str) -> str:
     """The status after a refusal, for those who do not see the fields."""
-    return status(f"Not started. {PLACES[part]}: {text}")
+    return status(f"Not started. {'Settings' if part == 'run' else f'Arm {part.upper()}'}: {text}")
 
 
-def command_note(command: str | None) -> str:
+def command_note(order: Order | None) -> str:
     """The command that answers the question with intervals, once there is one."""
-    if command is None:
+    if order is None:
         return NOTE
-    shown = f"<pre><code>{html.escape(command)}</code></pre>"
+    shown = f"<pre><code>{html.escape(order.command)}</code></pre>"
     return f"{NOTE}<p class='hint'>For an answer with intervals over seeds:</p>{shown}"
 
 
 def mistake(text: str) -> str:
     """A message beside the fields that it is about."""
-    return f'<p role="alert">{html.escape(text)}</p>'
+    return f'<p role="alert">{html.escape(text[:600])}</p>'

@@ -1,0 +1,118 @@
+"""The page's API: start, status, list and stop, for `gradio_client` and anything that speaks HTTP.
+
+from gradio_client import Client
+lab = Client("http://127.0.0.1:7860")
+job = lab.predict("digits", ["lora:rank=4", "neat:rank=4"], 150, api_name="/start")
+lab.predict(job["job"], api_name="/status")
+"""
+
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+
+from neatlab.config import RunConfig, parse_arm
+from neatlab.dashboard.captions import last
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.feed import Feed
+from neatlab.dashboard.follow import TRAIN
+from neatlab.dashboard.jobs import Job
+from neatlab.dashboard.order import PARTS, Order, check_arm
+from neatlab.dashboard.view import steps_done
+from neatlab.errors import BadInput, NeatlabError
+
+MOST_LISTED = 1000
+
+
+def expose(context: Context) -> None:
+    """Add the endpoints to the page that is being built."""
+    endpoints = _Endpoints(context)
+    for name in ("start", "status", "list", "stop"):
+        api(getattr(endpoints, name), api_name=name, queue=False)
+
+
+class _Endpoints:
+    """What the API can be asked; each answers with plain values, and refuses with one line."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def start(
+        self,
+        task: str,
+        arms: list[str],
+        steps: int | None = None,
+        seed: int = 0,
+        lr: float | None = None,
+        batch_size: int | None = None,
+        match: str | None = None,
+    ) -> dict[str, Any]:
+        """Train one to four arms, such as "neat:rank=4,depth=4"; returns {"job", "phase", "place"}.
+
+        The training goes on when the caller leaves; `stop` ends it.
+        """
+        settings = {"steps": steps, "seed": seed, "lr": lr, "batch_size": batch_size, "match": match}
+        try:
+            job = self._context.jobs.submit(TRAIN, _order(task, arms, settings), kept=True)
+        except NeatlabError as error:
+            raise _refused(error) from None
+        return self._described(job)
+
+    def status(self, job: int) -> dict[str, Any]:
+        """A training's phase (waiting, preparing, running, paused, ended), place in the queue, refusal and runs."""
+        return self._described(self._found(job))
+
+    def list(self) -> dict[str, Any]:
+        """The trainings that have not ended, and the newest runs of the runs folder with their results."""
+        runs = self._context.store.runs()[-MOST_LISTED:]
+        return {
+            "jobs": [self._described(job) for job in self._context.jobs.active()],
+            "runs": [
+                {"run": run.run_id, "arm": run.config.arm.label, "status": run.status, **run.summary} for run in runs
+            ],
+        }
+
+    def stop(self, job: int) -> dict[str, Any]:
+        """Stop a training; runs that have not ended stay unfinished."""
+        found = self._found(job)
+        self._context.jobs.tell(found, "stop")
+        return self._described(found)
+
+    def _found(self, key: Any) -> Job:
+        job = self._context.jobs.get(key) if isinstance(key, int) else None
+        if job is None:
+            raise _refused(
+                BadInput(f"no training {str(key)[:40]!r}; `start` gives the number, `list` shows those there are")
+            )
+        return job
+
+    def _described(self, job: Job) -> dict[str, Any]:
+        refusal = None if job.refusal is None else {"part": job.refusal.part, "message": str(job.refusal)}
+        runs = [self._run(config) for config in job.runs]
+        return {
+            "job": job.key,
+            "phase": job.phase,
+            "place": self._context.jobs.place(job),
+            "refusal": refusal,
+            "runs": runs,
+        }
+
+    def _run(self, config: RunConfig) -> dict[str, Any]:
+        run = Feed(self._context.store.root).read(config)
+        shown = {"run": config.run_id, "arm": config.arm.label, "steps": config.training.steps, "done": 0}
+        if run is None:
+            return {**shown, "status": "unfinished"}
+        score = last(run, "validation").get("metric")
+        return {**shown, "done": steps_done(run), "status": run.status, "validation": score, "summary": run.summary}
+
+
+def _order(task: Any, arms: Any, settings: dict[str, Any]) -> Order:
+    if not isinstance(arms, list) or not 1 <= len(arms) <= len(PARTS) or not all(isinstance(arm, str) for arm in arms):
+        raise BadInput(f"arms: a list of 1 to {len(PARTS)} texts such as 'neat:rank=4'")
+    parsed = [parse_arm(arm[:500]) for arm in arms]
+    checked = [check_arm(part, arm.method, arm.given()) for part, arm in zip(PARTS, parsed, strict=False)]
+    return Order.check(task, checked, settings)
+
+
+def _refused(error: NeatlabError) -> gr.Error:
+    return gr.Error(str(error)[:600], print_exception=False)

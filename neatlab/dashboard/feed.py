@@ -1,0 +1,54 @@
+"""Runs as far as they are written: each line of their events is read once, however often one looks."""
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neatlab.config import RunConfig
+from neatlab.errors import StoreError
+from neatlab.jsonlines import parse_lines
+from neatlab.store import Run, read_run
+
+
+@dataclass
+class _Tail:
+    """What was read of one events file; a run that is started anew has another file."""
+
+    file: int = 0
+    offset: int = 0
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    def read(self, path: Path) -> list[dict[str, Any]]:
+        """All whole lines so far."""
+        with open(path, "rb") as file:
+            found = path.stat().st_ino
+            if found != self.file:
+                self.file, self.offset, self.events = found, 0, []
+            file.seek(self.offset)
+            whole = file.read().rpartition(b"\n")[0]
+        if whole:
+            self.events = [*self.events, *parse_lines(path, whole.split(b"\n"))]
+            self.offset += len(whole) + 1
+        return self.events
+
+
+class Feed:
+    """The runs of one window.
+
+    Args:
+        root: Runs folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._tails: dict[str, _Tail] = {}
+
+    def read(self, config: RunConfig) -> Run | None:
+        """The run as it is now, with its events; None where there is none, or none that can be read."""
+        path = self._root / config.run_id
+        with contextlib.suppress(StoreError, OSError):
+            run = read_run(path)
+            vars(run)["events"] = self._tails.setdefault(config.run_id, _Tail()).read(path / "events.jsonl")
+            return run
+        return None

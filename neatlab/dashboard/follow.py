@@ -1,0 +1,226 @@
+"""What a window shows of a training, a few times a second, until it ends."""
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.feed import Feed
+from neatlab.dashboard.jobs import Job
+from neatlab.dashboard.order import Order, Refusal
+from neatlab.dashboard.summary import table
+from neatlab.dashboard.view import Charts, Look, Picture, charts, picture, shown_arm, shown_layer, steps_done
+from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
+
+TRAIN = "neatlab.dashboard.worker:train"
+INTERVAL = 0.2  # seconds between updates
+DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
+HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
+
+
+@dataclass
+class View:
+    """One window's training.
+
+    Args:
+        order: What it trains or shows; None before the first.
+        job: Its training, ended or not; None where all runs were in the store.
+        configs: Its runs, as far as known.
+        stored: Ids of those that had ended before.
+        look: How it wants to see them.
+        follower: Whoever updates the window; an older one sees that it is not its turn any more.
+    """
+
+    feed: Feed
+    order: Order | None = None
+    job: Job | None = None
+    configs: tuple[RunConfig, ...] = ()
+    stored: frozenset[str] = frozenset()
+    look: Look = field(default_factory=Look)
+    follower: object | None = None
+    drawn: tuple[Hashable, Charts] | None = None
+    refusal: Refusal | None = None
+    closed: bool = False
+
+    @property
+    def phase(self) -> str:
+        """The job's, "shown" where there is none, "idle" where there is nothing."""
+        if self.job is not None:
+            return self.job.phase
+        return "shown" if self.order else "idle"
+
+    @property
+    def active(self) -> Job | None:
+        """The job while it has not ended."""
+        return self.job if self.job and self.job.phase != "ended" else None
+
+
+class Update(NamedTuple):
+    """What the window shows."""
+
+    status: str
+    phase: str
+    charts: Charts = Charts()
+    table: str = NO_TABLE
+    layers: tuple[str, ...] = ()
+    layer: str | None = None
+    arms: tuple[str, ...] = ()
+    arm: str | None = None
+    at: int = 0
+    total: int = 0
+
+
+def start(view: View, context: Context, order: Order, first: Any = "go") -> None:
+    """Show the order's runs in this window, and train those that the store does not hold.
+
+    Raises:
+        BadInput: The queue is full.
+    """
+    leave(view, context)
+    view.order, view.job, view.refusal, view.drawn = order, None, None, None
+    view.look = Look(layer=view.look.layer)
+    plain = order.runs() if order.match is None else []
+    view.configs = tuple(plain)
+    view.stored = frozenset(c.run_id for c in plain if context.store.finished(c))
+    if not plain or len(view.stored) < len(plain):
+        view.job = context.jobs.submit(TRAIN, order, first=first)
+
+
+def resume(view: View, context: Context, order: Order) -> bool:
+    """Show what there is of an order, as after a reload: its training if that goes on, else what the store holds.
+
+    Returns:
+        Whether there is anything.
+    """
+    job = context.jobs.find(TRAIN, order)
+    plain = tuple(order.runs()) if order.match is None else ()
+    there = [c for c in plain if view.feed.read(c)]
+    if job is None and not there:
+        return False
+    view.order, view.job, view.refusal, view.drawn = order, job, None, None
+    view.configs = job.runs if job and job.runs else plain
+    view.stored = frozenset(c.run_id for c in there if context.store.finished(c))
+    return True
+
+
+def leave(view: View, context: Context) -> None:
+    """Stop the window's training, if it has one."""
+    if view.active:
+        context.jobs.tell(view.active, "stop")
+
+
+def follow(view: View, context: Context) -> Iterator[Update]:
+    """Say how the window's training goes, until it ends or another follower takes over.
+
+    Args:
+        view: The window.
+        context: Store and jobs.
+
+    Yields:
+        Updates; at least one, and the last one with the result.
+    """
+    view.follower = me = object()
+    shown: tuple[Hashable, ...] = ()
+    due = said = 0.0
+    while True:
+        job, ended = view.job, view.active is None
+        if job is not None:
+            job.look()
+        mark, now = _mark(view, context), time.monotonic()
+        if ended or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
+            made = _timed(lambda: update(view, context))
+            shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
+            yield made[0]
+        if ended or view.follower is not me or view.closed:
+            return
+        time.sleep(0.04)
+
+
+def _mark(view: View, context: Context) -> tuple[Hashable, ...]:
+    """What an update depends on, without reading the runs."""
+    job = view.job
+    sizes = tuple(_size(context, config) for config in view.configs)
+    return (view.phase, job and context.jobs.place(job), job and job.runs, sizes, view.look)
+
+
+def _size(context: Context, config: RunConfig) -> int:
+    try:
+        return (context.store.root / config.run_id / "events.jsonl").stat().st_size
+    except OSError:
+        return 0
+
+
+def _timed(make: Callable[[], Update]) -> tuple[Update, float]:
+    begin = time.monotonic()
+    return make(), time.monotonic() - begin
+
+
+def update(view: View, context: Context) -> Update:
+    """The window as the store and its job have it now."""
+    job = view.job
+    if job is not None and job.runs:
+        view.configs = job.runs
+    if job is not None and job.refusal:
+        view.refusal = job.refusal
+    if view.order is None:
+        return Update(READY, "idle")
+    early = view.phase in ("waiting", "preparing")
+    seen = picture(view.configs, view.feed, ended_only=early)
+    if not seen.runs:
+        return Update(_before(view, context), view.phase, total=seen.total)
+    done, look = min(map(steps_done, seen.runs)), view.look
+    said = (
+        _before(view, context)
+        if early
+        else status(_said(view, seen), f"Step {done} of {seen.total}.", done, seen.total)
+    )
+    return Update(
+        said,
+        view.phase,
+        _charts(view, seen),
+        table(seen, view.stored),
+        tuple(seen.layers),
+        shown_layer(seen, look.layer),
+        tuple(seen.arms),
+        shown_arm(seen, look.arm),
+        done if look.at is None else look.at,
+        seen.total,
+    )
+
+
+def _charts(view: View, seen: Picture) -> Charts:
+    """The charts, those of ΔW drawn anew only after a new measurement."""
+    mark = (seen.key, view.look, len(seen.runs), seen.size[1])
+    before = view.drawn[1] if view.drawn and view.drawn[0] == mark else None
+    view.drawn = (mark, charts(seen, view.look, before))
+    return view.drawn[1]
+
+
+def _before(view: View, context: Context) -> str:
+    """The status while there is nothing to draw."""
+    if view.phase == "waiting" and view.job:
+        active = context.jobs.active()
+        return waiting(context.jobs.place(view.job), sum(job.phase != "waiting" for job in active))
+    return {"preparing": PREPARING, "running": STARTING, "paused": STARTING}.get(view.phase, READY)
+
+
+def _said(view: View, seen: Picture) -> str:
+    done = len(seen.runs) == len(seen.arms) and all(run.summary for run in seen.runs)
+    notes = []
+    if kept := sum(run.run_id in view.stored for run in seen.runs):
+        notes.append(f"{kept} of {len(seen.arms)} runs shown from the runs folder, not trained again.")
+    if failed := [run.config.arm.label for run in seen.runs if run.status == "failed"]:
+        notes.append(f"Diverged: {', '.join(failed)}; see the table.")
+    if view.look.at is not None:
+        notes.append(f"The cursor is at step {view.look.at}.")
+    return " ".join([_doing(view, done), *notes])
+
+
+def _doing(view: View, done: bool) -> str:
+    if done:
+        return "Done."
+    if view.active:
+        return "Paused." if view.phase == "paused" else "Training."
+    return "Stopped. What did not finish starts anew, from the same initialisation, with the next Train."

@@ -1,0 +1,251 @@
+"""Trainings in processes of their own: a few at a time, the others in a queue with a place that one can see.
+
+The processes are forked from a server that has imported torch once, so that a training begins in a fraction of a
+second; where the system cannot fork they are started afresh.
+"""
+
+import multiprocessing as mp
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from itertools import count
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.order import Refusal
+from neatlab.errors import BadInput
+
+Word = Literal["go", "pause", "step", "stop"]
+Phase = Literal["waiting", "preparing", "running", "paused", "ended"]
+
+FORKED = "forkserver" in mp.get_all_start_methods()
+PRELOADED = ["neatlab.dashboard.worker", "neatlab.dashboard.preload"]
+STOP_SECONDS = 10.0  # a process that does not end by then is killed
+REMEMBERED = 200  # ended trainings whose status can still be asked for
+PULSE = 0.5  # seconds between looks at who is still watched
+
+
+@dataclass(eq=False)
+class Job:
+    """One training.
+
+    Args:
+        entry: What its process calls, "module:function", with the order, the runs folder and a pipe.
+        order: What to train.
+        kept: Whether it goes on while nobody looks.
+        phase: Where it is.
+        runs: Its runs, once the process knows them.
+        refusal: Why nothing was trained, or why it ended early.
+        seen: When someone last looked, on the monotonic clock.
+    """
+
+    entry: str
+    order: Any
+    kept: bool
+    key: int
+    first: Word = "go"
+    phase: Phase = "waiting"
+    runs: tuple[RunConfig, ...] = ()
+    refusal: Refusal | None = None
+    stopped: bool = False
+    seen: float = field(default_factory=time.monotonic)
+    deadline: float | None = None
+    process: BaseProcess | None = None
+    pipe: "Connection[Any, Any] | None" = None
+
+    def look(self) -> None:
+        """Say that someone is looking."""
+        self.seen = time.monotonic()
+
+
+class Jobs:
+    """The trainings of one server.
+
+    Args:
+        root: Runs folder.
+        at_once: How many train at the same time.
+        most: How many may wait.
+        patience: Seconds for which a training goes on unwatched: time enough to load a page again.
+    """
+
+    def __init__(self, root: str | Path, at_once: int = 2, most: int = 32, patience: float = 15.0) -> None:
+        self._root, self._at_once, self._most, self._patience = str(root), at_once, most, patience
+        self._context: Any = mp.get_context("forkserver" if FORKED else "spawn")
+        self._lock = threading.RLock()
+        self._active: list[Job] = []
+        self._ended: deque[Job] = deque(maxlen=REMEMBERED)
+        self._keys = count(1)
+        self._closed = threading.Event()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def warm_up(self) -> None:
+        """Let the server that processes are forked from import its modules now."""
+        if FORKED:
+            forkserver.set_forkserver_preload(PRELOADED)
+            forkserver.ensure_running()
+
+    def submit(self, entry: str, order: Any, *, kept: bool = False, first: Word = "go") -> Job:
+        """Queue a training; it starts as soon as there is a place.
+
+        Args:
+            entry: What its process calls.
+            order: What to train.
+            kept: Whether it goes on while nobody looks.
+            first: What it is told at the start: "go", or "step" for one step and a pause.
+
+        Raises:
+            BadInput: Too many wait already.
+        """
+        with self._lock:
+            if sum(job.phase == "waiting" for job in self._active) >= self._most:
+                raise BadInput(f"{self._most} trainings wait already; try again in a minute")
+            job = Job(entry, order, kept, next(self._keys), first)
+            self._active.append(job)
+        self._fill()
+        return job
+
+    def find(self, entry: str, order: Any) -> Job | None:
+        """The training of this order that has not ended."""
+        with self._lock:
+            return next((job for job in self._active if (job.entry, job.order) == (entry, order)), None)
+
+    def get(self, key: int) -> Job | None:
+        """The training with this key; of those that have ended, the newest are known."""
+        with self._lock:
+            return next((job for job in [*self._active, *self._ended] if job.key == key), None)
+
+    def active(self) -> list[Job]:
+        """Those that have not ended, in the order in which they came."""
+        with self._lock:
+            return list(self._active)
+
+    def place(self, job: Job) -> int:
+        """Its place in the queue from 1; 0 once it has left the queue."""
+        with self._lock:
+            waiting = [other for other in self._active if other.phase == "waiting"]
+            return waiting.index(job) + 1 if job in waiting else 0
+
+    def tell(self, job: Job, word: Word) -> None:
+        """Say go, pause, step or stop to a training; one that waits is stopped at once, or changes its first word."""
+        with self._lock:
+            if job.phase == "waiting":
+                job.first = word
+                if word == "stop":
+                    job.stopped = True
+                    self._end(job)
+                return
+            if word == "stop" and job.deadline is None:
+                job.stopped, job.deadline = True, time.monotonic() + STOP_SECONDS
+            if job.phase == "preparing":
+                job.first = word
+            else:
+                job.phase = {"go": "running", "step": "paused", "pause": "paused"}.get(word, job.phase)  # type: ignore[assignment]
+                self._send(job, word)
+
+    def close(self) -> None:
+        """Stop all of them and wait."""
+        self._closed.set()
+        for job in reversed(self.active()):  # those that wait first, so that none of them starts
+            self.tell(job, "stop")
+        for process in [job.process for job in self.active() if job.process]:
+            process.join(STOP_SECONDS)
+            if process.is_alive():
+                process.kill()
+
+    def _fill(self) -> None:
+        """Start those that have a place."""
+        with self._lock:
+            while not self._closed.is_set():
+                waiting = [job for job in self._active if job.phase == "waiting"]
+                if not waiting or len(self._active) - len(waiting) >= self._at_once:
+                    return
+                self._start(waiting[0])
+
+    def _start(self, job: Job) -> None:
+        job.phase = "preparing"
+        job.pipe, theirs = pipes = self._context.Pipe()
+        job.process = self._context.Process(target=enter, args=(job.entry, job.order, self._root, theirs))
+        told = (job, job.process, *pipes)
+        threading.Thread(target=self._follow, args=told, name=f"job {job.key}", daemon=True).start()
+
+    def _follow(
+        self, job: Job, process: BaseProcess, pipe: "Connection[Any, Any]", theirs: "Connection[Any, Any]"
+    ) -> None:
+        """Start its process and hear what it says, until it ends."""
+        process.start()
+        theirs.close()
+        try:
+            while True:
+                self._hear(job, *pipe.recv())
+        except (EOFError, OSError):
+            process.join()
+        if process.exitcode and not job.refusal and not job.stopped:
+            job.refusal = Refusal(
+                "run", f"the training process ended by itself ({process.exitcode}); Train starts it anew"
+            )
+        with self._lock:
+            self._end(job)
+        process.close()
+        pipe.close()
+        self._fill()
+
+    def _hear(self, job: Job, kind: str, *values: Any) -> None:
+        if kind == "refused":
+            part, said = values
+            job.refusal = Refusal(part, said)
+            return
+        with self._lock:
+            runs = tuple(RunConfig.parse(config, "run") for config in values[0])
+            if taken := self._taken(runs):
+                job.refusal = Refusal(
+                    "run", f"run {taken} is being trained in another window; wait, or take another seed"
+                )
+                job.first = "stop"
+            job.runs = () if taken else runs
+            job.phase = "running" if job.first == "go" else "paused"
+            self._send(job, job.first)
+
+    def _taken(self, runs: Sequence[RunConfig]) -> str | None:
+        """A run among these that another training writes: two processes must not share a run's directory."""
+        ids = {run.run_id for run in runs}
+        return next((run.run_id for job in self._active for run in job.runs if run.run_id in ids), None)
+
+    def _send(self, job: Job, word: Word) -> None:
+        try:
+            if job.pipe:
+                job.pipe.send(word)
+        except OSError:
+            pass  # it has just ended
+
+    def _end(self, job: Job) -> None:
+        job.phase = "ended"
+        self._active = [other for other in self._active if other is not job]
+        self._ended.append(job)
+
+    def _watch(self) -> None:
+        """Stop what nobody looks at, and kill what does not stop."""
+        while not self._closed.wait(PULSE):
+            now = time.monotonic()
+            for job in self.active():
+                if not job.kept and job.deadline is None and now - job.seen > self._patience:
+                    self.tell(job, "stop")
+                if job.deadline and now > job.deadline and job.process:
+                    job.process.kill()
+
+
+def enter(entry: str, order: Any, root: str, pipe: "Connection[Any, Any]") -> None:
+    """A training process's first call: its modules are imported here, never by the page's server."""
+    module, _, name = entry.partition(":")
+    try:
+        getattr(import_module(module), name)(order, root, pipe)
+    except KeyboardInterrupt:  # Ctrl+C reaches the whole group; the page's server says goodbye for all
+        pass
+    finally:
+        pipe.close()

@@ -1,0 +1,35 @@
+// Keeps the address in step with the page, so that it can be copied, bookmarked and loaded again.
+// `props` and `watch` are what gr.HTML hands to js_on_load.
+const ours = ["tab", "hide", "lesson"]; // said by the page itself, not by its fields
+
+window.neatlabSetLink = (changes) => {
+  const query = new URLSearchParams(location.search);
+  for (const [name, value] of Object.entries(changes)) query.set(name, value);
+  show(query);
+};
+
+window.neatlabCopyLink = async () => {
+  const button = document.querySelector("#copy-link");
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(location.href);
+    button.textContent = "Copied";
+  } catch {
+    window.prompt("The link to this page:", location.href);
+  }
+  setTimeout(() => (button.textContent = said), 1500);
+};
+
+function show(query) {
+  const text = query.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%3D", "=");
+  history.replaceState(history.state, "", text ? `?${text}` : location.pathname);
+}
+
+watch("value", () => {
+  const now = new URLSearchParams(location.search);
+  const next = new URLSearchParams(props.value);
+  for (const [name, value] of now) {
+    if (ours.includes(name) || name.startsWith("__")) next.append(name, value);
+  }
+  show(next);
+});

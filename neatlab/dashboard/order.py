@@ -1,0 +1,139 @@
+"""What a visitor may ask the server to train: one check for the form, the link and the API."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
+from neatlab.errors import BadInput, unknown
+from neatlab.schema import Schema
+
+if TYPE_CHECKING:
+    from neatlab.plan import Plan
+
+Part = Literal["a", "b", "c", "d", "run"]
+PARTS: tuple[Literal["a", "b", "c", "d"], ...] = ("a", "b", "c", "d")
+FEWEST = 2  # arms on the page; the API takes one
+
+# What the page offers as a task, written as on the command line. Nothing else is taken: a task's options can name
+# files and sizes of any kind.
+TASK_CHOICES = {
+    "digits, turned and inverted": "digits",
+    "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
+    "teacher, ΔW* of low rank": "teacher:kind=low-rank",
+    "teacher, ΔW* of full rank": "teacher:kind=full-rank",
+}
+
+
+class Refusal(BadInput):
+    """Something that cannot be trained.
+
+    Args:
+        part: Where the mistake is: one of the arms, or the settings of the run.
+        message: What was wrong and what is allowed.
+    """
+
+    def __init__(self, part: Part, message: str) -> None:
+        super().__init__(message)
+        self.part = part
+
+
+class RunLimits(Schema):
+    """What one visitor may ask of the machine that serves the page; longer runs belong on the command line."""
+
+    steps: int | None = Field(None, ge=1, le=5000)
+    batch_size: int | None = Field(None, ge=1, le=512)
+    lr: float | None = Field(None, gt=0, le=100)
+    seed: int = Field(0, ge=0, lt=2**32)
+    match: Literal["rank", "params"] | None = None
+
+
+class ArmLimits(Schema):
+    """The same for an arm."""
+
+    rank: int = Field(4, ge=1, le=512)
+    depth: int = Field(2, le=16)
+
+
+class Order(RunLimits):
+    """Arms to train side by side, checked as far as that goes without a model.
+
+    Args:
+        task: One of TASK_CHOICES.
+        arms: Labels of the arms.
+        steps: Optimiser steps; None takes the task's default.
+        batch_size: Examples a step; likewise.
+        lr: Learning rate of every adapter that names none; likewise.
+        seed: Seed of initialisation and data order.
+        match: Which size the first arm sets for the others.
+    """
+
+    task: str
+    arms: tuple[str, ...]
+
+    @classmethod
+    def check(cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any]) -> Self:
+        """The order, or why not.
+
+        Raises:
+            Refusal: Says where the mistake is.
+        """
+        labels = [arm.label for arm in arms]
+        for part, label in zip(PARTS, labels, strict=False):
+            if labels.index(label) < PARTS.index(part):
+                raise Refusal(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
+        try:
+            if task not in TASK_CHOICES.values():
+                raise unknown("task", task, TASK_CHOICES.values())
+            limits = RunLimits.parse(settings, "this page").model_dump()
+            for arm in arms:
+                _run(task, arm, limits)
+        except BadInput as error:
+            raise Refusal("run", str(error)) from None
+        return cls(task=task, arms=tuple(labels), **limits)
+
+    def plan(self) -> "Plan":
+        """The request for runs that this stands for; `match` builds the task's base model.
+
+        Raises:
+            BadInput: Arms that cannot be matched.
+        """
+        from neatlab.plan import Plan
+
+        return Plan(self.task, self.arms, _training(self.model_dump()), None, self.match)
+
+    def runs(self) -> list[RunConfig]:
+        """The runs, where no arm's size depends on another's."""
+        return [_run(self.task, parse_arm(arm), self.model_dump()) for arm in self.arms]
+
+    @property
+    def command(self) -> str:
+        """The command that repeats it with three seeds."""
+        words = ["python -m neatlab compare", f"--task {self.task}", *(f"--arm {arm}" for arm in self.arms)]
+        given = {"steps": self.steps, "lr": self.lr, "match": self.match}
+        words += [f"--{name} {value}" for name, value in given.items() if value is not None]
+        return " ".join([*words, "--seeds 3"])
+
+
+def check_arm(part: Part, method: Any, options: Mapping[str, Any]) -> Arm:
+    """One arm within the page's limits.
+
+    Raises:
+        Refusal: It cannot be built.
+    """
+    try:
+        arm = make_arm(str(method), options)
+        ArmLimits.parse({n: v for n, v in arm.options.items() if n in ArmLimits.model_fields}, "this page")
+    except BadInput as error:
+        raise Refusal(part, str(error)) from None
+    return arm
+
+
+def _run(task: str, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:
+    name, options = parse_task(task)
+    return make_run(name, arm, limits["seed"], options, _training(limits))
+
+
+def _training(limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: limits[name] for name in ("steps", "batch_size", "lr")}

@@ -1,0 +1,44 @@
+"""PRESETS: states of the page that show something, as links. One row a preset."""
+
+from typing import NamedTuple
+
+
+class Preset(NamedTuple):
+    """A named link.
+
+    Args:
+        title: Its name for people.
+        text: What to look at.
+        link: The state that it opens.
+    """
+
+    title: str
+    text: str
+    link: str
+
+
+PRESETS: dict[str, Preset] = {
+    "neats-home": Preset(
+        "NEAT's home",
+        "A wide layer whose right update is a function of its own weight, at equal parameters: NEAT gets two and a "
+        "half times LoRA's rank, and knows W₀. Watch the recovered error of both.",
+        "?task=teacher:kind=weight-aware&arm=lora:rank=4&arm=neat:rank=10&match=params&steps=600",
+    ),
+    "loras-home": Preset(
+        "LoRA's home",
+        "The same layer and budget, but the right update is a plain product of two thin matrices, of LoRA's own rank.",
+        "?task=teacher:kind=low-rank&arm=lora:rank=4&arm=neat:rank=10&match=params&steps=600",
+    ),
+    "learning-rate": Preset(
+        "The learning rate decides",
+        "Both methods at two learning rates, a factor of ten apart. Which method is ahead? It depends on which pair "
+        "you compare: never judge at one rate.",
+        "?task=digits&arm=lora:rank=4,lr=0.02&arm=neat:rank=4,lr=0.02&arm=lora:rank=4,lr=0.002"
+        "&arm=neat:rank=4,lr=0.002",
+    ),
+    "depth": Preset(
+        "Depth",
+        "NEAT with two, four, six and eight maps. Every ΔW stays within rank r; deeper is not simply better.",
+        "?task=digits&arm=neat:rank=4,depth=2&arm=neat:rank=4,depth=4&arm=neat:rank=4,depth=6&arm=neat:rank=4,depth=8",
+    ),
+}

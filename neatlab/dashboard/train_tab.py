@@ -1,0 +1,221 @@
+"""The Train tab: two to four arms side by side, live, and a slider through time."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio.components import Component
+
+from neatlab.dashboard.context import Context, Windows
+from neatlab.dashboard.controls import Form, arm_controls, preset_control, run_controls
+from neatlab.dashboard.feed import Feed
+from neatlab.dashboard.follow import Update, View, follow, leave, resume, start, update
+from neatlab.dashboard.form import arm_fields, arm_text, read_form
+from neatlab.dashboard.links import Link
+from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.order import PARTS, Refusal
+from neatlab.dashboard.tab import LIGHT, Tab
+from neatlab.dashboard.view import Look
+from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
+from neatlab.errors import NeatlabError
+
+SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
+
+
+class TrainTab(Tab):
+    """Form on the left; status, charts and table on the right."""
+
+    name: ClassVar[str] = "train"
+    title: ClassVar[str] = "Train"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._windows: Windows[View] = Windows(lambda: View(Feed(context.store.root)))
+        self._form = Form({}, {}, {})
+        with gr.Row(elem_classes=["lab"]):
+            with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
+                self._preset = preset_control()
+                run_controls(self._form)
+                for part, method in zip(PARTS, ("lora", "neat", "", ""), strict=True):
+                    arm_controls(part, method, self._form)
+            with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
+                self._actions()
+                self._time()
+                self._charts()
+        self.controls = {"presets": [self._preset], "scrub": [self._scrub], "command": [self._command]}
+        self.controls |= self._form.groups
+
+    def _actions(self) -> None:
+        with gr.Row(elem_classes=["actions"]):
+            self._train = gr.Button("Train", variant="primary", elem_id="train", min_width=80)
+            self._pause = gr.Button("Pause", interactive=False, elem_id="pause", min_width=70)
+            self._step = gr.Button("Step", elem_id="step", min_width=70)
+            self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=70)
+            self._reset = gr.Button("Reset", elem_id="reset", min_width=70)
+        self._status = gr.HTML(READY, elem_id="status", apply_default_css=False)
+
+    def _time(self) -> None:
+        with gr.Row(elem_classes=["scrub"]) as self._scrub:
+            self._at = gr.Slider(
+                0, 1, 0, step=1, label="step shown; the last follows the training", elem_id="at", interactive=True
+            )
+            self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
+            self._arm = gr.Dropdown([], label="arm of the heat map", elem_id="map-arm", interactive=True)
+
+    def _charts(self) -> None:
+        with gr.Row(elem_classes=["charts"]):
+            self._learning = live_plot("learning", "Loss and metric", "The arms' curves, while they train.", 460)
+            self._layers = live_plot("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460)
+            self._spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270)
+            self._map = live_plot("map", "Effective rank, layer by layer", "Every layer at every measured step.", 270)
+            self._parameters = live_plot("parameters", "Trainable parameters", "Adapter and head of each arm.", 200)
+            self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
+        self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
+
+    @property
+    def link_inputs(self) -> list[Component]:
+        return [*self._form.fields.values(), self._layer, self._at]
+
+    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
+        *filled, layer, _ = values
+        form, look = dict(zip(self._form.fields, filled, strict=True)), self._windows.get(window).look
+        arms = [text for part in PARTS if (text := arm_text(part, form))]
+        return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": layer, "at": look.at}
+
+    def read_link(self, link: Link, window: str | None) -> list[Any]:
+        said = link.said()
+        fields: dict[str, Any] = {name: said[name] for name in SETTINGS if name in said}
+        if link.arm:
+            fields |= arm_fields(link.arm)
+        view = self._windows.get(window)
+        view.look = Look(link.layer, link.at)
+        form = self._form.updates(fields)
+        if said.keys() & {"task", "arm", "steps", "seed", "batch", "lr", "match"}:
+            resume(view, self.context, read_form(self._form.defaults | fields))
+        return [*form, gr.update(), gr.update()]
+
+    def connect(self, demo: gr.Blocks) -> None:
+        """Attach the handlers."""
+        fields = list(self._form.fields.values())
+        said = [self._status, *self._form.messages.values()]
+        begun = [*said, self._command]
+        shown = [*said, *self._buttons, *self._live, self._table, self._layer, self._arm, self._at]
+        for button, handler in ((self._train, self._begin), (self._step, self._begin_step)):
+            button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
+        self.restored = [(self._follow, None, shown, self._long)]
+        for button, word in ((self._pause, "pause"), (self._stop, "stop")):
+            button.click(self._tell(word), None, button, **LIGHT)
+        self._reset.click(self._clear, None, [*begun, *shown[len(said) :]], **LIGHT)
+        looked = {"outputs": list(self._live), **LIGHT, "trigger_mode": "always_last"}
+        self._layer.input(self._look("layer"), self._layer, **looked)
+        self._arm.input(self._look("arm"), self._arm, **looked)
+        self._at.input(self._look("at"), self._at, **looked)
+        demo.unload(self._close)
+
+    @property
+    def _long(self) -> dict[str, Any]:
+        return {"api_visibility": "private", "concurrency_limit": None, "show_progress": "hidden"}
+
+    @property
+    def _buttons(self) -> list[gr.Button]:
+        return [self._train, self._pause, self._step, self._stop]
+
+    @property
+    def _live(self) -> list[gr.HTML]:
+        return [self._learning, self._layers, self._spectrum, self._map, self._parameters]
+
+    def _begin(self, request: gr.Request, *values: Any) -> list[Any]:
+        return self._started("go", request, values)
+
+    def _begin_step(self, request: gr.Request, *values: Any) -> list[Any]:
+        return self._started("step", request, values)
+
+    def _started(self, word: Any, request: gr.Request, values: Any) -> list[Any]:
+        """Check the form, then start its order or go on with it; a refused one trains nothing."""
+        view = self._windows.get(request.session_hash)
+        try:
+            order = read_form(dict(zip(self._form.fields, values, strict=True)))
+            if view.active and view.order == order:
+                self.context.jobs.tell(view.active, word)
+            else:
+                start(view, self.context, order, word)
+            view.refusal = None
+        except NeatlabError as error:
+            view.refusal = error if isinstance(error, Refusal) else Refusal("run", str(error))
+        return [*self._said(view, update(view, self.context)), command_note(view.order)]
+
+    def _follow(self, request: gr.Request) -> Iterator[list[Any]]:
+        view = self._windows.get(request.session_hash)
+        known: Any = None
+        for now in follow(view, self.context):
+            # Only a new list: one that someone is choosing from must not be replaced under their hand.
+            lists = now.layers, now.layer, now.arms, now.arm
+            yield [*self._said(view, now), *_buttons(now.phase), *now.charts, now.table, *_pickers(now, lists == known)]
+            known = lists
+
+    def _tell(self, word: Any) -> Any:
+        def tell(request: gr.Request) -> Any:
+            view = self._windows.get(request.session_hash)
+            if view.active:
+                self.context.jobs.tell(view.active, word)
+            return gr.update(interactive=False)
+
+        return tell
+
+    def _clear(self, request: gr.Request) -> list[Any]:
+        """Back to the start: the training is stopped, the page emptied; the initialisation stays that of the seed."""
+        view = self._windows.get(request.session_hash)
+        leave(view, self.context)
+        fresh = View(view.feed)
+        view.__dict__.update(fresh.__dict__)
+        now = Update(READY, "idle")
+        return [*self._said(view, now), command_note(None), *_buttons("idle"), *now.charts, now.table, *_pickers(now)]
+
+    def _look(self, name: str) -> Any:
+        def look(value: Any, request: gr.Request) -> list[Any]:
+            view = self._windows.get(request.session_hash)
+            view.look = view.look._replace(**{name: _checked(view, name, value)})
+            return list(update(view, self.context).charts)
+
+        return look
+
+    def _close(self, request: gr.Request) -> None:
+        """The window is gone; its training goes on for a little while, for it may only be loaded again."""
+        if view := self._windows.end(request.session_hash):
+            view.closed = True
+
+    def _said(self, view: View, now: Update) -> list[str]:
+        """The status, and a message where a mistake was made."""
+        messages = [
+            mistake(str(view.refusal)) if view.refusal and view.refusal.part == part else ""
+            for part in self._form.messages
+        ]
+        return [refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status, *messages]
+
+
+def _checked(view: View, name: str, value: Any) -> Any:
+    """A look's value as it can be used: the last step stands for "follow the training"."""
+    if name != "at":
+        return str(value)[:200] if value is not None else None
+    total = view.configs[0].training.steps if view.configs else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < total else None
+
+
+def _buttons(phase: str) -> list[Any]:
+    """Train, Pause, Step, Stop as the phase allows them."""
+    active = phase not in ("idle", "shown", "ended")
+    paused = phase == "paused"
+    return [
+        gr.update(interactive=not active or paused, value="Go on" if paused else "Train"),
+        gr.update(interactive=active and not paused),
+        gr.update(interactive=not active or paused),
+        gr.update(interactive=active),
+    ]
+
+
+def _pickers(now: Update, same: bool = False) -> list[Any]:
+    """Layer, arm of the heat map, slider."""
+    lists = [gr.update(), gr.update()]
+    if not same:
+        lists = [gr.update(choices=list(now.layers), value=now.layer), gr.update(choices=list(now.arms), value=now.arm)]
+    return [*lists, gr.update(maximum=max(now.total, 1), value=now.at)]
