@@ -1,4 +1,4 @@
-"""The command line: `python -m neatlab compare | sweep | runs | export | app`.
+"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here comes from a hub
+    if "HF_HUB_OFFLINE" not in os.environ:  # nothing comes from a hub but what is asked for by name
+        os.environ |= {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}
     warnings.showwarning = _show_warning
     try:
         words = list(sys.argv[1:] if argv is None else argv)
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(subparsers)
     _add_sweep(subparsers)
     _add_runs(subparsers)
+    _add_inspect(subparsers)
     _add_export(subparsers)
     _add_app(subparsers)
     return parser
@@ -126,6 +128,16 @@ def _add_runs(subparsers: Any) -> None:
     exporting.set_defaults(run=commands.export_runs)
 
 
+def _add_inspect(subparsers: Any) -> None:
+    parser = subparsers.add_parser("inspect", help="what an adapter did to the weights; several are compared")
+    parser.add_argument("paths", nargs="+", metavar="DIR", help="an adapter folder, or a checkpoint trained whole")
+    parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model before, a folder or in the local hub cache")
+    parser.add_argument("--directions", type=_whole, default=16, help="of W₀ to compare with, 0 for none (default 16)")
+    parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.set_defaults(run=commands.inspect)
+
+
 def _add_export(subparsers: Any) -> None:
     parser = subparsers.add_parser("export", help="write a finished run's adapter in another form")
     parser.add_argument("id", metavar="RUN_ID")
@@ -151,6 +163,12 @@ def _add_app(subparsers: Any) -> None:
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", default="runs", metavar="DIR", help="runs folder (default: runs)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -9,8 +9,12 @@ from neatlab.adapters.methods import METHODS
 from neatlab.tasks import TASKS, digits, teacher
 from neatlab.tasks.base import size
 from neatlab.tasks.checkpoints import checkpoint
+from tests.folders import bert_folder
 
-SMALL = {"teacher": {"d_in": 24, "d_out": 12, "samples": 60}}
+SMALL = {
+    "teacher": {"d_in": 24, "d_out": 12, "samples": 60},
+    "text": {"model": bert_folder(), "per_package": 8},
+}
 
 
 def make(name, **options):

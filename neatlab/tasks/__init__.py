@@ -7,10 +7,12 @@ from neatlab.tasks.base import Score, Split, Task
 from neatlab.tasks.digits import Digits
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.teacher import Teacher
+from neatlab.tasks.text import TextTask
 
 TASKS: dict[str, type[Task]] = {
     "digits": Digits,
     "teacher": Teacher,
+    "text": TextTask,
 }
 
 

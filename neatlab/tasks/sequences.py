@@ -1,0 +1,75 @@
+"""Texts as token tensors, and how a sequence classifier is trained and judged on them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neatlab.tasks.base import Batch, Score, evaluating, size, take
+from neatlab.tasks.metrics import Measure
+
+CHUNK = 64  # examples that are scored at once
+LABEL = "label"
+
+
+class Encoded(NamedTuple):
+    """Token columns of some texts (n × longest), and how many texts were cut off at the limit."""
+
+    batch: Batch
+    truncated: int
+
+
+def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, max_length: int) -> Encoded:
+    """Tokenise texts, or pairs of them.
+
+    Args:
+        tokenizer: A fast transformers tokeniser.
+        texts: One an example.
+        pairs: Each example's second text; None where there is one text only.
+        max_length: Tokens that an example may have, special ones included.
+
+    Returns:
+        `input_ids` first, then what else the model takes, padded on the tokeniser's side.
+    """
+    sides = [list(texts)] if pairs is None else [list(texts), list(pairs)]
+    found = tokenizer(*sides, truncation=True, max_length=max_length, padding="longest", return_tensors="pt")
+    truncated = sum(bool(encoding.overflowing) for encoding in found.encodings)
+    return Encoded(
+        {name: found[name] for name in ("input_ids", *found) if name in tokenizer.model_input_names}, truncated
+    )
+
+
+def trimmed(batch: Batch) -> Batch:
+    """Token columns without the places that are padding in every example."""
+    used = batch["attention_mask"].any(dim=0).nonzero().flatten()
+    if not len(used):
+        return batch
+    window, width = slice(int(used[0]), int(used[-1]) + 1), batch["attention_mask"].shape[1]
+    return {name: c[:, window] if c.ndim == 2 and c.shape[1] == width else c for name, c in batch.items()}
+
+
+def forward(model: nn.Module, batch: Batch) -> Tensor:
+    """The model's logits on all columns but the label, on its own device."""
+    device = next(model.parameters()).device
+    inputs = trimmed(batch) if "attention_mask" in batch else batch
+    logits: Tensor = model(**{name: column.to(device) for name, column in inputs.items() if name != LABEL}).logits
+    return logits
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy for whole-number labels, mean squared error for real ones."""
+    target = labels.to(logits.device)
+    if target.is_floating_point():
+        return F.mse_loss(logits.squeeze(-1).float(), target)
+    return F.cross_entropy(logits.float(), target)
+
+
+def score_labels(model: nn.Module, batch: Batch, measure: Measure) -> Score:
+    """Loss and metric of a classifier, or of a regression with one output, on a whole split."""
+    with evaluating(model):
+        parts = [forward(model, take(batch, rows)).float().cpu() for rows in torch.arange(size(batch)).split(CHUNK)]
+    logits, labels = torch.cat(parts), batch[LABEL]
+    predicted = logits.squeeze(-1) if labels.is_floating_point() else logits.argmax(1)
+    return Score(float(label_loss(logits, labels)), measure.compute(labels.numpy(), predicted.numpy()), {})
