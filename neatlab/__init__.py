@@ -19,6 +19,7 @@ _HOMES = {
     "StoreError": "neatlab.errors",
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.lab",
+    "inspect": "neatlab.inspection",
     "load_runs": "neatlab.lab",
     "sweep": "neatlab.sweeps",
 }

@@ -1,0 +1,7 @@
+"""The inspector: open any adapter and see what it did to the weights."""
+
+from neatlab.inspection.comparison import AdapterComparison, compare_adapters, compare_sources
+from neatlab.inspection.opening import inspect, inspect_source
+from neatlab.inspection.results import Inspection
+
+__all__ = ["AdapterComparison", "Inspection", "compare_adapters", "compare_sources", "inspect", "inspect_source"]

@@ -1,0 +1,208 @@
+"""An adapter folder as plain PEFT writes it, taken apart and checked before anything is built from it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
+from neatlab.errors import BadInput, unknown
+from neatlab.inspection.kinds import HARMLESS, IN_PLACE, KINDS, MOVED, Kind
+from neatlab.inspection.weights import damaged, read_json, refuse_pickles
+
+CONFIG = "adapter_config.json"
+TENSORS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+PATTERN = re.compile(r"[\w.\-^$\\*]{1,200}")  # keys of rank_pattern are regular expressions: no nesting, few stars
+LARGEST_FREQUENCIES = 2**24
+
+
+@dataclass(frozen=True)
+class AdapterFolder:
+    """What an adapter folder holds.
+
+    Args:
+        path: The folder.
+        type: A key of KINDS.
+        settings: What adapter_config.json says.
+        layers: Layer of the base model → its tensors by the rest of their names.
+        shared: Tensors that all layers share, by their whole names.
+        beside: Names of tensors that were trained whole beside the layers.
+        left_out: Layer → why its ΔW is not stated.
+    """
+
+    path: Path
+    type: str
+    settings: Mapping[str, Any]
+    layers: dict[str, dict[str, Tensor]]
+    shared: dict[str, Tensor]
+    beside: list[str]
+    left_out: dict[str, str]
+
+    @property
+    def kind(self) -> Kind:
+        """The row of KINDS."""
+        return KINDS[self.type]
+
+    @property
+    def needs_weight(self) -> bool:
+        """Whether ΔW depends on W₀."""
+        return self.kind.needs_weight(self.settings)
+
+    def peft_config(self) -> PeftConfig:
+        """PEFT's configuration from the settings that ΔW depends on, and from no others.
+
+        Raises:
+            BadInput: PEFT does not accept them.
+        """
+        own = {name: self.settings[name] for name in self.kind.fields if name in self.settings}
+        if self.type == "IA3":
+            own["feedforward_modules"] = [n for n, parts in self.layers.items() if parts["ia3_l"].shape[0] == 1]
+        if self.type == "OFT" and own.get("oft_block_size"):
+            own["r"] = 0  # PEFT takes either, and saves both
+        try:
+            config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](**own)  # type: ignore[index]  # the enumeration's text
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BadInput(f"{CONFIG}: {str(error).splitlines()[0]}") from error
+        return config
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter rather than a checkpoint."""
+    return (folder / CONFIG).exists()
+
+
+def read_adapter(folder: Path) -> AdapterFolder:
+    """Read and check an adapter folder.
+
+    Args:
+        folder: Holds adapter_config.json and adapter_model.safetensors.
+
+    Raises:
+        BadInput: A file is missing, damaged or pickled; a type or setting whose ΔW is not known; NaN in a tensor.
+    """
+    settings = read_json(folder / CONFIG)
+    kind = str(settings.get("peft_type"))
+    if kind not in KINDS:
+        raise unknown("adapter type", kind, KINDS)
+    tensors = _read(folder)
+    _check_finite(tensors)
+    shared = {n: tensors.pop(n) for n in list(tensors) if kind == "VERA" and n.split(".")[-1] in ("vera_A", "vera_B")}
+    layers, beside = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[kind]))  # type: ignore[index]  # as above
+    left_out = _take_out_odd(layers)
+    if not layers:
+        raise BadInput(f"{TENSORS} holds no tensors of a {kind} adapter on a linear layer{_reasons(left_out)}")
+    found = AdapterFolder(folder, kind, settings, layers, shared, beside, left_out)
+    _check_settings(found)
+    return found
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    file = folder / TENSORS
+    if not file.is_file():
+        refuse_pickles(folder, TENSORS)
+        raise BadInput(f"{folder} has {CONFIG} but no {TENSORS}; give both")
+    try:
+        with safe_open(file, "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise damaged(file, error) from error
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            odd = int((~torch.isfinite(tensor)).sum())
+            raise BadInput(
+                f"{name} holds {odd:,} values that are NaN or infinite, of {tensor.numel():,}; "
+                "the training diverged: take an earlier checkpoint, or train with a lower rate"
+            )
+
+
+def _split(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
+    layers: dict[str, dict[str, Tensor]] = {}
+    beside = []
+    pattern = re.compile(rf"(.+)\.({re.escape(prefix)}[^.]*(?:\..*)?)")
+    for name, tensor in tensors.items():
+        found = pattern.fullmatch(name.removeprefix(PREFIX))
+        if found is None:
+            beside.append(name)
+        else:
+            layers.setdefault(found[1], {})[found[2]] = tensor
+    return dict(sorted(layers.items(), key=lambda item: _natural(item[0]))), sorted(beside)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Layer 10 after layer 9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
+
+
+def _take_out_odd(layers: dict[str, dict[str, Tensor]]) -> dict[str, str]:
+    """Remove the layers whose ΔW is no matrix, or has no direction; returns why."""
+    left_out = {}
+    for name, parts in layers.items():
+        if any(part.startswith("lora_embedding") for part in parts):
+            left_out[name] = "an embedding; only linear layers are inspected"
+        elif any(tensor.ndim > 2 for tensor in parts.values()):
+            left_out[name] = "a convolution; only linear layers are inspected"
+        elif any(tensor.numel() == 0 for tensor in parts.values()):
+            left_out[name] = "rank 0: its tensors are empty, so ΔW = 0; leave the layer out of target_modules"
+    for name in left_out:
+        del layers[name]
+    return left_out
+
+
+def _reasons(left_out: Mapping[str, str]) -> str:
+    name = next(iter(left_out), None)
+    return "" if name is None else f"; {name}: {left_out[name]}"
+
+
+def _check_settings(adapter: AdapterFolder) -> None:
+    own, config = set(adapter.kind.fields), adapter.settings
+    defaults: Any = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.type]()  # type: ignore[index]  # as above
+    for field in fields(defaults):
+        value = config.get(field.name)
+        if field.name in own | HARMLESS or not value or value == getattr(defaults, field.name):
+            continue
+        raise BadInput(f"{CONFIG} sets {field.name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
+    start = config.get("init_lora_weights", True)
+    if start not in (*IN_PLACE, *MOVED):
+        raise BadInput(f"init_lora_weights={str(start)[:60]!r} changed W₀ itself in a way that cannot be made again")
+    if adapter.type == "MISS" and config.get("init_weights") in ("bat", "mini"):
+        raise BadInput(f"MiSS with init_weights={config['init_weights']!r}: the ΔW of this variant is not known here")
+    _check_patterns(adapter)
+    _check_numbers(adapter)
+
+
+def _check_patterns(adapter: AdapterFolder) -> None:
+    for name in ("rank_pattern", "alpha_pattern", "n_frequency_pattern"):
+        patterns = adapter.settings.get(name) or {}
+        if not isinstance(patterns, dict):
+            raise BadInput(f"{CONFIG}: {name} is no object")
+        for key in patterns:
+            if not PATTERN.fullmatch(key) or key.count("*") > 2:
+                raise BadInput(f"{CONFIG}: {name} has the key {key[:60]!r}; allowed: names, with * at most twice")
+
+
+def _check_numbers(adapter: AdapterFolder) -> None:
+    """A rank that no tensor has would make PEFT set aside that much memory."""
+    largest = max(max(tensor.shape, default=1) for parts in adapter.layers.values() for tensor in parts.values())
+    for name, value in _numbers(adapter):
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+            raise BadInput(f"{CONFIG}: {name}={str(value)[:60]}, but no tensor has a side above {largest}")
+
+
+def _numbers(adapter: AdapterFolder) -> Iterable[tuple[str, Any]]:
+    for name in adapter.kind.bounded:
+        if adapter.settings.get(name) is not None:
+            yield name, adapter.settings[name]
+    for name in ("rank_pattern", "n_frequency_pattern"):
+        for key, value in (adapter.settings.get(name) or {}).items():
+            yield f"{name}[{key!r}]", value

@@ -1,0 +1,70 @@
+"""W₀'s leading singular vectors, kept in the cache folder under the hash of the file that W₀ lies in."""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from neatlab.analysis.partial_svd import TOLERANCE, PartialSvd
+from neatlab.errors import StoreError
+
+VERSION = 1
+
+
+def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:
+    """Leading triplets of a weight, from the cache where they are in it.
+
+    Args:
+        key: The weight's file and its name there; None for a weight that lies in memory only.
+        count: How many.
+        compute: Finds them.
+
+    Returns:
+        The triplets. A cache folder that cannot be written costs a warning and the next call's time.
+    """
+    if key is None:
+        return compute()
+    from neatlab.tasks.checkpoints import checkpoint
+
+    file, name = key
+    recipe = {
+        "task": "leading-svd",
+        "file": _digest(file, file.stat().st_size, file.stat().st_mtime_ns),
+        "tensor": name,
+        "count": count,
+        "tolerance": TOLERANCE,
+        "version": VERSION,
+    }
+    computed: list[PartialSvd] = []
+
+    def train() -> dict[str, Tensor]:
+        computed.append(compute())
+        return _tensors(computed[0])
+
+    try:
+        return _triplets(checkpoint(recipe, train))
+    except (StoreError, OSError) as error:
+        warnings.warn(f"W₀'s leading directions are not kept: {error}", stacklevel=2)
+        return computed[0] if computed else compute()
+
+
+@lru_cache(maxsize=4096)
+def _digest(file: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; its size and time only tell whether this process has read it before."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _tensors(found: PartialSvd) -> dict[str, Tensor]:
+    numbers = torch.tensor([found.residual, found.next_value, float(found.exact)], dtype=torch.float64)
+    matrices = {"left": found.left, "values": found.values, "right": found.right}
+    return {**{name: tensor.contiguous().clone() for name, tensor in matrices.items()}, "numbers": numbers}
+
+
+def _triplets(tensors: dict[str, Tensor]) -> PartialSvd:
+    residual, following, exact = tensors["numbers"].tolist()
+    return PartialSvd(tensors["left"], tensors["values"], tensors["right"], residual, following, bool(exact))

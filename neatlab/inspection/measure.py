@@ -1,0 +1,261 @@
+"""Everything that one layer's ΔW shows, alone and beside W₀."""
+
+import math
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neatlab.adapters.factors import Factors
+from neatlab.analysis import random_matrix
+from neatlab.analysis.partial_svd import EXACT_BELOW, Gram, PartialSvd, leading_svd
+from neatlab.analysis.random_matrix import Baseline
+from neatlab.analysis.spectra import Spectrum, spectrum
+from neatlab.analysis.subspaces import (
+    Directions,
+    DoraChange,
+    Intruders,
+    amplification,
+    directions,
+    intruders,
+    row_change,
+    subspace_similarity,
+)
+from neatlab.inspection.cache import kept
+from neatlab.inspection.sources import Layer
+
+DEAD = 1e-12  # of the largest component: a hidden unit that adds nothing
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Similarity φ of ΔW's and W₀'s leading directions on one side, and what random directions would give.
+
+    Args:
+        similarity: ‖AᵀB‖²_F/min(i, j).
+        baseline: Of random subspaces of the same sizes.
+    """
+
+    similarity: float
+    baseline: Baseline
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What ΔW shows beside W₀.
+
+    Args:
+        weight_norm: ‖W₀‖_F.
+        relative_norm: ‖ΔW‖_F/‖W₀‖_F.
+        amplification: ‖ΔW‖_F/‖UᵀW₀V‖_F.
+        random_amplification: The same for random directions.
+        left: Overlap of what both write; None where it was not asked for.
+        right: Overlap of what both read.
+        compared: Leading directions of W₀ that were compared.
+        angle_bound: Upper bound on the sine of the angle by which W₀'s leading directions may be off.
+        intruders: Leading vectors of W₀ + ΔW without a partner in W₀.
+        random_intruders: How many a random ΔW of this shape, rank and norm makes.
+        random_cosine: The largest cosine that a random direction would have to W₀'s.
+        dora: Change of magnitude and direction, for DoRA.
+    """
+
+    weight_norm: float
+    relative_norm: float
+    amplification: float
+    random_amplification: float
+    left: Overlap | None = None
+    right: Overlap | None = None
+    compared: int = 0
+    angle_bound: float = math.nan
+    intruders: Intruders | None = None
+    random_intruders: int | None = None
+    random_cosine: float = math.nan
+    dora: DoraChange | None = None
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer's ΔW in figures.
+
+    Args:
+        name: The layer.
+        shape: (d_out, d_in).
+        rank: Ceiling on the rank of ΔW: its thin factors' r, else the smaller side.
+        asked: The rank that was asked for; None for methods without one.
+        spectrum: Singular values, up to `rank`.
+        random_ranks: Ranks that random factors of this shape and rank have; a random matrix where ΔW is dense.
+        dead: Hidden units, or pairs of factors, that add nothing; None where ΔW is dense.
+        beside: What needs W₀; None without it.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    rank: int
+    asked: int | None
+    spectrum: Spectrum
+    random_ranks: random_matrix.RankBaseline
+    dead: int | None
+    beside: Beside | None
+
+    @property
+    def kind(self) -> str:
+        """The layer's place in its block, such as "self_attn.q_proj"."""
+        return split_name(self.name)[0]
+
+    @property
+    def depth(self) -> int | None:
+        """Number of the block; None outside the blocks."""
+        return split_name(self.name)[1]
+
+    @property
+    def note(self) -> str:
+        """Why quantities are missing; empty where none is."""
+        return "ΔW = 0, so it has no directions" if self.spectrum.is_zero else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; NaN where a quantity does not exist, and `note` says why."""
+        found = self.spectrum
+        return {
+            "name": self.name,
+            "shape": list(self.shape),
+            "kind": self.kind,
+            "depth": self.depth,
+            "rank": self.rank,
+            "asked_rank": self.asked,
+            "singular_values": found.singular_values.tolist(),
+            "effective_rank": found.effective_rank,
+            "stable_rank": found.stable_rank,
+            "participation_ratio": found.participation_ratio,
+            "energy_rank_90": found.energy_rank(),
+            "norm": found.norm,
+            "random_effective_rank": self.random_ranks.effective.mean,
+            "random_stable_rank": self.random_ranks.stable.mean,
+            "dead_units": self.dead,
+            "note": self.note,
+            **({} if self.beside is None else _beside_dict(self.beside)),
+        }
+
+
+def _beside_dict(found: Beside) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "weight_norm": found.weight_norm,
+        "relative_norm": found.relative_norm,
+        "amplification": found.amplification,
+        "random_amplification": found.random_amplification,
+    }
+    for side in ("left", "right"):
+        overlap: Overlap | None = getattr(found, side)
+        if overlap is not None:
+            plain |= {
+                f"overlap_{side}": overlap.similarity,
+                f"random_overlap_{side}": overlap.baseline.mean,
+                f"random_overlap_{side}_std": overlap.baseline.std,
+            }
+    if found.intruders is not None:
+        plain |= {
+            "directions_of_w0": found.compared,
+            "directions_error_bound": found.angle_bound,
+            "intruders": found.intruders.count,
+            "intruders_undecided": found.intruders.undecided,
+            "intruder_cosines": found.intruders.cosines.tolist(),
+            "intruder_threshold": found.intruders.epsilon,
+            "random_intruders": found.random_intruders,
+            "random_cosine": found.random_cosine,
+        }
+    return plain | ({"dora": asdict(found.dora)} if found.dora else {})
+
+
+def split_name(name: str) -> tuple[str, int | None]:
+    """(place in its block, number of the block) of a layer; experts of one block share a place."""
+    parts = name.split(".")
+    numbers = [place for place, part in enumerate(parts) if part.isdecimal()]
+    if not numbers or numbers[0] + 1 == len(parts):
+        return parts[-1] if not numbers else name, None
+    rest = ".".join(parts[numbers[0] + 1 :])
+    return re.sub(r"\b\d+\b", "*", rest), int(parts[numbers[0]])
+
+
+def measure(name: str, layer: Layer, count: int = 16, dora: bool = False) -> LayerReport:
+    """Every quantity of one layer.
+
+    Args:
+        name: The layer.
+        layer: ΔW, and W₀ where it is known.
+        count: Leading directions of W₀ to compare with, at most a quarter of the smaller side: all of them overlap
+            with anything. 0 for none, which saves their SVD.
+        dora: Whether to split the change into magnitude and direction.
+    """
+    delta = layer.delta
+    found, shape = spectrum(delta), (delta.shape[0], delta.shape[1])
+    thin = isinstance(delta, Factors)
+    rank = min(delta.rank, *shape) if isinstance(delta, Factors) else min(shape)
+    random_ranks = random_matrix.factor_ranks(shape, rank) if thin else random_matrix.gaussian_ranks(shape)
+    found = Spectrum(found.singular_values[:rank])
+    beside = None if layer.weight is None else _beside(layer, layer.weight, found, count, dora)
+    return LayerReport(name, shape, rank, layer.asked, found, random_ranks, _dead(layer), beside)
+
+
+def _dead(layer: Layer) -> int | None:
+    """Components leftᵢ rightᵢ of the product that are zero while others are not."""
+    if not isinstance(layer.delta, Factors):
+        return None
+    sizes = layer.delta.left.double().norm(dim=0) * layer.delta.right.double().norm(dim=1)
+    return int((sizes <= DEAD * sizes.max()).sum()) if sizes.max() > 0 else 0
+
+
+def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: bool) -> Beside:
+    own = directions(layer.delta, None if isinstance(layer.delta, Factors) else max(count, 1))
+    norm = _norm(weight)
+    shape = (weight.shape[0], weight.shape[1])
+    plain = Beside(
+        weight_norm=norm,
+        relative_norm=found.norm / norm if norm > 0 else math.inf,
+        amplification=amplification(own, weight),
+        random_amplification=random_matrix.amplification(float(own.values.norm()), norm, shape, max(len(own), 1)),
+        dora=row_change(weight, _dense(layer)) if dora else None,
+    )
+    return plain if count == 0 or found.is_zero else replace(plain, **_overlaps(layer, weight, own, count))
+
+
+def _dense(layer: Layer) -> Tensor:
+    return layer.delta.dense() if isinstance(layer.delta, Factors) else layer.delta
+
+
+def _norm(weight: Tensor, rows: int = 1024) -> float:
+    """‖W‖_F, raised to a wider precision block by block."""
+    return math.sqrt(sum(float(block.float().square().sum(dtype=torch.float64)) for block in weight.split(rows)))
+
+
+def _overlaps(layer: Layer, weight: Tensor, own: Directions, count: int) -> dict[str, Any]:
+    gram, count = Gram(weight), max(1, min(count, min(weight.shape) // 4))
+    known = count if min(weight.shape) > EXACT_BELOW else min(weight.shape)
+    before = kept(layer.key, known, lambda: gram.leading(known))
+    asked = min(count, len(own))
+    found: dict[str, Any] = {"compared": min(count, len(before.values)), "angle_bound": before.angle_bound}
+    for side in ("left", "right"):
+        mine, theirs = getattr(own, side)[:, :asked], getattr(before, side)[:, :count]
+        baseline = random_matrix.similarity(mine.shape[0], asked, theirs.shape[1])
+        found[side] = Overlap(subspace_similarity(mine.to(theirs.dtype), theirs), baseline)
+    after = _after(gram, layer, count)
+    found["intruders"] = intruders(after, before)
+    found["random_cosine"] = random_matrix.largest_cosine(weight.shape[0], len(before.values))
+    found["random_intruders"] = intruders(gram.leading(count, _random(own, weight)), before).count
+    return found
+
+
+def _after(gram: Gram, layer: Layer, count: int) -> PartialSvd:
+    if isinstance(layer.delta, Factors):
+        return gram.leading(count, layer.delta)
+    return leading_svd(gram.weight.to(layer.delta.dtype) + layer.delta, count)
+
+
+def _random(own: Directions, weight: Tensor) -> Factors:
+    """A ΔW with the same singular values and random directions, the same ones every time."""
+    generator = torch.Generator().manual_seed(0)
+    rank = len(own)
+    left, right = (
+        torch.linalg.qr(torch.randn(side, rank, generator=generator, dtype=torch.float64))[0] for side in weight.shape
+    )
+    return Factors(left * own.values, right.T)

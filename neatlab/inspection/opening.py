@@ -1,0 +1,71 @@
+"""inspect: open an adapter and measure what it did to the weights."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from neatlab.errors import BadInput
+from neatlab.inspection.measure import LayerReport, measure
+from neatlab.inspection.results import Inspection
+from neatlab.inspection.sources import Source, open_source
+
+Folder = str | os.PathLike[str]
+Listener = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
+
+DIRECTIONS = 16
+MOST_DIRECTIONS = 256
+
+
+def inspect(
+    path: Folder,
+    base: Folder | None = None,
+    *,
+    directions: int = DIRECTIONS,
+    listen: Listener | None = None,
+) -> Inspection:
+    """Measure what an adapter, or a training of all weights, did to each linear layer.
+
+    Files are read layer by layer, so that a base of any size needs the memory of its largest layer.
+
+    Args:
+        path: A folder as PEFT writes it (adapter_config.json and adapter_model.safetensors), or a whole checkpoint.
+        base: The model's folder, or its name in the local hub cache. Needed where ΔW depends on W₀ (NEAT, PEANuT,
+            DoRA, …) and for a whole checkpoint; with it come the relative norm, amplification, overlap and intruders.
+        directions: Leading directions of W₀ to compare with; 0 leaves overlaps and intruders out, which is most of
+            the time.
+        listen: Called before each layer with what is done, what there is, and the layer's name.
+
+    Returns:
+        The inspection: `.layers`, `.frame()`, `.verdict()`, `.to_dict()`.
+
+    Raises:
+        BadInput: What cannot be read, is not known, or does not fit; nothing is measured before that is checked.
+    """
+    if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MOST_DIRECTIONS:
+        raise BadInput(f"directions={directions!r}; allowed: 0 to {MOST_DIRECTIONS}")
+    return inspect_source(open_source(path, base), directions=directions, listen=listen)
+
+
+def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: Listener | None = None) -> Inspection:
+    """Measure an open source, layer by layer.
+
+    Args:
+        source: Where ΔW comes from.
+        directions: Leading directions of W₀ to compare with.
+        listen: As in `inspect`.
+    """
+    dora = bool(source.settings.get("use_dora")) or source.method.lower() == "dora"
+    reports: list[LayerReport] = []
+    for done, name in enumerate(source.layers):
+        if listen:
+            listen(done, len(source.layers), name)
+        reports.append(measure(name, source.read(name), directions, dora))
+    return Inspection(
+        title=source.title or str(Path.cwd().name),
+        method=source.method,
+        settings=dict(source.settings),
+        base=source.base,
+        layers=reports,
+        beside=list(source.beside),
+        left_out=dict(source.left_out),
+    )

@@ -1,0 +1,91 @@
+"""What an inspection found: plain values, tidy tables, words."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from neatlab.inspection.measure import LayerReport
+from neatlab.inspection.verdict import Finding, findings
+
+LISTS = ("singular_values", "intruder_cosines", "shape", "dora")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One adapter, or one checkpoint beside the one before it, layer by layer.
+
+    Args:
+        title: What was inspected, for people.
+        method: LORA, NEAT, …; "checkpoint" for whole weights.
+        settings: The method's settings.
+        base: The base's path; None without one.
+        layers: A report a layer, in the model's order.
+        beside: Tensors that were trained whole beside them.
+        left_out: Layer → why its ΔW is not stated.
+    """
+
+    title: str
+    method: str
+    settings: dict[str, Any]
+    base: str | None
+    layers: list[LayerReport]
+    beside: list[str]
+    left_out: dict[str, str]
+
+    @property
+    def inspections(self) -> list["Inspection"]:
+        """This one; comparisons have several."""
+        return [self]
+
+    def verdict(self) -> list[Finding]:
+        """What stands out, each with the number behind it and what to try."""
+        return findings(self.layers, self.left_out)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a quantity that does not exist is NaN (null in JSON), and `note` says why."""
+        return {
+            "adapter": self.title,
+            "method": self.method,
+            "settings": {name: _plain(value) for name, value in self.settings.items()},
+            "base": self.base,
+            "verdict": [finding.to_dict() for finding in self.verdict()],
+            "layers": [layer.to_dict() for layer in self.layers],
+            "trained_whole": self.beside,
+            "left_out": self.left_out,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """A row a layer: `adapter`, `layer`, `kind`, `depth`, `d_out`, `d_in` and every quantity that is one number."""
+        return pd.DataFrame([{"adapter": self.title, **_row(layer)} for layer in self.layers])
+
+    def spectra(self) -> pd.DataFrame:
+        """Singular values in the columns of `Results.spectra()`, so that `plots.spectrum` draws them."""
+        rows = [
+            {
+                "arm": self.title,
+                "seed": 0,
+                "step": 0,
+                "layer": layer.name,
+                "singular_values": tuple(layer.spectrum.singular_values.tolist()),
+                "effective_rank": layer.spectrum.effective_rank,
+            }
+            for layer in self.layers
+        ]
+        return pd.DataFrame(rows)
+
+
+def _row(layer: LayerReport) -> dict[str, Any]:
+    found = layer.to_dict()
+    row = {"layer": found.pop("name"), "d_out": layer.shape[0], "d_in": layer.shape[1]}
+    dora = found.get("dora") or {}
+    row |= {name: value for name, value in found.items() if name not in LISTS}
+    return row | {f"dora_{name}": value for name, value in dora.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON can hold it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)

@@ -1,0 +1,256 @@
+"""Where ΔW comes from: an adapter folder, a pair of checkpoints, or a model in memory; one layer at a time."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neatlab.adapters.deltas import Delta, lora_factors
+from neatlab.adapters.factors import Factors
+from neatlab.errors import BadInput
+from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
+from neatlab.inspection.kinds import MOVED
+from neatlab.inspection.peft_layers import asked_rank, build_layers, inject, stated
+from neatlab.inspection.weights import Weights
+
+Folder = str | os.PathLike[str]
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's update.
+
+    Args:
+        delta: ΔW.
+        weight: W₀, d_out × d_in; None where no base was given.
+        key: What tells this W₀ from any other: its file and its name there; None where it lies in memory only.
+        asked: The rank that was asked for; None for methods without one.
+    """
+
+    delta: Delta
+    weight: Tensor | None
+    key: tuple[Path, str] | None = None
+    asked: int | None = None
+
+
+class Source(ABC):
+    """Something that has changed weights.
+
+    Args:
+        title: What it is, for people.
+        method: LORA, NEAT, …, "checkpoint" for whole weights.
+        settings: The method's settings.
+        layers: Names of the layers with a ΔW.
+        beside: What was trained whole beside them.
+        left_out: Layer → why its ΔW is not stated.
+        base: The base's path; None without one.
+    """
+
+    title: str
+    method: str
+    settings: Mapping[str, Any]
+    layers: list[str]
+    beside: list[str]
+    left_out: Mapping[str, str]
+    base: str | None
+
+    @abstractmethod
+    def read(self, layer: str) -> Layer:
+        """ΔW of a layer and what it stands on."""
+
+
+def open_source(path: Folder, base: Folder | None = None) -> Source:
+    """What a path holds, checked and ready to be read layer by layer.
+
+    Args:
+        path: An adapter folder, or a checkpoint that was trained whole.
+        base: The checkpoint before; needed for the latter, and for adapters whose ΔW depends on W₀.
+
+    Raises:
+        BadInput: Nothing there that can be read, or an adapter and a base that do not fit.
+    """
+    folder = Path(path)
+    if not folder.exists():
+        raise BadInput(f"{folder} does not exist; give an adapter folder")
+    weights = None if base is None else Weights(base)
+    if folder.is_dir() and is_adapter(folder):
+        return AdapterSource(read_adapter(folder), weights)
+    if weights is None:
+        raise BadInput(f"{folder} holds no {CONFIG}; for a checkpoint trained whole give the one before as --base")
+    return CheckpointSource(Weights(folder), weights)
+
+
+class AdapterSource(Source):
+    """An adapter folder, its ΔW stated by PEFT's own layers on weights that take no memory.
+
+    Args:
+        adapter: The folder's content.
+        base: The base's weights; they are read for one layer at a time.
+
+    Raises:
+        BadInput: The adapter does not fit the base, or needs one to state its ΔW.
+    """
+
+    def __init__(self, adapter: AdapterFolder, base: Weights | None) -> None:
+        if base is None and adapter.needs_weight:
+            raise BadInput(f"ΔW of this {adapter.type} adapter depends on W₀; give the model with --base")
+        self.adapter, self.weights = adapter, base
+        self.title, self.method, self.settings = adapter.path.name, adapter.type, _shown(adapter)
+        self.beside, self.left_out = adapter.beside, adapter.left_out
+        self.base = None if base is None else os.fspath(base.path)
+        self._shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
+        self._built = build_layers(adapter, self._shapes)
+        self.layers = list(adapter.layers)
+
+    def read(self, layer: str) -> Layer:
+        tuner = self._built[layer]
+        key, weight = _of_base(self.weights, layer)
+        start = self._start(layer, weight)
+        if weight is None:
+            weight_or_shape = torch.zeros(()).expand(self._shapes[layer])
+        else:
+            weight_or_shape = weight.float() if self.adapter.needs_weight else weight
+        with torch.no_grad():
+            found = stated(tuner, weight_or_shape, start)
+        return Layer(found, weight, key, asked_rank(tuner))
+
+    def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
+        """What PiSSA and OLoRA took out of W₀, made again from it."""
+        if weight is None or self.adapter.settings.get("init_lora_weights") not in MOVED:
+            return None
+        config: Any = self.adapter.peft_config()
+        config.init_lora_weights = self.adapter.settings["init_lora_weights"]
+        tuner = inject({layer: weight.float().clone()}, config)[layer]
+        found = lora_factors(tuner, "default")
+        return Factors(found.left.detach().clone(), found.right.detach().clone())
+
+
+class CheckpointSource(Source):
+    """Two whole checkpoints, before and after: ΔW is their difference.
+
+    Args:
+        after: The trained weights.
+        before: The base's.
+
+    Raises:
+        BadInput: They share no layer, or differ in a layer's shape.
+    """
+
+    def __init__(self, after: Weights, before: Weights) -> None:
+        self.after, self.before = after, before
+        self.title, self.method, self.settings = after.path.name, "checkpoint", {}
+        self.base = os.fspath(before.path)
+        known = [name for name in after.layers if before.shape(name) is not None]
+        tables = [name for name in known if _is_table(name)]
+        self.layers = [name for name in known if name not in tables]
+        self.left_out = dict.fromkeys(tables, "an embedding; only linear layers are inspected")
+        self.beside = [name for name in after.layers if name not in known]
+        if not self.layers:
+            raise BadInput(f"{after.path} and {before.path} share no linear layer; are they of one model?")
+        for name in self.layers:
+            _check_shape(name, after.shape(name), before.shape(name), "the base")
+
+    def read(self, layer: str) -> Layer:
+        key, before = _of_base(self.before, layer)
+        after = self.after.weight(layer)
+        if before is None:
+            raise BadInput(f"{self.before.path} has no weight for layer {layer}")
+        if not torch.isfinite(after).all():
+            raise BadInput(f"{layer}.weight holds NaN or infinite values; take an earlier checkpoint")
+        return Layer(after.float() - before.float(), before, key)
+
+
+@dataclass
+class ModelSource(Source):
+    """Updates in memory, such as those of a run.
+
+    Args:
+        deltas: Layer → ΔW.
+        weights: Layer → W₀.
+    """
+
+    title: str
+    method: str
+    settings: Mapping[str, Any]
+    deltas: Mapping[str, Delta]
+    weights: Mapping[str, Tensor]
+    beside: list[str] = field(default_factory=list)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        self.layers = list(self.deltas)
+
+    def read(self, layer: str) -> Layer:
+        found = self.deltas[layer]
+        return Layer(found, self.weights.get(layer), None, found.rank if isinstance(found, Factors) else None)
+
+
+def _shown(adapter: AdapterFolder) -> dict[str, Any]:
+    own = {name: adapter.settings[name] for name in adapter.kind.fields if adapter.settings.get(name)}
+    start = adapter.settings.get("init_lora_weights", True)
+    return own | ({"init_lora_weights": start} if start in MOVED else {})
+
+
+def _is_table(name: str) -> bool:
+    return any(word in name.lower() for word in ("embed", ".wte", ".wpe", "shared"))
+
+
+def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None, Tensor | None]:
+    entry = None if base is None else base.entry(layer)
+    if base is None or entry is None:
+        return None, None
+    weight = base.weight(layer)
+    if not torch.isfinite(weight).all():
+        raise BadInput(f"the base's {entry.tensor} holds NaN or infinite values; download or convert it again")
+    return (entry.file, entry.tensor), weight
+
+
+def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
+    own = adapter.kind.shape(adapter.layers[layer])
+    if base is None:
+        if own is None:
+            own = _neat_shape(adapter, layer)
+        if own is None:
+            raise BadInput(
+                f"the tensors of this {adapter.type} adapter do not tell its layers' shapes; give the model with --base"
+            )
+        return own
+    found = base.shape(layer)
+    if found is None:
+        raise BadInput(
+            f"adapter and base do not fit: layer {layer} of the adapter is not in {base.path}; {_named_base(adapter)}"
+        )
+    if own is not None:
+        _check_shape(layer, own, found, _named_base(adapter))
+    return found
+
+
+def _neat_shape(adapter: AdapterFolder, layer: str) -> Shape | None:
+    """A NEAT layer that does not look at W₀ has one free side in its first map, the other in its last."""
+    if adapter.type != "NEAT":
+        return None
+    parts = [tensor for name, tensor in adapter.layers[layer].items() if name.startswith("neat_theta.")]
+    first, last = parts[0].shape[-1], parts[-1].shape[-1]
+    orientation = adapter.settings.get("orientation", "out")
+    over_out = last <= first if orientation == "auto" else orientation == "out"
+    return (last, first) if over_out else (first, last)
+
+
+def _named_base(adapter: AdapterFolder) -> str:
+    name = adapter.settings.get("base_model_name_or_path")
+    return f"it was trained on {name!r}" if name else "give the model that it was trained on"
+
+
+def _check_shape(layer: str, own: Shape | None, base: Shape | None, hint: str) -> None:
+    if own != base and own is not None and base is not None:
+        raise BadInput(
+            f"adapter and base do not fit: layer {layer} is {own[0]} × {own[1]} in the adapter "
+            f"and {base[0]} × {base[1]} in the base; {hint}"
+        )
