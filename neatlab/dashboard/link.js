@@ -4,7 +4,10 @@ const ours = ["tab", "hide", "lesson"]; // said by the page itself, not by its f
 
 window.neatlabSetLink = (changes) => {
   const query = new URLSearchParams(location.search);
-  for (const [name, value] of Object.entries(changes)) query.set(name, value);
+  for (const [name, value] of Object.entries(changes)) {
+    query.delete(name);
+    for (const item of [value].flat()) query.append(name, item);
+  }
   show(query);
 };
 
