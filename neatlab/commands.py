@@ -182,6 +182,32 @@ def export(arguments: argparse.Namespace) -> None:
         print(f"{layer}: relative error {error:.1e}")
 
 
+def inspect(arguments: argparse.Namespace) -> None:
+    """What adapters did to the weights."""
+    from neatlab.inspection import compare_adapters
+    from neatlab.inspection import inspect as open_adapter
+    from neatlab.terminal import LayerProgress, inspection_table
+
+    _check_report(arguments)
+    paths, wanted = arguments.paths, arguments.directions
+    with LayerProgress() as progress:
+        if len(paths) > 1:
+            found: Any = compare_adapters(paths, arguments.base, directions=wanted, listen=progress)
+        else:
+            found = open_adapter(paths[0], arguments.base, directions=wanted, listen=progress)
+    if arguments.report:
+        from neatlab.report.inspection import write_inspection
+
+        write_inspection(found, arguments.report, shlex.join(["neatlab", *arguments.words]))
+    if arguments.json:
+        _print_json(found.to_dict())
+        return
+    for one in found.inspections:
+        print(one.title, inspection_table(one.frame()), "", *one.verdict(), "", sep="\n")
+    if len(paths) > 1:
+        print(*found.verdict(), sep="\n")
+
+
 def app(arguments: argparse.Namespace) -> None:
     """Serve the dashboard."""
     from neatlab.dashboard.server import launch, read_auth

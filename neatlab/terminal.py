@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
+import pandas as pd
 from tqdm import tqdm
 
 from neatlab.config import RunConfig
@@ -102,3 +103,49 @@ def aligned(rows: list[list[str]]) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+class LayerProgress:
+    """A bar of layers on standard error; called before each."""
+
+    def __init__(self) -> None:
+        self._bar = tqdm(unit="layer", leave=False, delay=0.5)
+
+    def __call__(self, done: int, total: int, layer: str) -> None:
+        """Show how far it is."""
+        self._bar.total = total
+        self._bar.set_description(layer, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+
+
+INSPECTED = {
+    "layer": ("layer", "{}"),
+    "shape": ("d_out × d_in", "{}"),
+    "rank": ("rank", "{:.0f}"),
+    "energy_rank_90": ("90 % in", "{:.0f}"),
+    "effective_rank": ("eff. rank", "{:.2f}"),
+    "stable_rank": ("stable rank", "{:.2f}"),
+    "norm": ("‖ΔW‖", "{:.4g}"),
+    "relative_norm": ("/‖W₀‖", "{:.2%}"),
+    "amplification": ("amplif.", "{:.3g}"),
+    "overlap_left": ("overlap L", "{:.3f}"),
+    "overlap_right": ("overlap R", "{:.3f}"),
+    "intruders": ("intruders", "{:.0f}"),
+}
+
+
+def inspection_table(frame: pd.DataFrame) -> str:
+    """One adapter's layers as aligned columns; a dash where a quantity does not exist."""
+    shown = frame.assign(shape=frame["d_out"].astype(str) + " × " + frame["d_in"].astype(str))
+    columns = {name: look for name, look in INSPECTED.items() if name in shown}
+    rows = [
+        ["–" if value is None or value != value else columns[str(name)][1].format(value) for name, value in row.items()]
+        for row in shown[list(columns)].to_dict("records")
+    ]
+    return aligned([[head for head, _ in columns.values()], *rows])

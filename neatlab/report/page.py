@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -33,8 +34,17 @@ def write_report(comparison: Comparison, path: Target, command: str) -> None:
         BadInput: The file cannot be written.
     """
     check_target(path)
+    write_page(render(comparison, command), path)
+
+
+def write_page(text: str, path: Target) -> None:
+    """Write a page whole or not at all.
+
+    Raises:
+        BadInput: The file cannot be written.
+    """
     try:
-        _write(Path(path), render(comparison, command))
+        _write(Path(path), text)
     except OSError as error:
         raise _refusal(path, error) from error
 
@@ -72,13 +82,23 @@ def render(comparison: Comparison, command: str) -> str:
         runs(comparison),
         repeat(comparison, command),
     ]
-    every = {figure.id: figure.plain() for own in drawn.values() for figure in own}
+    return page(title(comparison), body, [figure for own in drawn.values() for figure in own])
+
+
+def page(title: str, body: Iterable[str], drawn: Iterable[Figure]) -> str:
+    """A page that holds everything it needs.
+
+    Args:
+        title: Its title, as plain text.
+        body: Ready-made HTML, top to bottom; empty parts are left out.
+        drawn: The figures whose elements stand in the body.
+    """
     return Template(_asset("page.html")).substitute(
-        title=escape(title(comparison)),
+        title=escape(title),
         style=_asset("style.css"),
         body="\n".join(filter(None, body)),
         plotly=get_plotlyjs(),
-        figures=_json(every),
+        figures=_json({figure.id: figure.plain() for figure in drawn}),
         templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
         script=_asset("report.js"),
     )
