@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import plotly.io as pio
 from IPython.display import HTML, Markdown, display
 from plotly.io.base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
+from tqdm import TqdmWarning
 
 from neatlab.errors import unknown
 from neatlab.plots.theme import DARK
@@ -80,6 +82,9 @@ def begin() -> Lesson:
     size = os.environ.get(SIZE, "full")
     if size not in SIZES:
         raise unknown(SIZE, size, SIZES)
+    warnings.filterwarnings(
+        "ignore", category=TqdmWarning
+    )  # it asks for widgets, which an exported page could not show
     pio.renderers["neatlab"] = Offline()
     pio.renderers.default = "neatlab"
     display(HTML(f"<script>{get_plotlyjs()}</script>"))
