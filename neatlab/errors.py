@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+SHOWN = 80  # characters of a value that a message quotes
+
+
 class NeatlabError(Exception):
     """Base of every error that neatlab raises on purpose."""
 
@@ -28,6 +31,12 @@ def unknown(kind: str, value: object, allowed: Iterable[object]) -> BadInput:
         A `BadInput` for the caller to raise.
     """
     names = sorted(str(name) for name in allowed)
-    close = get_close_matches(str(value), names, n=1)
+    close = get_close_matches(str(value)[:SHOWN], names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return BadInput(f"unknown {kind} {value!r}; allowed: {', '.join(names)}{hint}")
+    return BadInput(f"unknown {kind} {shown(value)}; allowed: {', '.join(names)}{hint}")
+
+
+def shown(value: object) -> str:
+    """A value as a message quotes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

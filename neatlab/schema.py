@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from neatlab.errors import BadInput, unknown
+from neatlab.errors import BadInput, shown, unknown
 
 
 class Schema(BaseModel):
@@ -36,7 +36,7 @@ class Schema(BaseModel):
             first = error.errors()[0]
             message = _lower_first(first["msg"].removeprefix("Value error, "))
             field = ".".join(str(part) for part in first["loc"])  # empty where a rule over several fields refused
-            where = f"{field}={first['input']!r}: " if field else ""
+            where = f"{field}={shown(first['input'])}: " if field else ""
             raise BadInput(f"{what}: {where}{message}") from None
 
 

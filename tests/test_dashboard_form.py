@@ -6,16 +6,20 @@ from typing import Any
 import pytest
 
 from neatlab.adapters.methods import METHODS
-from neatlab.config import make_arm, make_run
-from neatlab.dashboard.form import TASK_CHOICES, Refusal, read_form
-from neatlab.lab import parse_task
+from neatlab.config import make_arm, make_run, parse_arm, parse_task
+from neatlab.dashboard.form import arm_fields, arm_text, read_form
+from neatlab.dashboard.order import TASK_CHOICES, Refusal
 from neatlab.tasks import TASKS
 
 FORM: dict[str, Any] = {
     "task": "digits",
     "steps": 150,
+    "batch": "",
     "lr": "",
     "seed": 0,
+    "match": "none",
+    "c.method": "",
+    "d.method": "",
     "a.method": "lora",
     "a.rank": 4,
     "a.alpha": "",
@@ -33,36 +37,57 @@ FORM: dict[str, Any] = {
 
 class TestForm:
     def test_the_form_as_it_is_gives_the_runs_of_the_command_line(self) -> None:
-        asked = read_form(FORM)
+        order = read_form(FORM)
         lora, neat = make_arm("lora", {"rank": 4}), make_arm("neat", {"rank": 4})
-        assert asked.configs == tuple(make_run("digits", arm, 0, {}, {"steps": 150}) for arm in (lora, neat))
-        assert asked.configs[0].training.lr == TASKS["digits"].training["lr"]
+        assert order.runs() == [make_run("digits", arm, 0, {}, {"steps": 150}) for arm in (lora, neat)]
+        assert order.runs()[0].training.lr == TASKS["digits"].training["lr"]
         command = "--task digits --arm lora:rank=4 --arm neat:rank=4,depth=2 --steps 150 --seeds 3"
-        assert asked.command == f"python -m neatlab compare {command}"
+        assert order.command == f"python -m neatlab compare {command}"
 
-    def test_a_learning_rate_goes_to_both_arms(self) -> None:
-        asked = read_form({**FORM, "lr": "0.005"})
-        assert {config.training.lr for config in asked.configs} == {0.005}
-        assert asked.command.endswith("--lr 0.005 --seeds 3")
+    def test_a_learning_rate_goes_to_every_arm_that_has_none_of_its_own(self) -> None:
+        order = read_form({**FORM, "lr": "0.005", "b.lr": "0.1", "batch": "32"})
+        assert [config.training.lr for config in order.runs()] == [0.005, 0.1]
+        assert {config.training.batch_size for config in order.runs()} == {32}
+        assert "--lr 0.005" in order.command
+
+    def test_a_match_is_passed_on(self) -> None:
+        order = read_form({**FORM, "match": "params"})
+        assert order.match == "params"
+        assert order.command.endswith("--match params --seeds 3")
 
     @pytest.mark.parametrize("text", TASK_CHOICES.values())
     def test_every_task_on_offer_exists(self, text: str) -> None:
         name, options = parse_task(text)
-        config = read_form({**FORM, "task": text}).configs[0]
+        config = read_form({**FORM, "task": text}).runs()[0]
         assert (config.task, config.task_options | options) == (name, config.task_options)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method_can_be_an_arm_with_its_defaults(self, method: str) -> None:
         defaults = {f"b.{name}": value for name, value in METHODS[method].options().model_dump().items()}
-        asked = read_form({**FORM, "a.rank": 3, **defaults, "b.method": method})
-        assert asked.configs[1].arm == make_arm(method, {})
+        order = read_form({**FORM, "a.rank": 3, **defaults, "b.method": method})
+        assert parse_arm(order.arms[1]) == make_arm(method, {})
+
+    def test_four_arms(self) -> None:
+        extra = {"c.method": "head", "d.method": "lora", "d.rank": 2, "d.alpha": ""}
+        assert read_form({**FORM, **extra}).arms == ("lora:rank=4", "neat:rank=4,depth=2", "head", "lora:rank=2")
+
+    @pytest.mark.parametrize("arm", ["lora:rank=4", "neat:rank=8,depth=4,activation=gelu,lr=0.01", "head"])
+    def test_an_arm_goes_into_the_form_and_back(self, arm: str) -> None:
+        fields = arm_fields(["lora:rank=2", arm])
+        assert parse_arm(arm_text("b", fields) or "") == parse_arm(arm)
+        assert arm_text("c", fields) is None
+
+    def test_an_arm_of_a_link_that_cannot_be_built_is_named(self) -> None:
+        with pytest.raises(Refusal, match="even depth") as caught:
+            arm_fields(["lora", "neat:depth=3"])
+        assert caught.value.part == "b"
 
     @pytest.mark.parametrize(
         ("values", "part", "said"),
         [
             ({"b.depth": 3}, "b", "even depth"),
             ({"b.depth": 0}, "b", "depth=2 here"),
-            ({"b.depth": 17}, "b", "depth=17: input should be less than or equal to 16"),
+            ({"b.depth": 18}, "b", "depth=18: input should be less than or equal to 16"),
             ({"b.rank": 0}, "b", "rank=0: input should be greater than or equal to 1"),
             ({"b.rank": 513}, "b", "less than or equal to 512"),
             ({"a.rank": 2.5}, "a", "rank=2.5"),
@@ -70,7 +95,16 @@ class TestForm:
             ({"a.alpha": "-1"}, "a", "alpha='-1'"),
             ({"b.activation": "rellu"}, "b", "did you mean 'relu'"),
             ({"a.method": "lorra"}, "a", "did you mean 'lora'"),
-            ({"b.method": "lora"}, "b", "both arms are lora:rank=4"),
+            ({"b.method": "lora"}, "b", "arm A is lora:rank=4 too"),
+            ({"b.method": ""}, "b", "choose a second arm"),
+            ({"d.method": "head"}, "c", "choose arm C before arm D"),
+            ({"c.method": "head", "d.method": "head"}, "d", "arm C is head too"),
+            ({"task": "custom:model=/etc"}, "run", "unknown task"),
+            ({"task": ["digits"]}, "run", "unknown task"),
+            ({"batch": 513}, "run", "less than or equal to 512"),
+            ({"match": "size"}, "run", "match='size'"),
+            ({"b.lr": "1000"}, "b", "lr='1000'"),
+            ({"b.activation": "x" * 100_000}, "b", "unknown activation"),
             ({"task": "digts"}, "run", "did you mean 'digits'"),
             ({"steps": 5001}, "run", "less than or equal to 5000"),
             ({"steps": 0}, "run", "greater than or equal to 1"),
@@ -87,3 +121,4 @@ class TestForm:
         assert caught.value.part == part
         assert "\n" not in str(caught.value)
         assert "{" not in str(caught.value)
+        assert len(str(caught.value)) < 1000

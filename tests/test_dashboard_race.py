@@ -1,24 +1,33 @@
-"""Runs that take turns, who holds them, and the windows that they belong to."""
+"""Runs that take turns, and the words that they hear."""
 
-import threading
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from neatlab.dashboard.form import Request
-from neatlab.dashboard.race import Claims, race
-from neatlab.dashboard.sessions import Sessions
-from neatlab.errors import BadInput
+from neatlab.dashboard.race import Remote, race
 from neatlab.events import RunFinished, RunStarted, Step
 from neatlab.lab import execute
 from neatlab.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
 
 
+class Rounds:
+    """Allows a number of rounds."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def goes_on(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
 class TestRace:
     def test_the_arms_take_turns_and_both_finish(self, runs: Path) -> None:
         store, configs = Store(runs), pair()
-        seen = list(race(configs, store, threading.Event()))
+        seen = list(race(configs, store, Rounds(100)))
         assert [index for index, event in seen if isinstance(event, Step)] == [0, 1] * 6
         assert sum(isinstance(event, RunFinished) for _, event in seen) == 2
         assert [store.get(config.run_id).status for config in configs] == ["finished", "finished"]
@@ -26,23 +35,19 @@ class TestRace:
     def test_taking_turns_gives_what_each_run_gives_alone(self, runs: Path, tmp_path: Path) -> None:
         config = tiny("neat")
         alone = [event.loss for event in execute(config, Store(tmp_path / "alone")) if isinstance(event, Step)]
-        raced = race((tiny("lora"), config), Store(runs), threading.Event())
+        raced = race((tiny("lora"), config), Store(runs), Rounds(100))
         assert [event.loss for index, event in raced if index == 1 and isinstance(event, Step)] == alone
 
-    @pytest.mark.parametrize("after", [1, 4])
-    def test_stop_ends_both_before_their_next_step(self, runs: Path, after: int) -> None:
-        store, configs, stop, steps = Store(runs), pair(steps=50), threading.Event(), 0
-        for _, event in race(configs, store, stop):
-            steps += isinstance(event, Step)
-            if steps == after:
-                stop.set()
-        assert sum(stored_steps(store, c) for c in configs if (runs / c.run_id).exists()) == after
-        assert store.finished(configs[0]) is None
-        assert store.finished(configs[1]) is None
+    @pytest.mark.parametrize("rounds", [1, 4])
+    def test_it_ends_after_the_rounds_that_are_allowed(self, runs: Path, rounds: int) -> None:
+        store, configs = Store(runs), pair(steps=50)
+        list(race(configs, store, Rounds(rounds)))
+        assert [stored_steps(store, config) for config in configs] == [rounds, rounds]
+        assert [store.get(config.run_id).status for config in configs] == ["interrupted", "interrupted"]
 
     def test_closing_it_leaves_both_unfinished(self, runs: Path) -> None:
         store, configs = Store(runs), pair(steps=50)
-        running = race(configs, store, threading.Event())
+        running = race(configs, store, Rounds(100))
         while not isinstance(next(running)[1], Step):
             pass
         running.close()  # type: ignore[attr-defined]
@@ -53,50 +58,59 @@ class TestRace:
         store, configs = Store(runs), pair()
         first = [event for event in execute(configs[0], store) if isinstance(event, RunStarted)]
         assert len(first) == 1
-        assert {index for index, _ in race(configs, store, threading.Event())} == {1}
-        assert list(race(configs, store, threading.Event())) == []
+        assert {index for index, _ in race(configs, store, Rounds(100))} == {1}
+        assert list(race(configs, store, Rounds(100))) == []
 
 
-class TestClaims:
-    def test_a_run_is_held_by_one(self) -> None:
-        claims, (lora, neat) = Claims(), pair()
-        with claims.hold([lora]):
-            busy = pytest.raises(BadInput, match=f"run {lora.run_id} is being trained in another window")
-            with busy, claims.hold([lora, neat], patience=0):
-                pytest.fail("held twice")
-            with claims.hold([neat], patience=0):
-                pass
-        with claims.hold([lora, neat], patience=0):
-            pass
+class TestRemote:
+    @pytest.mark.parametrize(
+        ("words", "rounds"),
+        [
+            (["step", "stop"], 0),
+            (["go", "stop"], 0),
+            (["step"], 1),
+            (["pause", "step"], 1),
+        ],
+    )
+    def test_words_that_came_before_the_first_round(self, words: list[str], rounds: int) -> None:
+        assert self._rounds(words) == rounds
 
-    def test_one_waits_for_a_holder_that_lets_go(self) -> None:
-        claims, configs, got = Claims(), pair(), threading.Event()
+    def test_a_closed_pipe_is_a_stop(self) -> None:
+        ours, theirs = Pipe()
+        ours.send("go")
+        ours.close()
+        control = Remote(theirs)
+        assert not control.goes_on()
 
-        def wait() -> None:
-            with claims.hold(configs, patience=10):
-                got.set()
+    def test_a_pause_holds_until_the_next_word(self) -> None:
+        ours, theirs = Pipe()
+        control = Remote(theirs)
+        ours.send("step")
+        assert control.goes_on()
+        assert not theirs.poll()
+        ours.send("go")
+        assert [control.goes_on() for _ in range(3)] == [True] * 3
+        ours.send("stop")
+        assert not control.goes_on()
 
-        with claims.hold(configs):
-            waiting = threading.Thread(target=wait)
-            waiting.start()
-            assert not got.wait(0.2)
-        waiting.join(timeout=5)
-        assert got.is_set()
+    def _rounds(self, words: list[str]) -> int:
+        """Rounds until it says no; a pause at the end is ended by closing the pipe."""
+        ours, theirs = Pipe()
+        for word in words:
+            ours.send(word)
+        control, count = Remote(theirs), 0
+        while True:
+            if words[-1] != "stop" and count == 1:
+                ours.close()
+            if not control.goes_on():
+                return count
+            count += 1
 
 
-class TestSessions:
-    def test_beginning_again_stops_the_old_training_and_keeps_the_layer(self) -> None:
-        sessions, request = Sessions(), Request(pair(), "command")
-        first = sessions.begin("window", request)
-        first.layer = "q"
-        second = sessions.begin("window", request)
-        assert (first.stop.is_set(), second.stop.is_set(), second.layer) == (True, False, "q")
-        assert sessions.get("window") is second
-
-    def test_closing_a_window_stops_its_training_and_no_other(self) -> None:
-        sessions, request = Sessions(), Request(pair(), "command")
-        mine, other = sessions.begin("mine", request), sessions.begin("other", request)
-        sessions.end("mine")
-        sessions.end("never opened")
-        assert (mine.stop.is_set(), other.stop.is_set()) == (True, False)
-        assert sessions.get("mine") is not mine
+def test_steps_of_a_race_stay_together(runs: Path) -> None:
+    done: list[Any] = [0, 0]
+    for index, event in race(pair(steps=12), Store(runs), Rounds(8)):
+        if isinstance(event, Step):
+            done[index] = event.step
+            assert 0 <= done[0] - done[1] <= 1
+    assert done == [8, 8]

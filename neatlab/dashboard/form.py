@@ -35,10 +35,13 @@ def read_form(values: Values) -> Order:
     Raises:
         Refusal: Something cannot be trained; says where.
     """
-    arms = {part: _arm(part, values) for part in PARTS if values.get(f"{part}.method")}
-    if len(arms) < FEWEST:
-        missing = next(part for part in PARTS if part not in arms)
+    chosen = [part for part in PARTS if values.get(f"{part}.method")]
+    missing = next((part for part in PARTS if part not in chosen), PARTS[-1])
+    if len(chosen) < FEWEST:
         raise Refusal(missing, "choose a second arm: the page shows two to four side by side")
+    if missing < chosen[-1]:
+        raise Refusal(missing, f"choose arm {missing.upper()} before arm {chosen[-1].upper()}")
+    arms = {part: _arm(part, values) for part in chosen}
     given = {name: None if _empty(value := values.get(name)) else value for name in SETTINGS}
     settings = {name: given[name] for name in ("steps", "lr")}
     settings |= {"batch_size": given["batch"], "seed": given["seed"] or 0}

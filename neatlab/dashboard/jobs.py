@@ -154,10 +154,11 @@ class Jobs:
         self._closed.set()
         for job in reversed(self.active()):  # those that wait first, so that none of them starts
             self.tell(job, "stop")
-        for process in [job.process for job in self.active() if job.process]:
-            process.join(STOP_SECONDS)
-            if process.is_alive():
-                process.kill()
+        until = time.monotonic() + STOP_SECONDS
+        while self.active() and time.monotonic() < until:
+            time.sleep(0.02)
+        for job in self.active():
+            self._kill(job)
 
     def _fill(self) -> None:
         """Start those that have a place."""
@@ -192,7 +193,6 @@ class Jobs:
             )
         with self._lock:
             self._end(job)
-        process.close()
         pipe.close()
         self._fill()
 
@@ -236,8 +236,12 @@ class Jobs:
             for job in self.active():
                 if not job.kept and job.deadline is None and now - job.seen > self._patience:
                     self.tell(job, "stop")
-                if job.deadline and now > job.deadline and job.process:
-                    job.process.kill()
+                if job.deadline and now > job.deadline:
+                    self._kill(job)
+
+    def _kill(self, job: Job) -> None:
+        if job.process and job.process.is_alive():
+            job.process.kill()
 
 
 def enter(entry: str, order: Any, root: str, pipe: "Connection[Any, Any]") -> None:

@@ -1,0 +1,34 @@
+"""What training processes of the tests do: entries for `Jobs.submit`."""
+
+import os
+import time
+from typing import Any
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.race import Remote, race
+from neatlab.dashboard.worker import begin
+from neatlab.store import Store
+
+
+def train(configs: list[dict[str, Any]], root: str, pipe: Any) -> None:
+    """Train these very runs."""
+    begin()
+    pipe.send(("runs", configs))
+    for _ in race([RunConfig.parse(config, "run") for config in configs], Store(root), Remote(pipe)):
+        pass
+
+
+def refuse(order: str, root: str, pipe: Any) -> None:
+    """Refuse, as for an arm that does not fit."""
+    pipe.send(("refused", "b", order))
+
+
+def die(order: Any, root: str, pipe: Any) -> None:
+    """End without a word."""
+    os._exit(9)
+
+
+def hang(order: Any, root: str, pipe: Any) -> None:
+    """Hear nothing."""
+    pipe.send(("runs", []))
+    time.sleep(600)

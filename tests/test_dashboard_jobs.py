@@ -1,0 +1,170 @@
+"""Trainings in processes of their own: who may start, who waits, who is stopped, and what is said."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.jobs import Job, Jobs
+from neatlab.errors import BadInput
+from neatlab.store import Store
+from tests.dashboard_runs import pair, stored_steps, tiny
+
+TRAIN = "tests.job_entries:train"
+LONG = 100_000
+
+
+@contextmanager
+def open_jobs(runs: Path, **settings: Any) -> Iterator[Jobs]:
+    made = Jobs(runs, **{"patience": 300.0, **settings})
+    made.warm_up()
+    try:
+        yield made
+    finally:
+        made.close()
+    until(lambda: not made.active())
+
+
+@pytest.fixture
+def jobs(runs: Path) -> Iterator[Jobs]:
+    with open_jobs(runs, at_once=1, most=2) as made:
+        yield made
+
+
+def plain(*configs: RunConfig) -> list[dict[str, Any]]:
+    return [config.model_dump() for config in configs]
+
+
+def until(met: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < end, "nothing came of it"
+        time.sleep(0.01)
+
+
+def ended(job: Job) -> Callable[[], bool]:
+    return lambda: job.phase == "ended"
+
+
+class TestTraining:
+    def test_a_job_trains_its_runs_in_another_process_and_ends(self, jobs: Jobs, runs: Path) -> None:
+        job = jobs.submit(TRAIN, plain(*pair()))
+        until(ended(job))
+        assert job.refusal is None
+        assert [run.run_id for run in job.runs] == [config.run_id for config in pair()]
+        assert all(Store(runs).finished(config) for config in pair())
+        assert jobs.get(job.key) is job
+        assert jobs.active() == []
+
+    def test_step_trains_one_round_and_pauses_go_ends_the_pause_stop_ends_it_all(self, jobs: Jobs, runs: Path) -> None:
+        config = tiny("neat", steps=LONG)
+        job = jobs.submit(TRAIN, plain(config), first="step")
+        until(lambda: job.phase == "paused" and steps(runs, config) == 1)
+        jobs.tell(job, "step")
+        until(lambda: steps(runs, config) == 2)
+        time.sleep(0.3)
+        assert steps(runs, config) == 2
+        jobs.tell(job, "go")
+        until(lambda: steps(runs, config) > 5)
+        jobs.tell(job, "pause")
+        time.sleep(0.5)
+        held = steps(runs, config)
+        time.sleep(0.3)
+        assert (steps(runs, config), job.phase) == (held, "paused")
+        jobs.tell(job, "stop")
+        until(ended(job))
+        assert Store(runs).get(config.run_id).status == "interrupted"
+        assert (job.refusal, job.stopped) == (None, True)
+
+    def test_a_refusal_is_kept_with_its_place(self, jobs: Jobs) -> None:
+        job = jobs.submit("tests.job_entries:refuse", "too large")
+        until(ended(job))
+        assert job.refusal
+        assert (job.refusal.part, str(job.refusal)) == ("b", "too large")
+
+    def test_a_process_that_dies_is_said(self, jobs: Jobs) -> None:
+        job = jobs.submit("tests.job_entries:die", None)
+        until(ended(job))
+        assert "ended by itself" in str(job.refusal)
+
+    def test_one_that_does_not_hear_is_killed(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("neatlab.dashboard.jobs.STOP_SECONDS", 0.5)
+        job = jobs.submit("tests.job_entries:hang", None)
+        until(lambda: job.phase == "running")
+        jobs.tell(job, "stop")
+        until(ended(job), 10)
+
+
+class TestQueue:
+    def test_the_second_waits_with_its_place_and_starts_when_the_first_ends(self, jobs: Jobs) -> None:
+        first, second, third = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in (0, 1, 2))
+        assert [jobs.place(job) for job in (first, second, third)] == [0, 1, 2]
+        with pytest.raises(BadInput, match="2 trainings wait already"):
+            jobs.submit(TRAIN, plain(tiny("neat", LONG, 3)))
+        until(lambda: first.phase == "running")
+        jobs.tell(second, "stop")
+        assert (second.phase, jobs.place(third)) == ("ended", 1)
+        jobs.tell(first, "stop")
+        until(lambda: third.phase == "running")
+
+    def test_the_same_order_is_found_while_it_goes_on(self, jobs: Jobs) -> None:
+        order = plain(tiny("neat", LONG))
+        job = jobs.submit(TRAIN, order)
+        assert jobs.find(TRAIN, plain(tiny("neat", LONG))) is job
+        assert jobs.find(TRAIN, plain(tiny("lora", LONG))) is None
+        jobs.tell(job, "stop")
+        until(ended(job))
+        assert jobs.find(TRAIN, order) is None
+
+    def test_two_jobs_never_write_the_same_run(self, runs: Path) -> None:
+        shared = tiny("lora", LONG)
+        with open_jobs(runs, at_once=2) as jobs:
+            first = jobs.submit(TRAIN, plain(shared, tiny("neat", LONG)))
+            until(lambda: first.phase == "running")
+            second = jobs.submit(TRAIN, plain(shared, tiny("dora", LONG)))
+            until(ended(second))
+            assert f"run {shared.run_id} is being trained in another window" in str(second.refusal)
+            assert first.phase == "running"
+
+
+class TestLeaving:
+    def test_one_that_nobody_looks_at_is_stopped_and_a_kept_one_is_not(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=2, patience=2.0) as jobs:
+            left, kept = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), kept=seed == 1) for seed in (0, 1))
+            until(ended(left))
+            until(lambda: kept.phase == "running")
+            assert left.stopped
+        assert kept.phase == "ended"
+
+    def test_looking_keeps_it_going(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=1, patience=1.0) as jobs:
+            job = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
+            for _ in range(30):
+                time.sleep(0.1)
+                job.look()
+            assert not job.stopped
+
+    def test_closing_leaves_no_process(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=2) as jobs:
+            before = trainings()
+            made = [jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in (0, 1, 2)]
+            until(lambda: made[0].phase == made[1].phase == "running")
+            assert len(trainings()) >= len(before) + 2
+        assert [job.phase for job in made] == ["ended"] * 3
+        until(lambda: len(trainings()) <= len(before))
+
+
+def trainings() -> list[psutil.Process]:
+    """The server that processes are forked from, and these."""
+    found = psutil.Process().children(recursive=True)
+    return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def steps(runs: Path, config: RunConfig) -> int:
+    exists = (runs / config.run_id / "events.jsonl").exists()
+    return stored_steps(Store(runs), config) if exists else 0

@@ -1,0 +1,132 @@
+"""Links, presets and lessons: input that is checked, and states that are read back as they were written."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neatlab.adapters.hidden import activation_names
+from neatlab.config import parse_arm
+from neatlab.dashboard.form import arm_fields
+from neatlab.dashboard.lessons import read_lessons
+from neatlab.dashboard.links import Link, write
+from neatlab.dashboard.order import TASK_CHOICES, Order, check_arm
+from neatlab.dashboard.presets import PRESETS
+from neatlab.errors import BadInput
+
+BAD = [
+    ("?colour=red", "unknown parameter of the link 'colour'"),
+    ("?steps=99999", "less than or equal to 5000"),
+    ("?steps=many", "valid integer"),
+    ("?run=../../etc/passwd", "run.0='../../etc/passwd'"),
+    ("?run=0123456789AB", "run.0"),
+    ("?lesson=../secret", "lesson='../secret'"),
+    ("?preset=<script>alert(1)</script>", "preset="),
+    ("?task=custom:model=/etc", "task="),
+    ("?tab=admin", "tab='admin'"),
+    ("?hide=everything", "hide.0"),
+    ("?arm=" + "x" * 300, "arm.0"),
+    ("?" + "&".join(["arm=lora"] * 5), "at most 4"),
+    ("?depth=1", "depth.0"),
+    ("?lr=nan", "lr='nan'"),
+    ("?seed=-1", "seed='-1'"),
+    ("?layer=" + "a" * 5000, "longer than 4000 characters"),
+    ("?steps=1&steps=2&tab=train&tab=runs&at=-1", "at='-1'"),
+]
+
+LINKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tab": st.sampled_from(["train", "ablate", "runs", "understand"]),
+        "task": st.sampled_from(list(TASK_CHOICES.values())),
+        "arm": st.lists(st.sampled_from(["lora:rank=4", "neat:rank=2,depth=4", "head"]), min_size=1, max_size=4).map(
+            tuple
+        ),
+        "steps": st.integers(1, 5000),
+        "seed": st.integers(0, 2**32 - 1),
+        "lr": st.floats(1e-6, 100),
+        "match": st.sampled_from(["none", "rank", "params"]),
+        "layer": st.text(min_size=1, max_size=60).filter(lambda text: "\0" not in text),
+        "depth": st.lists(st.integers(2, 16), min_size=1, max_size=5).map(tuple),
+        "activation": st.lists(st.sampled_from(["relu", "gelu_new"]), min_size=1, max_size=5).map(tuple),
+        "run": st.lists(st.from_regex(r"[0-9a-f]{12}", fullmatch=True), min_size=1, max_size=20).map(tuple),
+        "hide": st.lists(st.sampled_from(["presets", "ablate"]), min_size=1, max_size=2).map(tuple),
+    },
+)
+
+
+class TestLink:
+    @given(LINKS)
+    def test_what_is_written_is_read_back(self, said: dict[str, Any]) -> None:
+        read = Link.text(write(said)).said()
+        assert read.pop("lr", 0.0) == pytest.approx(said.pop("lr", 0.0), rel=1e-5)
+        assert read == said
+
+    @pytest.mark.parametrize(("query", "said"), BAD)
+    def test_what_it_cannot_be_is_refused_in_one_line(self, query: str, said: str) -> None:
+        with pytest.raises(BadInput, match=re.escape(said)) as caught:
+            Link.text(query)
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 1000
+
+    def test_gradios_own_parameters_are_left_alone(self) -> None:
+        assert Link.text("?__theme=dark&tab=runs").said() == {"tab": "runs"}
+
+    def test_a_link_goes_over_its_preset(self) -> None:
+        merged = Link.text("?preset=depth&seed=3&task=teacher:kind=low-rank").over(Link.text(PRESETS["depth"].link))
+        assert (merged.seed, merged.task, len(merged.arm or ())) == (3, "teacher:kind=low-rank", 4)
+
+    def test_every_activation_can_stand_in_a_link(self) -> None:
+        assert all(Link.text(f"?activation={name}").said() for name in activation_names())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_state_that_can_be_trained(name: str) -> None:
+    link = Link.text(PRESETS[name].link)
+    arms = [parse_arm(arm) for arm in link.arm or ()]
+    assert 2 <= len(arms) <= 4
+    assert arm_fields(link.arm or ())["a.method"] == arms[0].method
+    settings = {"steps": link.steps, "match": link.match}
+    order = Order.check(link.task, [check_arm("a", arm.method, arm.given()) for arm in arms], settings)
+    assert len(order.plan().runs([0])) == len(arms)
+    assert dict(parse_qsl(PRESETS[name].link[1:]))["task"] == order.task
+
+
+class TestLessons:
+    def test_a_folder_of_lessons(self, tmp_path: Path) -> None:
+        self._write(tmp_path / "first-look.json", title="First", text="Look.", link="?preset=depth&hide=settings")
+        lessons = read_lessons(tmp_path)
+        assert list(lessons) == ["first-look"]
+        assert lessons["first-look"].title == "First"
+
+    @pytest.mark.parametrize(
+        ("name", "values", "said"),
+        [
+            ("a.json", {"title": "A", "link": "?steps=0"}, "steps='0'"),
+            ("a.json", {"title": "A"}, "link"),
+            ("a.json", {"title": "", "link": "?"}, "title"),
+            ("a.json", {"title": "A", "link": "?", "script": 1}, "unknown option of lesson a.json 'script'"),
+            ("a.json", [1], "is not an object"),
+            ("A b.json", {"title": "A", "link": "?"}, "small letters"),
+        ],
+    )
+    def test_a_file_that_is_no_lesson_is_named(self, tmp_path: Path, name: str, values: Any, said: str) -> None:
+        (tmp_path / name).write_bytes(orjson.dumps(values))
+        with pytest.raises(BadInput, match=re.escape(said)):
+            read_lessons(tmp_path)
+
+    def test_a_torn_file_an_empty_folder_and_none(self, tmp_path: Path) -> None:
+        for folder, said in ((tmp_path, "0 .json files"), (tmp_path / "none", "no such folder")):
+            with pytest.raises(BadInput, match=said):
+                read_lessons(folder)
+        (tmp_path / "a.json").write_text("{")
+        with pytest.raises(BadInput, match=r"lesson a\.json cannot be read"):
+            read_lessons(tmp_path)
+
+    def _write(self, path: Path, **values: Any) -> None:
+        path.write_bytes(orjson.dumps(values))
