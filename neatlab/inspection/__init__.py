@@ -3,5 +3,15 @@
 from neatlab.inspection.comparison import AdapterComparison, compare_adapters, compare_sources
 from neatlab.inspection.opening import inspect, inspect_source
 from neatlab.inspection.results import Inspection
+from neatlab.inspection.uploads import allowed_folder, open_upload
 
-__all__ = ["AdapterComparison", "Inspection", "compare_adapters", "compare_sources", "inspect", "inspect_source"]
+__all__ = [
+    "AdapterComparison",
+    "Inspection",
+    "allowed_folder",
+    "compare_adapters",
+    "compare_sources",
+    "inspect",
+    "inspect_source",
+    "open_upload",
+]

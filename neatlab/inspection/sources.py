@@ -118,6 +118,7 @@ class AdapterSource(Source):
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
             found = stated(tuner, weight_or_shape, start)
+        _check_finite(layer, found)
         return Layer(found, weight, key, asked_rank(tuner))
 
     def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
@@ -190,6 +191,12 @@ class ModelSource(Source):
     def read(self, layer: str) -> Layer:
         found = self.deltas[layer]
         return Layer(found, self.weights.get(layer), None, found.rank if isinstance(found, Factors) else None)
+
+
+def _check_finite(layer: str, found: Delta) -> None:
+    parts = (found.left, found.right) if isinstance(found, Factors) else (found,)
+    if not all(torch.isfinite(part).all() for part in parts):
+        raise BadInput(f"ΔW of layer {layer} is not finite; is its scaling what it was trained with?")
 
 
 def _shown(adapter: AdapterFolder) -> dict[str, Any]:

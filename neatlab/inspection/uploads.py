@@ -1,0 +1,137 @@
+"""Adapters from strangers: a zip or the two files of an adapter, opened within limits and cleaned up after."""
+
+import os
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from neatlab.errors import BadInput
+from neatlab.inspection.adapter_folder import CONFIG, TENSORS
+from neatlab.inspection.weights import LARGEST_JSON, PICKLED
+
+Upload = str | os.PathLike[str]
+
+LARGEST = 2**30  # bytes of weights
+MOST_MEMBERS = 1000
+CHUNK = 2**20
+
+
+@contextmanager
+def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> Iterator[Path]:
+    """An uploaded adapter as a folder that is gone when the block ends, whatever happens in it.
+
+    Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, and
+    nothing else is unpacked.
+
+    Args:
+        upload: A zip, or the two files.
+        largest: Bytes of weights to take at most, counted while they are unpacked.
+
+    Yields:
+        A folder for `inspect`.
+
+    Raises:
+        BadInput: Not an adapter, pickled weights, paths that lead elsewhere, or more than the limits allow.
+    """
+    files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(one) for one in upload]
+    limits = {CONFIG: min(LARGEST_JSON, largest), TENSORS: largest}
+    with tempfile.TemporaryDirectory(prefix="neatlab-upload-") as temporary:
+        folder = Path(temporary) / "adapter"
+        folder.mkdir()
+        try:
+            if len(files) == 1 and zipfile.is_zipfile(files[0]):
+                _unzip(files[0], folder, limits)
+            else:
+                _take(files, folder, limits)
+        except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            raise BadInput(f"the upload is damaged: {str(error) or type(error).__name__}; make it again") from error
+        yield folder
+
+
+def allowed_folder(path: Upload, roots: Sequence[Upload]) -> Path:
+    """A folder that lies under one of the allowed roots, links followed.
+
+    Args:
+        path: What was asked for.
+        roots: Where it may lie.
+
+    Raises:
+        BadInput: It does not, or is no folder.
+    """
+    wanted, allowed = Path(path).resolve(), [Path(root).resolve() for root in roots]
+    if not any(wanted.is_relative_to(root) for root in allowed):
+        raise BadInput(f"folder {os.fspath(path)!r}; allowed: folders under {', '.join(map(str, allowed))}")
+    if not wanted.is_dir():
+        raise BadInput(f"{os.fspath(path)!r} is no folder; give an adapter folder")
+    return wanted
+
+
+def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
+    by_name = {file.name: file for file in files}
+    _check_names(list(by_name))
+    for name, limit in limits.items():
+        with open(by_name[name], "rb") as source:
+            _copy(source, folder / name, limit)
+
+
+def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
+    with zipfile.ZipFile(archive) as opened:
+        members = opened.infolist()
+        if len(members) > MOST_MEMBERS:
+            raise BadInput(f"the zip holds {len(members):,} files; allowed: {MOST_MEMBERS:,}, and two are needed")
+        for member in members:
+            _check_member(member)
+        found = _adapter_members(members)
+        for name, limit in limits.items():
+            if found[name].file_size > limit:
+                raise BadInput(f"{name} unpacks to {found[name].file_size:,} bytes; allowed: {limit:,}")
+            with opened.open(found[name]) as source:
+                _copy(source, folder / name, limit)
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        raise BadInput(f"the zip holds the path {member.filename!r}, which leads out of its folder")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise BadInput(f"the zip holds a link, {member.filename!r}; give the file itself")
+    if member.flag_bits & 1:
+        raise BadInput(f"{member.filename!r} in the zip is encrypted; give it without a password")
+
+
+def _adapter_members(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """The two files; the one configuration says which folder they are in."""
+    configs = [PurePosixPath(m.filename) for m in members if PurePosixPath(m.filename).name == CONFIG]
+    if len(configs) > 1:
+        raise BadInput(f"the zip holds {len(configs)} adapters, such as {configs[0]} and {configs[1]}; give one")
+    parent = configs[0].parent if configs else PurePosixPath()
+    beside = [m for m in members if PurePosixPath(m.filename).parent == parent and not m.is_dir()]
+    names = [PurePosixPath(m.filename).name for m in beside]
+    _check_names(names)
+    return dict(zip(names, beside, strict=True))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in (CONFIG, TENSORS):
+        if names.count(name) > 1:
+            raise BadInput(f"the upload holds {name} twice")
+        if name not in names:
+            pickled = [other for other in names if Path(other).suffix in PICKLED]
+            reason = f"; {pickled[0]} is pickled, which can run code when opened and is refused" if pickled else ""
+            raise BadInput(f"the upload holds no {name}{reason}; give a zip of both files, or both")
+
+
+def _copy(source: IO[bytes], target: Path, limit: int) -> None:
+    """Copy at most `limit` bytes: what a header says of the size is not trusted."""
+    taken = 0
+    with open(target, "wb") as file:
+        while chunk := source.read(CHUNK):
+            taken += len(chunk)
+            if taken > limit:
+                raise BadInput(f"{target.name} has more than {limit:,} bytes, which is the limit")
+            file.write(chunk)
