@@ -1,120 +1,208 @@
-"""The dashboard without a browser: the updates of a training, the pace, the page, the address."""
+"""The dashboard without a browser: what a window shows of a training, the page, the address."""
 
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from neatlab.config import make_arm, make_run
-from neatlab.dashboard import build, launch
-from neatlab.dashboard.form import Refusal, Request
-from neatlab.dashboard.race import Claims
-from neatlab.dashboard.server import theme
-from neatlab.dashboard.sessions import Session
-from neatlab.dashboard.training import DRAWING_SHARE, Pace, Update, follow, update
-from neatlab.dashboard.view import number, picture
+from neatlab.config import RunConfig, parse_arm
+from neatlab.dashboard import build
+from neatlab.dashboard.captions import number
+from neatlab.dashboard.context import Context, Windows
+from neatlab.dashboard.feed import Feed
+from neatlab.dashboard.follow import View, follow, resume, start, update
+from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.order import Order
+from neatlab.dashboard.server import check_host, launch, read_auth, theme
+from neatlab.dashboard.view import Look, charts, picture
 from neatlab.errors import BadInput, StoreError
 from neatlab.lab import execute
 from neatlab.store import Store
-from tests.dashboard_runs import SMALL, pair, tiny
+from tests.dashboard_runs import pair, tiny
+
+TASK = "teacher:kind=low-rank"
 
 
-def asked(**settings: Any) -> Session:
-    return Session(request=Request(pair(**settings), "command"))
+@pytest.fixture
+def lab(runs: Path) -> Iterator[Context]:
+    jobs = Jobs(runs, at_once=1, patience=300)
+    jobs.warm_up()
+    yield Context(Store(runs), jobs)
+    jobs.close()
+
+
+def order(*arms: str, **settings: Any) -> Order:
+    return Order.check(
+        TASK, [parse_arm(arm) for arm in arms or ("lora:rank=2", "neat:rank=2")], {"steps": 30, **settings}
+    )
+
+
+def finished(runs: Path, *configs: RunConfig) -> View:
+    """A window that shows these runs, trained here."""
+    for config in configs or pair():
+        list(execute(config, Store(runs)))
+    return View(Feed(runs), order=order(), configs=tuple(configs or pair()))
 
 
 class TestFollow:
-    def test_the_last_update_holds_the_numbers_of_the_store(self, runs: Path) -> None:
-        store, session = Store(runs), asked()
-        *_, last = follow(session, store, Claims())
+    def test_it_ends_with_the_numbers_of_the_store(self, lab: Context) -> None:
+        view = View(Feed(lab.store.root))
+        start(view, lab, order())
+        *_, last = follow(view, lab)
         assert "Done." in last.status
-        assert 'max="6" value="6"' in last.status
-        for config in pair():
-            summary = store.get(config.run_id).summary
+        assert 'max="30" value="30"' in last.status
+        for config in order().runs():
+            summary = lab.store.get(config.run_id).summary
             assert f"<td>{summary['metric']:.4f}</td>" in last.table
-            assert f"<td>{summary['adapter_params']}</td>" in last.table
-        figure = orjson.loads(last.charts.learning or "")["figure"]
-        losses = [e["loss"] for e in store.get(pair()[0].run_id).events if e["type"] == "Step"]
+            assert f"<td>{summary['adapter_params']:,}</td>" in last.table
+        assert last.phase == "ended"
+        assert last.layer == last.layers[0]
+
+    def test_finished_runs_are_shown_at_once_and_said_to_be_old(self, lab: Context) -> None:
+        for config in order().runs():
+            list(execute(config, lab.store))
+        view = View(Feed(lab.store.root))
+        start(view, lab, order())
+        (only,) = follow(view, lab)
+        assert view.job is None
+        assert "2 of 2 runs shown from the runs folder" in only.status
+        assert only.table.count("from the runs folder") == 2
+
+    def test_an_arm_that_does_not_fit_is_refused_under_its_name(self, lab: Context) -> None:
+        view = View(Feed(lab.store.root))
+        start(view, lab, order("lora:rank=2", "neat:rank=65"))
+        list(follow(view, lab))
+        assert view.refusal
+        assert (view.refusal.part, "rank=65" in str(view.refusal)) == ("b", True)
+        assert list(lab.store.root.glob("*")) == []
+
+    def test_equal_parameters_are_worked_out_before_training(self, lab: Context) -> None:
+        view = View(Feed(lab.store.root))
+        start(view, lab, order("lora:rank=4", "neat:rank=4", match="params", steps=2))
+        *_, last = follow(view, lab)
+        assert last.arms == ("lora:rank=4", "neat:rank=10,depth=2")
+
+    def test_after_a_reload_the_training_is_found_again(self, lab: Context) -> None:
+        first, second = View(Feed(lab.store.root)), View(Feed(lab.store.root))
+        assert not resume(second, lab, order())
+        start(first, lab, order(steps=5000))
+        assert resume(second, lab, order(steps=5000))
+        assert second.job is first.job
+        assert second.active
+        lab.jobs.tell(second.active, "stop")
+        *_, last = follow(second, lab)
+        assert "Stopped" in last.status or "press Train" in last.status
+
+    def test_the_newer_follower_takes_over(self, lab: Context) -> None:
+        view = View(Feed(lab.store.root))
+        start(view, lab, order(steps=5000))
+        older = follow(view, lab)
+        next(older)
+        newer = follow(view, lab)
+        next(newer)
+        assert len(list(older)) <= 1
+        assert view.active
+        lab.jobs.tell(view.active, "stop")
+        list(newer)
+
+    def test_nothing_asked_shows_nothing(self, lab: Context) -> None:
+        (only,) = follow(View(Feed(lab.store.root)), lab)
+        assert "press Train" in only.status
+        assert only.charts == (None,) * 5
+
+
+class TestUpdate:
+    def test_a_divergence_is_said(self, runs: Path) -> None:
+        view = finished(runs, *pair(lr=100.0, steps=60))
+        now = update(view, Context(Store(runs), None))  # type: ignore[arg-type]
+        assert "Diverged: " in now.status
+        assert "try a lower learning rate" in now.table
+
+    def test_charts_hold_the_runs_numbers(self, runs: Path) -> None:
+        now = update(finished(runs), Context(Store(runs), None))  # type: ignore[arg-type]
+        figure = orjson.loads(now.charts.learning or "")["figure"]
+        losses = [e["loss"] for e in Store(runs).get(pair()[0].run_id).events if e["type"] == "Step"]
         assert figure["data"][0]["y"] == pytest.approx(losses)
         assert figure["layout"]["uirevision"] == "-".join(config.run_id for config in pair())
-        assert last.layer == last.layers[0] == "layers.0.linear"
+        assert "r·(d_in + d_out) a layer, r = 2; layers (out × in): 1 of 8 × 16: 48" in (now.charts.parameters or "")
 
-    def test_finished_runs_are_shown_and_said_to_be_old(self, runs: Path) -> None:
-        store = Store(runs)
-        list(follow(asked(), store, Claims()))
-        updates = list(follow(asked(), store, Claims()))
-        assert len(updates) == 2
-        assert "2 of 2 runs shown from the runs folder" in updates[-1].status
-        assert updates[-1].table.count("from the runs folder") == 2
+    def test_the_cursor_moves_every_chart_over_time(self, runs: Path) -> None:
+        view = finished(runs)
+        view.look = Look(at=3)
+        now = update(view, Context(Store(runs), None)).charts  # type: ignore[arg-type]
+        for value in (now.learning, now.layers, now.map):
+            (cursor,) = orjson.loads(value or "")["figure"]["layout"]["shapes"]
+            assert (cursor["x0"], cursor["x1"]) == (3, 3)
+        assert "step A 3, B 3." in orjson.loads(now.spectrum or "")["caption"]
+        assert ", step 3: " in orjson.loads(now.map or "")["caption"]
 
-    def test_stop_is_heard(self, runs: Path) -> None:
-        store, session, updates = Store(runs), asked(steps=4000), list[Update]()
-        for now in follow(session, store, Claims()):
-            updates.append(now)
-            if len(updates) == 3:
-                session.stop.set()
-        assert "Stopped." in updates[-1].status
-        assert all(not (runs / c.run_id / "summary.json").exists() for c in pair(steps=4000))
+    def test_charts_of_the_weights_are_kept_until_there_is_a_measurement(self, runs: Path) -> None:
+        seen = picture(finished(runs).configs, Feed(runs))
+        first = charts(seen, Look())
+        again = charts(seen, Look(), first)
+        assert again.spectrum is first.spectrum
+        assert again.learning is not first.learning
 
-    def test_stopped_while_it_waited_trains_nothing(self, runs: Path) -> None:
-        session = asked()
-        session.stop.set()
-        (only,) = follow(session, Store(runs), Claims())
-        assert "Stopped before the first step" in only.status
-        assert not runs.exists()
-
-    def test_a_divergence_is_said(self, runs: Path) -> None:
-        session = asked(lr=100.0, steps=60)
-        *_, last = follow(session, Store(runs), Claims())
-        assert "Diverged: " in last.status
-        assert "try a lower learning rate" in last.table
-
-    def test_an_arm_that_does_not_fit_is_refused_under_its_name(self, runs: Path) -> None:
-        large = make_run("teacher", make_arm("neat", {"rank": 9}), 0, SMALL, {})
-        session = Session(request=Request((tiny("lora"), large), ""))
-        with pytest.raises(Refusal, match="rank=9") as caught:
-            list(follow(session, Store(runs), Claims()))
-        assert caught.value.part == "b"
-        assert not runs.exists()
-
-    def test_a_folder_that_cannot_be_written_is_a_message(self, tmp_path: Path) -> None:
-        (tmp_path / "runs").write_text("a file")
-        with pytest.raises(Refusal) as caught:
-            list(follow(asked(), Store(tmp_path / "runs"), Claims()))
-        assert caught.value.part == "run"
-
-    def test_an_old_unfinished_directory_is_not_shown(self, runs: Path) -> None:
-        store, configs = Store(runs), pair()
-        store.start(configs[1]).close()
-        list(execute(configs[0], store))
-        assert [run.run_id for run in picture(configs, {configs[0].run_id}, store).runs] == [configs[0].run_id]
-
-    def test_nothing_asked_shows_nothing(self, runs: Path) -> None:
-        (only,) = follow(Session(), Store(runs), Claims())
-        assert "press Train" in only.status
-        assert update(Session(), Store(runs)).charts == (None,) * 4
+    def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
+        list(execute(pair()[0], Store(runs)))
+        Store(runs).start(pair()[1]).close()
+        seen = picture(pair(), Feed(runs), ended_only=True)
+        assert [run.run_id for run in seen.runs] == [pair()[0].run_id]
 
 
-def test_drawing_keeps_to_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("neatlab.dashboard.training.time.monotonic", lambda: now[0])
-    pace = Pace()
+class TestFeed:
+    def test_it_reads_on_where_it_was_and_anew_when_the_run_is(self, runs: Path) -> None:
+        config, feed = tiny("neat", steps=50), Feed(runs)
+        running, counts = execute(config, Store(runs)), []
+        for _ in range(4):
+            next(running)
+            found = feed.read(config)
+            assert found
+            counts.append(len(found.events))
+            assert found.events == Store(runs).get(config.run_id).events
+        assert counts == [1, 2, 3, 4]
+        running.close()  # type: ignore[attr-defined]
+        again = execute(config, Store(runs))
+        next(again)
+        found = feed.read(config)
+        assert found
+        assert len(found.events) == 1
 
-    def slow() -> Update:
-        now[0] += 1.0
-        return Update("")
+    def test_a_torn_line_waits_for_its_end(self, runs: Path) -> None:
+        config = tiny("neat")
+        list(execute(config, Store(runs)))
+        path, feed = runs / config.run_id / "events.jsonl", Feed(runs)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-5])
+        read = feed.read(config)
+        assert read
+        assert len(read.events) == whole.count(b"\n") - 1
+        with open(path, "ab") as file:
+            file.write(whole[-5:])
+        read = feed.read(config)
+        assert read
+        assert len(read.events) == whole.count(b"\n")
 
-    assert pace.due()
-    pace.timed(slow)
-    now[0] = 100.0 + 1.0 / DRAWING_SHARE - 0.01
-    assert not pace.due()
-    now[0] += 0.02
-    assert pace.due()
+    def test_no_run_is_none(self, runs: Path) -> None:
+        assert Feed(runs).read(tiny("neat")) is None
+
+
+def test_windows_are_apart_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows: Windows[list[str]] = Windows(list)
+    windows.get("a").append("x")
+    assert windows.get("b") == []
+    assert windows.get("a") == ["x"]
+    assert windows.end("a") == ["x"]
+    assert windows.get("a") == []
+    monkeypatch.setattr("neatlab.dashboard.context.FORGET", -1.0)
+    windows.get("c")
+    assert len(windows) == 1
 
 
 @pytest.mark.parametrize(("value", "said"), [(None, "–"), (float("nan"), "–"), (1234.5, "1,234.50"), (0, "0.00")])
@@ -122,35 +210,71 @@ def test_numbers_for_people(value: float | None, said: str) -> None:
     assert number(value, 2) == said
 
 
-def test_the_page_keeps_no_model_and_names_its_events(runs: Path) -> None:
-    demo = build(runs)
+def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> None:
+    demo = build(lab)
     assert not any(type(block).__name__ == "State" for block in demo.blocks.values())
-    names = {fn.api_name for fn in demo.fns.values()}
-    assert {"begin", "train", "stop", "layer", "task_defaults", "fields_a", "fields_b"} <= names
-    (training,) = [fn for fn in demo.fns.values() if fn.api_name == "train"]
-    assert (training.concurrency_id, training.concurrency_limit) == ("training", 4)
-    assert not runs.exists()
+    public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"}
+    assert public == {"start", "status", "list", "stop"}
 
 
 def test_no_font_is_fetched() -> None:
     assert "http" not in "".join(theme()._stylesheets)
 
 
-def test_a_port_in_use_is_refused(runs: Path) -> None:
-    refused = pytest.raises(BadInput, match=r"cannot listen on 127\.0\.0\.1:.*--port")
-    with socket.create_server(("127.0.0.1", 0)) as server, refused:
-        launch("127.0.0.1", server.getsockname()[1], runs)
+class TestAddress:
+    def test_a_port_in_use_is_refused(self, runs: Path) -> None:
+        refused = pytest.raises(BadInput, match=r"cannot listen on 127\.0\.0\.1:.*--port")
+        with socket.create_server(("127.0.0.1", 0)) as server, refused:
+            launch("127.0.0.1", server.getsockname()[1], runs)
+
+    def test_a_port_that_is_none_is_refused(self, runs: Path) -> None:
+        with pytest.raises(BadInput, match="99999"):
+            launch("127.0.0.1", 99999, runs)
+
+    def test_a_folder_that_cannot_be_made_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StoreError, match="cannot be written"):
+            launch("127.0.0.1", 0, tmp_path / "file" / "runs")
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "lab.example.org"])
+    def test_other_machines_need_a_password_or_the_word(self, host: str) -> None:
+        with pytest.raises(BadInput, match="--insecure"):
+            check_host(host, None, insecure=False)
+        check_host(host, ("ann", "secret"), insecure=False)
+        check_host(host, None, insecure=True)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+    def test_this_machine_needs_none(self, host: str) -> None:
+        check_host(host, None, insecure=False)
 
 
-def test_a_port_that_is_none_is_refused(runs: Path) -> None:
-    with pytest.raises(BadInput, match="99999"):
-        launch("127.0.0.1", 99999, runs)
+class TestAuth:
+    def test_it_comes_from_the_environment_or_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("NEATLAB_AUTH", raising=False)
+        assert read_auth(None, None) is None
+        monkeypatch.setenv("NEATLAB_AUTH", "ann:a:b")
+        assert read_auth(None, None) == ("ann", "a:b")
+        (tmp_path / "auth").write_text("bob:secret\n")
+        assert read_auth(None, str(tmp_path / "auth")) == ("bob", "secret")
+        assert read_auth("eve:word", None) == ("eve", "word")
+
+    @pytest.mark.parametrize("text", ["ann", ":secret", "ann:"])
+    def test_another_form_is_refused_without_repeating_it(self, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NEATLAB_AUTH", text)
+        with pytest.raises(BadInput, match="user:password") as caught:
+            read_auth(None, None)
+        assert text not in str(caught.value)
+
+    def test_a_file_that_is_not_there_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(BadInput, match="nowhere"):
+            read_auth(None, str(tmp_path / "nowhere"))
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="cannot be written"):
-        launch("127.0.0.1", 0, tmp_path / "file" / "runs")
+def test_the_page_starts_without_the_libraries_that_train() -> None:
+    heavy = "('peft', 'transformers', 'sklearn')"
+    code = f"import neatlab.dashboard.server, sys; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_analytics_are_off_before_gradio_is_imported() -> None:
@@ -159,23 +283,10 @@ def test_analytics_are_off_before_gradio_is_imported() -> None:
 import os, sys
 sys.modules["gradio"] = None
 try:
-    import neatlab.dashboard
+    from neatlab.dashboard import build
 except ImportError:
     print(os.environ["GRADIO_ANALYTICS_ENABLED"])
 """
     environment = {name: value for name, value in os.environ.items() if name != "GRADIO_ANALYTICS_ENABLED"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "False"
-
-
-def test_charts_of_the_weights_are_drawn_anew_only_after_a_measurement(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("neatlab.dashboard.training.INTERVAL", 0.0)
-    monkeypatch.setattr("neatlab.dashboard.training.DRAWING_SHARE", 1e9)  # an update after every event
-    updates = list(follow(asked(steps=6), Store(runs), Claims()))
-    spectra = {now.charts.spectrum for now in updates if now.charts.spectrum}
-    curves = {now.charts.learning for now in updates if now.charts.learning}
-    assert len(spectra) <= 2 * 4  # both arms, at steps 0, 3 and 6, and when each begins
-    assert len(curves) >= 2 * 6
-    assert orjson.loads(updates[-1].charts.spectrum or "")["caption"].startswith("layers.0.linear, step A 6, B 6.")
