@@ -12,6 +12,7 @@ from neatlab.plots.layers import (
     layer_map,
     layer_map_data,
 )
+from neatlab.plots.matrices import MatrixData, matrices, matrix_data
 from neatlab.plots.parameters import ParameterData, parameter_counts, parameter_data
 from neatlab.plots.pareto import ParetoData, RankData, pareto, pareto_data, rank_against_metric, rank_data
 from neatlab.plots.rates import RateData, rate_data, rates
@@ -32,6 +33,7 @@ __all__ = [
     "IntervalData",
     "LayerCurveData",
     "LayerMapData",
+    "MatrixData",
     "ParameterData",
     "ParetoData",
     "QUANTITIES",
@@ -53,6 +55,8 @@ __all__ = [
     "loss_curves",
     "loss_data",
     "mark_step",
+    "matrices",
+    "matrix_data",
     "metric_curves",
     "metric_data",
     "parameter_counts",
