@@ -1,0 +1,198 @@
+"""How long the dashboard keeps one waiting, seen in a real browser.
+
+python benchmarks/dashboard_latency.py [--rounds 5] [--json]
+
+start     `python app.py` to a page that answers, in turns with an empty Gradio page that imports torch too
+click     click on Train to the first point on the chart, base checkpoint in the cache, a new seed each round
+layer     two trainings going: choosing another layer to the redrawn spectrum
+updates   the same: redraws of the loss chart a second, from the first point to the last of 3,000 a run
+
+Needs the requirements of the tests (Playwright) and a Chromium.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+EMPTY = """
+import sys, gradio as gr, torch
+with gr.Blocks(analytics_enabled=False) as demo:
+    gr.Markdown("empty")
+demo.launch(server_port=int(sys.argv[1]), quiet=True, ssr_mode=False, share=False)
+"""
+COUNT = """() => {
+  const chart = document.querySelector("#learning-chart");
+  window.draws = [];
+  chart.on("plotly_afterplot", () => window.draws.push([performance.now(), chart.calcdata[0].length]));
+}"""
+POINTS = "() => document.querySelector('#learning-chart').calcdata?.[0]?.length > 0"
+LONG = "?task=teacher:kind=weight-aware&arm=lora:rank=4&arm=neat:rank=4&steps=3000"
+CHOICES = 30  # of a layer
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def served(*command: str) -> Iterator[tuple[str, float]]:
+    """The page of a command that takes a port: its address, and the seconds until it answered."""
+    port = free_port()
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    begin = time.perf_counter()
+    process = subprocess.Popen([*command, str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        while not answers(url):
+            time.sleep(0.02)
+        yield url, time.perf_counter() - begin
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as page:
+            return b"gradio" in page.read()
+    except OSError:
+        return False
+
+
+def app(runs: str) -> tuple[str, ...]:
+    return (sys.executable, "app.py", "--runs", runs, "--port")
+
+
+def start_times(rounds: int, runs: str) -> dict[str, float]:
+    """Medians in turns, and their ratio."""
+    seconds: dict[str, list[float]] = {"app": [], "empty": []}
+    for _ in range(rounds):
+        for name, command in (("empty", (sys.executable, "-c", EMPTY)), ("app", app(runs))):
+            with served(*command) as (_, taken):
+                seconds[name].append(taken)
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    return {"ratio": medians["app"] / medians["empty"], "app_s": medians["app"], "empty_s": medians["empty"]}
+
+
+def open_page(browser: Browser, url: str) -> Page:
+    page = browser.new_page()
+    page.goto(url)
+    page.wait_for_selector("#train:not([disabled])")
+    page.wait_for_function("() => window.Plotly")
+    return page
+
+
+def click_times(browser: Browser, url: str, rounds: int) -> dict[str, float]:
+    """Seconds from click to first point; one round before the first fills the cache."""
+    seconds = []
+    for seed in range(rounds + 1):
+        page = open_page(browser, f"{url}?seed={seed}&steps=40")
+        begin = time.perf_counter()
+        page.click("#train")
+        page.wait_for_function(POINTS, polling=10)
+        seconds.append(time.perf_counter() - begin)
+        page.wait_for_selector("#status:has-text('Done.')")
+        page.close()
+    return {"median_s": statistics.median(seconds[1:]), "worst_s": max(seconds[1:])}
+
+
+def layer_times(browser: Browser, url: str) -> dict[str, Any]:
+    """Two trainings of digits: seconds from choosing a layer to its name under the spectrum, and redraws a second."""
+    pages = [open_page(browser, f"{url}?steps=3000&seed={seed}") for seed in (1001, 1002)]
+    for page in pages:
+        page.click("#train")
+        page.wait_for_function(POINTS)
+    page = pages[0]
+    page.evaluate(COUNT)
+    begin, seconds = time.perf_counter(), []
+    for number in range(CHOICES):
+        seconds.append(choose(page, f"vit.layers.{number % 4}.attention.{'qv'[number % 2]}_proj"))
+        time.sleep(0.2)
+    rate = len(page.evaluate("window.draws")) / (time.perf_counter() - begin)
+    for one in pages:
+        one.click("#stop")
+        one.wait_for_selector("#status:has-text('Stopped')")
+        one.close()
+    return {"layer_p95_s": p95(seconds), "layer_median_s": statistics.median(seconds), "updates_per_s": rate}
+
+
+def choose(page: Page, layer: str) -> float:
+    page.click("#layer input")
+    option = page.get_by_role("option", name=layer)
+    option.wait_for()
+    begin = time.perf_counter()
+    option.click()
+    page.wait_for_function(
+        "name => document.querySelector('#spectrum-caption').textContent.includes(name)", arg=layer, polling=5
+    )
+    return time.perf_counter() - begin
+
+
+def long_run(browser: Browser, url: str) -> dict[str, float]:
+    """Redraws a second in the first and in the last fifth of 3,000 steps."""
+    page = open_page(browser, url + LONG)
+    page.click("#train")
+    page.wait_for_function(POINTS)
+    page.evaluate(COUNT)
+    page.wait_for_selector("#status:has-text('Done.')", timeout=600_000)
+    times = [at / 1000 for at, _ in page.evaluate("window.draws")]
+    page.close()
+    fifth = (times[-1] - times[0]) / 5
+    early = sum(at < times[0] + fifth for at in times) / fifth
+    late = sum(at > times[-1] - fifth for at in times) / fifth
+    return {"first_per_s": early, "last_per_s": late}
+
+
+def p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20)[-1]
+
+
+def chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+def measure(rounds: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
+        found: dict[str, Any] = {"start": start_times(rounds, runs)}
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        with served(*app(runs)) as (url, _):
+            found["click"] = click_times(browser, url, rounds)
+            found["two trainings"] = layer_times(browser, url)
+            found["3,000 points"] = long_run(browser, url)
+        browser.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    found = measure(arguments.rounds)
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    for name, values in found.items():
+        print(f"{name:14}", "  ".join(f"{key} {value:.2f}" for key, value in values.items()))
+
+
+if __name__ == "__main__":
+    main()
