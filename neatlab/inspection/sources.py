@@ -246,8 +246,9 @@ def _neat_shape(adapter: AdapterFolder, layer: str) -> Shape | None:
     parts = [tensor for name, tensor in adapter.layers[layer].items() if name.startswith("neat_theta.")]
     first, last = parts[0].shape[-1], parts[-1].shape[-1]
     orientation = adapter.settings.get("orientation", "out")
-    over_out = last <= first if orientation == "auto" else orientation == "out"
-    return (last, first) if over_out else (first, last)
+    if orientation == "auto" and first != last:
+        return None  # wide and tall layers keep the same shapes
+    return (first, last) if orientation == "in" else (last, first)
 
 
 def _named_base(adapter: AdapterFolder) -> str:
