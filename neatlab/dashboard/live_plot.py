@@ -22,7 +22,7 @@ def serve_plotly() -> None:
     gr.set_static_paths([PLOTLY_JS])
 
 
-def live_plot(name: str, title: str, empty: str, height: int) -> gr.HTML:
+def live_plot(name: str, title: str, empty: str, height: int, hint: str = "") -> gr.HTML:
     """A live chart.
 
     Args:
@@ -30,13 +30,15 @@ def live_plot(name: str, title: str, empty: str, height: int) -> gr.HTML:
         title: Its heading.
         empty: What stands in its place before there are data.
         height: In pixels; fixed, so that nothing moves when the data come.
+        hint: How to read it, opened by whoever asks.
 
     Returns:
         The component; its value is made by `shown`.
     """
+    words = {"title": html.escape(title), "empty": html.escape(empty), "hint": _hint(hint)}
     return gr.HTML(
         None,
-        html_template=_TEMPLATE.format(name=name, title=html.escape(title), empty=html.escape(empty), height=height),
+        html_template=_TEMPLATE.format(name=name, height=height, **words),
         js_on_load=SCRIPT,
         head=f'<script src="gradio_api/file={PLOTLY_JS}"></script>',
         apply_default_css=False,
@@ -54,6 +56,7 @@ _TEMPLATE = """<figure class="live-figure" aria-labelledby="{name}-title {name}-
 <p class="live-empty">{empty}</p>
 </div>
 <figcaption class="live-caption" id="{name}-caption"></figcaption>
+{hint}
 <div class="live-tools" hidden>
 <button type="button" data-do="table" aria-expanded="false" aria-controls="{name}-table">Table</button>
 <button type="button" data-do="csv" aria-label="{title}: download the numbers as CSV">CSV</button>
@@ -62,6 +65,12 @@ _TEMPLATE = """<figure class="live-figure" aria-labelledby="{name}-title {name}-
 </div>
 <div class="live-table scroll" id="{name}-table" tabindex="0" role="region" aria-label="{title}: numbers" hidden></div>
 </figure>"""
+
+
+def _hint(text: str) -> str:
+    if not text:
+        return ""
+    return f'<details class="live-hint"><summary>How to read this</summary><p>{html.escape(text)}</p></details>'
 
 
 def shown(figure: go.Figure, caption: str) -> str:

@@ -11,6 +11,7 @@ from neatlab.dashboard.controls import Form, arm_controls, preset_control, run_c
 from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.follow import Update, View, follow, leave, resume, start, update
 from neatlab.dashboard.form import arm_fields, arm_text, read_form
+from neatlab.dashboard.hints import LAYERS, LEARNING, MAP, PARAMETERS, SPECTRUM
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.live_plot import live_plot
 from neatlab.dashboard.order import PARTS, Refusal
@@ -64,11 +65,21 @@ class TrainTab(Tab):
 
     def _charts(self) -> None:
         with gr.Row(elem_classes=["charts"]):
-            self._learning = live_plot("learning", "Loss and metric", "The arms' curves, while they train.", 460)
-            self._layers = live_plot("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460)
-            self._spectrum = live_plot("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270)
-            self._map = live_plot("map", "Effective rank, layer by layer", "Every layer at every measured step.", 270)
-            self._parameters = live_plot("parameters", "Trainable parameters", "Adapter and head of each arm.", 200)
+            self._learning = live_plot(
+                "learning", "Loss and metric", "The arms' curves, while they train.", 460, LEARNING
+            )
+            self._layers = live_plot(
+                "layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, LAYERS
+            )
+            self._spectrum = live_plot(
+                "spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, SPECTRUM
+            )
+            self._map = live_plot(
+                "map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, MAP
+            )
+            self._parameters = live_plot(
+                "parameters", "Trainable parameters", "Adapter and head of each arm.", 200, PARAMETERS
+            )
             self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
 
