@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import pytest
+from gradio_client import Client  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
+
+from neatlab.store import Run, Store
 
 ROOT = Path(__file__).parents[2]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -27,7 +30,7 @@ QUIET = [
     "--no-first-run",
     "--disable-quic",
 ]
-START = 60.0  # seconds for the imports
+START = 150.0  # seconds for the imports
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine is slow, not wrong
 TRAINED = 60_000  # milliseconds for a short training, the base checkpoint's included
 
@@ -44,47 +47,57 @@ class App(NamedTuple):
 
     url: str
     runs: Path
+    pid: int
 
-    def folders(self, seed: int) -> dict[str, Path]:
-        """Method → run directory, of the runs with this seed."""
-        found = {}
-        for path in self.runs.glob("*/config.json"):
-            run = orjson.loads(path.read_bytes())["run"]
-            if run["seed"] == seed:
-                found[run["arm"]["method"]] = path.parent
-        return found
-
-    def events(self, seed: int) -> dict[str, list[dict[str, Any]]]:
-        """Method → events so far; a torn last line is left out."""
-        lines = {m: (p / "events.jsonl").read_bytes().split(b"\n")[:-1] for m, p in self.folders(seed).items()}
-        return {method: [orjson.loads(line) for line in own] for method, own in lines.items()}
+    def stored(self, seed: int) -> dict[str, Run]:
+        """Label of the arm → run, of the runs with this seed."""
+        return {run.config.arm.label: run for run in Store(self.runs).runs() if run.config.seed == seed}
 
     def steps(self, seed: int) -> Counter[str]:
-        """Method → training steps so far."""
-        return Counter({m: sum(e["type"] == "Step" for e in own) for m, own in self.events(seed).items()})
+        """Label of the arm → training steps so far."""
+        return Counter(
+            {label: sum(e["type"] == "Step" for e in run.events) for label, run in self.stored(seed).items()}
+        )
 
-    def wait_for_steps(self, seed: int, count: int, seconds: float = 60) -> None:
-        """Wait until both arms have done `count` steps."""
-        until = time.monotonic() + seconds
-        while len(steps := self.steps(seed)) < 2 or min(steps.values()) < count:
-            assert time.monotonic() < until, f"{steps} after {seconds} s"
-            time.sleep(0.05)
+    def wait_for_steps(self, seed: int, count: int, arms: int = 2) -> None:
+        """Wait until every arm has done `count` steps."""
+        wait_until(lambda: len(steps := self.steps(seed)) == arms and min(steps.values()) >= count)
+
+    def client(self) -> Client:
+        """Its API."""
+        return Client(self.url, verbose=False, analytics_enabled=False)
+
+
+def wait_until(true: Callable[[], Any], seconds: float = 90) -> None:
+    """Wait for something that no page shows."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"not so after {seconds} s"
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    runs, log = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("log") / "app.log"
-    port = free_port()
-    command = [sys.executable, "app.py", "--port", str(port), "--runs", str(runs)]
+    with serve(tmp_path_factory.mktemp("app"), "--trainings", "4") as served:
+        yield served
+
+
+@contextmanager
+def serve(folder: Path, *options: str, **environment: str) -> Iterator[App]:
+    """`python app.py` with these options, until the block ends; then its log must hold no traceback."""
+    runs, log, port = folder / "runs", folder / "app.log", free_port()
+    command = [sys.executable, "app.py", "--port", str(port), "--runs", str(runs), *options]
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
+        )
     try:
-        url = f"http://127.0.0.1:{port}/"
-        _wait_for_line(process, log, url)
-        yield App(url, runs)
+        wait_until(lambda: process.poll() is not None or "neatlab is at" in log.read_text(), START)
+        assert process.poll() is None, log.read_text()
+        yield App(f"http://127.0.0.1:{port}/", runs, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
+        process.wait(timeout=30)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 
@@ -93,16 +106,24 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _wait_for_line(process: subprocess.Popen[bytes], log: Path, url: str) -> None:
-    until = time.monotonic() + START
-    while url not in log.read_text():
-        assert process.poll() is None and time.monotonic() < until, log.read_text()
-        time.sleep(0.1)
+@pytest.fixture(autouse=True)
+def nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test's trainings end with it: those of the next find the machine to themselves."""
+    yield
+    if "app" in request.fixturenames:
+        stop_all(request.getfixturevalue("app"))
 
 
-def open_page(page: Page, app: App) -> Page:
+def stop_all(app: App) -> None:
+    client = app.client()
+    for job in client.predict(api_name="/list")["jobs"]:
+        client.predict(job["job"], api_name="/stop")
+    wait_until(lambda: not client.predict(api_name="/list")["jobs"])
+
+
+def open_page(page: Page, app: App, query: str = "") -> Page:
     """The page, ready to be used."""
-    page.goto(app.url)
+    page.goto(app.url + query)
     expect(page.locator("#train")).to_be_enabled()
     expect(page.locator("#status")).to_contain_text("press Train")
     return page
@@ -116,8 +137,24 @@ def fill(page: Page, **values: object) -> None:
         field.blur()
 
 
-def train(page: Page, app: App, **values: object) -> None:
+def choose(page: Page, field: str, option: str) -> None:
+    """Pick from a list by its id."""
+    page.click(f"#{field} input")
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def train(page: Page, app: App, query: str = "", **values: object) -> None:
     """Open the page, fill its fields and press Train."""
-    open_page(page, app)
+    open_page(page, app, query)
     fill(page, **values)
     page.click("#train")
+
+
+def says(page: Page, text: str) -> None:
+    """Wait until the status says so."""
+    expect(page.locator("#status")).to_contain_text(text, timeout=TRAINED)
+
+
+def chart(page: Page, name: str, script: str) -> Any:
+    """What a chart shows: `script` is a function of its node."""
+    return page.eval_on_selector(f"#{name}-chart", script)

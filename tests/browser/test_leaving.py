@@ -1,0 +1,118 @@
+"""Windows that close without goodbye: their trainings end, no other's does, and nothing stays behind."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from neatlab.store import Store
+from tests.browser.conftest import App, fill, open_page, says, stop_all, train, wait_until
+
+pytestmark = pytest.mark.browser
+STEPS, SEED = 2987, 4_000_000_000  # numbers that stand nowhere else in what a page sends
+SHORT, LONG = 14, 6
+
+
+class Window(ExitStack):
+    """A window without a browser: it sends what a window sent, under a session of its own, and listens as one does."""
+
+    def __init__(self, app: App, sent: list[dict[str, Any]], name: str, steps: int, seed: int) -> None:
+        super().__init__()
+        http = self.enter_context(httpx.Client(base_url=f"{app.url}gradio_api", timeout=90))
+        self.enter_context(http.stream("GET", f"/heartbeat/{name}"))
+        swapped = {STEPS: steps, SEED: seed}
+        begin, follow = [
+            {
+                **body,
+                "session_hash": name,
+                "data": [swapped.get(v, v) if isinstance(v, int) else v for v in body["data"]],
+            }
+            for body in sent
+        ]
+        http.post("/run/predict", json=begin).raise_for_status()
+        http.post("/queue/join", json=follow).raise_for_status()
+        self._updates = self.enter_context(http.stream("GET", f"/queue/data?session_hash={name}")).iter_lines()
+
+    def hears(self, text: str) -> None:
+        """Wait until an update says so."""
+        assert any(text in line for line in self._updates), f"the updates ended without {text!r}"
+
+
+def test_who_leaves_without_goodbye_leaves_nothing_behind(
+    page: Page, new_context: Callable[..., BrowserContext], app: App
+) -> None:
+    stop_all(app)
+    sent = what_a_page_sends(page, app)
+    before, ids = memory(app), processes(app)
+    already = {run["run"] for run in app.client().predict(api_name="/list")["runs"]}
+
+    def trains_and_leaves(place: int) -> None:
+        with Window(app, sent, f"short{place}", 2, SEED + 1 + place) as window:
+            window.hears("Done.")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(trains_and_leaves, range(SHORT)))
+    kept, closed = new_context().new_page(), new_context().new_page()
+    train(kept, app, steps=3000, seed=30)
+    train(closed, app, steps=3000, seed=31)
+    app.wait_for_steps(30, 2)
+    app.wait_for_steps(31, 2)
+    with ExitStack() as windows:
+        long = [windows.enter_context(Window(app, sent, f"long{i}", 3000, SEED + 100 + i)) for i in range(LONG)]
+        for window in long[:2]:
+            window.hears("Training.")
+        for window in long[2:]:
+            window.hears("in the queue")
+    closed.close()
+    only_one = app.client()
+    wait_until(lambda: len(only_one.predict(api_name="/list")["jobs"]) == 1, 40)
+    seen = app.steps(30)
+    app.wait_for_steps(30, max(seen.values()) + 3)
+    says(kept, "Training.")
+    kept.click("#stop")
+    says(kept, "Stopped.")
+    wait_until(lambda: processes(app) == ids, 20)
+    wait_until(lambda: memory(app) < 1.15 * before, 20)
+    stopped = [30, 31, SEED + 100, SEED + 101]
+    expected = dict.fromkeys(range(SEED + 1, SEED + 1 + SHORT), "finished") | dict.fromkeys(stopped, "interrupted")
+    listed = [run for run in only_one.predict(api_name="/list")["runs"] if run["run"] not in already]
+    assert sorted((app_seed(app, run["run"]), run["status"]) for run in listed) == sorted(
+        (seed, status) for seed, status in expected.items() for _ in range(2)
+    )
+
+
+def what_a_page_sends(page: Page, app: App) -> list[dict[str, Any]]:
+    """What the click on Train sends: the form, and the wish to follow. Leaves when it is done."""
+    open_page(page, app)
+    fill(page, steps=STEPS, seed=SEED)
+    page.wait_for_url(f"**seed={SEED}*")  # what else it sends for the new numbers is sent
+    with (
+        page.expect_request(lambda r: "run/predict" in r.url and str(SEED) in (r.post_data or "")) as begin,
+        page.expect_request("**/queue/join*") as follow,
+    ):
+        page.click("#train")
+    says(page, "Training.")
+    page.click("#stop")
+    says(page, "Stopped.")
+    page.close()
+    return [orjson.loads(asked.value.post_data or "") for asked in (begin, follow)]
+
+
+def app_seed(app: App, run_id: str) -> int:
+    return next(run.config.seed for run in Store(app.runs).runs() if run.run_id == run_id)
+
+
+def processes(app: App) -> set[int]:
+    """The app's own and those under it."""
+    return {app.pid, *(child.pid for child in psutil.Process(app.pid).children(recursive=True))}
+
+
+def memory(app: App) -> int:
+    """Bytes in memory of the app and all processes under it."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in processes(app))

@@ -1,0 +1,168 @@
+"""The page's state in its link: written, copied, opened elsewhere, hidden from, taught with, and misused."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import orjson
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import App, choose, fill, open_page, says, serve
+
+pytestmark = pytest.mark.browser
+LESSON = {
+    "title": "Which <b>rank</b>?",
+    "text": "Look at the spectrum. <script>window.pwned = 1</script>",
+    "link": "?task=digits&arm=lora:rank=2&arm=neat:rank=6&steps=7&hide=presets&hide=settings&hide=more",
+}
+FIELDS = ["task", "steps", "seed", "batch", "lr", "match"]
+FIELDS += ["a-method", "a-rank", "b-method", "b-rank", "b-depth", "b-activation", "b-lr", "c-method", "d-method"]
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    folder: Path = tmp_path_factory.mktemp("taught")
+    (folder / "lessons").mkdir()
+    for name in ("rank", "another"):
+        (folder / "lessons" / f"{name}.json").write_bytes(
+            orjson.dumps({**LESSON, "title": f"{LESSON['title']} {name}"})
+        )
+    with serve(folder, "--lessons", str(folder / "lessons")) as served:
+        yield served
+
+
+def state(page: Page) -> dict[str, str]:
+    """Field → what stands in it."""
+    return {name: page.locator(f"#{name}").locator("input, textarea").first.input_value() for name in FIELDS}
+
+
+def settled(page: Page, *parts: str) -> str:
+    """The address, once it holds these parts."""
+    page.wait_for_function(
+        "parts => parts.every(part => decodeURIComponent(location.search).includes(part))", arg=parts
+    )
+    return page.url
+
+
+def test_the_state_opens_elsewhere_by_its_link(
+    page: Page, new_context: Callable[..., BrowserContext], app: App
+) -> None:
+    open_page(page, app)
+    choose(page, "match", "equal rank")
+    choose(page, "c-method", "head only")
+    choose(page, "b-activation", "gelu")
+    page.click("#b-more button")
+    fill(page, steps=40, seed=50, batch=16, lr=0.005, b_rank=6, b_depth=4, b_lr=0.01)
+    link = settled(page, "steps=40", "batch=16", "match=rank", "arm=neat:rank=6,depth=4,activation=gelu,lr=0.01")
+    assert parse_qs(urlsplit(link).query)["arm"][2] == "head"
+    other = new_context().new_page()
+    other.goto(link)
+    expect(other.locator("#steps input")).to_have_value("40")
+    other.click("#b-more button")
+    assert state(other) == state(page)
+    assert not app.stored(50)
+
+
+def test_what_was_looked_at_is_in_the_link_too(
+    page: Page, new_context: Callable[..., BrowserContext], app: App
+) -> None:
+    open_page(page, app, "?task=digits&steps=2&seed=51")
+    page.click("#train")
+    says(page, "Done.")
+    choose(page, "layer", "vit.layers.1.attention.v_proj")
+    page.locator("#at input[type=range]").fill("1")
+    says(page, "The cursor is at step 1.")
+    link = settled(page, "layer=vit.layers.1.attention.v_proj", "at=1")
+    other = new_context().new_page()
+    other.goto(link)
+    says(other, "2 of 2 runs shown from the runs folder")
+    says(other, "The cursor is at step 1.")
+    expect(other.locator("#spectrum-caption")).to_have_text(page.inner_text("#spectrum-caption"))
+    expect(other.locator("#layer input")).to_have_value("vit.layers.1.attention.v_proj")
+
+
+def test_copy_link_copies_it(page: Page, app: App) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_page(page, app)
+    fill(page, steps=33)
+    link = settled(page, "steps=33")
+    page.click("#copy-link")
+    expect(page.locator("#copy-link")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    expect(page.locator("#copy-link")).to_have_text("Copy link")
+
+
+def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
+    open_page(page, app)
+    choose(page, "preset", "NEAT's home")
+    expect(page.locator("#lesson h2")).to_have_text("NEAT's home")
+    expect(page.locator("#b-rank input")).to_have_value("10")
+    expect(page.locator("#match input")).to_have_value("equal parameters")
+    expect(page.locator("#steps input")).to_have_value("600")
+    page.click("#train")
+    says(page, "Training.")
+
+
+def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
+    open_page(page, app, "?steps=2&seed=52&hide=presets&hide=task&hide=settings&hide=arms&hide=scrub&hide=command")
+    for name in ("preset", "task", "steps", "seed", "match", "a-method", "b-rank", "at", "layer", "command"):
+        expect(page.locator(f"#{name}")).to_be_hidden()
+    page.click("#train")
+    says(page, "Done.")
+    assert {run.config.training.steps for run in app.stored(52).values()} == {2}
+
+
+def test_lessons_are_offered_and_opened(page: Page, taught: App) -> None:
+    open_page(page, taught)
+    expect(page.locator("#lesson li")).to_have_text(["Which <b>rank</b>? another", "Which <b>rank</b>? rank"])
+    page.get_by_role("link", name="Which <b>rank</b>? rank").click()
+    expect(page.locator("#lesson h2")).to_have_text("Which <b>rank</b>? rank")
+    expect(page.locator("#lesson p")).to_have_text(LESSON["text"])
+    expect(page.locator("#b-rank input")).to_have_value("6")
+    expect(page.locator("#a-rank input")).to_have_value("2")
+    expect(page.locator("#steps")).to_be_hidden()
+    expect(page.locator("#preset")).to_be_hidden()
+    expect(page.locator("#task")).to_be_visible()
+    assert page.evaluate("window.pwned") is None
+
+
+SCRIPT = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>"
+BAD = [  # query, what the message says
+    (f"{SCRIPT}=1", "unknown parameter"),
+    ("steps=5001", "steps"),
+    ("steps=1e99", "steps"),
+    ("seed=-1", "seed"),
+    ("lr=nan", "lr"),
+    ("task=custom:model=/etc", "task"),
+    ("lesson=../../../etc/passwd", "lesson"),
+    ("preset=../presets", "preset"),
+    ("run=../../etc", "run"),
+    ("tab=__class__", "tab"),
+    ("hide=everything", "hide"),
+    (f"arm={SCRIPT}", "unknown arm"),
+    ("arm=neat:rank=99999", "rank"),
+    ("&".join(["arm=lora"] * 5), "arm"),
+    (f"layer={'x' * 5000}", "longer than 4000 characters"),
+    (f"layer={'x' * 201}", "layer"),
+]
+
+
+def test_links_that_cannot_be_opened_say_so_and_change_nothing(page: Page, app: App) -> None:
+    open_page(page, app)
+    fresh, before = state(page), set(app.runs.glob("*"))
+    for query, said in BAD:
+        page.goto(f"{app.url}?seed=53&{quote(query, safe='=&:,')}" if "seed" not in query else f"{app.url}?{query}")
+        expect(page.locator("#message-page [role=alert]")).to_contain_text("This link cannot be opened")
+        assert said in page.inner_text("#message-page"), query
+        assert state(page) == fresh, query
+        assert page.evaluate("window.pwned") is None
+    assert app.client().predict(api_name="/list")["jobs"] == []
+    assert set(app.runs.glob("*")) == before
+
+
+def test_a_name_with_a_script_in_it_is_shown_as_text(page: Page, app: App) -> None:
+    open_page(page, app, f"?steps=2&seed=54&layer={quote(SCRIPT)}")
+    page.click("#train")
+    says(page, "Done.")
+    assert page.evaluate("window.pwned") is None

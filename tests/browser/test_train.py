@@ -1,0 +1,207 @@
+"""The Train tab as a person uses it: numbers on the page are those of the store."""
+
+import re
+import time
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, train, wait_until
+
+pytestmark = pytest.mark.browser
+LORA, NEAT = "lora:rank=4", "neat:rank=4,depth=2"
+
+
+def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
+    train(page, app, steps=5, seed=2, b_depth=4)
+    says(page, "Done.")
+    runs = app.stored(2)
+    assert set(runs) == {LORA, "neat:rank=4,depth=4"}
+    for trace, (label, letter) in enumerate(zip(sorted(runs), "AB", strict=True)):
+        run = runs[label]
+        assert run.status == "finished"
+        row = page.locator(f'tr[data-run="{run.run_id}"]')
+        expect(row.locator("th")).to_have_text(f"{letter}: {label}")
+        assert row.locator("td").all_inner_texts()[1:] == [
+            f"{run.summary['adapter_params']:,}",
+            f"{run.summary['trainable_params']:,}",
+            f"{run.summary['validation_metric']:.4f}",
+            f"{run.summary['metric']:.4f}",
+            f"{run.summary['seconds_per_step']:.4f}",
+            f"{run.summary['effective_rank']:.2f}",
+        ]
+        losses = [event["loss"] for event in run.events if event["type"] == "Step"]
+        assert drawn_losses(page, trace) == pytest.approx(losses)
+        assert f"{letter} {run.summary['validation_loss']:.4f}" in page.inner_text("#learning-caption")
+        assert f"{run.summary['adapter_params']:,}" in page.inner_text("#parameters-caption")
+
+
+def drawn_losses(page: Page, trace: int) -> list[float]:
+    return chart(page, "learning", f"chart => Array.from(chart.calcdata[{trace}], point => point.y)")
+
+
+def test_pause_step_go_on_stop_reset(page: Page, app: App) -> None:
+    open_page(page, app)
+    fill(page, steps=3000, seed=3)
+    page.click("#step")
+    says(page, "Paused.")
+    stays_at(app, 3, 1)
+    expect(page.locator("#train")).to_have_text("Go on")
+    page.click("#step")
+    stays_at(app, 3, 2)
+    page.click("#train")
+    app.wait_for_steps(3, 6)
+    says(page, "Training.")
+    page.click("#pause")
+    says(page, "Paused.")
+    paused = app.steps(3)
+    assert len(set(paused.values())) == 1
+    stays_at(app, 3, paused[LORA])
+    expect(page.locator("#status")).to_contain_text(f"Step {paused[LORA]} of 3000.")
+    page.click("#stop")
+    says(page, "Stopped.")
+    assert {run.status for run in app.stored(3).values()} == {"interrupted"}
+    first = first_losses(app, 3)
+    page.click("#reset")
+    says(page, "press Train")
+    expect(page.locator("#learning .live-empty")).to_be_visible()
+    expect(page.locator("#summary table")).to_have_count(0)
+    expect(page.locator("#steps input")).to_have_value("3000")
+    page.click("#step")
+    says(page, "Paused.")
+    stays_at(app, 3, 1)
+    assert first_losses(app, 3) == first
+
+
+def stays_at(app: App, seed: int, step: int) -> None:
+    wait_until(lambda: set(app.steps(seed).values()) == {step})
+    time.sleep(0.6)
+    assert set(app.steps(seed).values()) == {step}
+
+
+def first_losses(app: App, seed: int) -> dict[str, float]:
+    """Label of the arm → loss of its first step: the same initialisation and batch, the same loss."""
+    runs = app.stored(seed)
+    return {label: next(e["loss"] for e in run.events if e["type"] == "Step") for label, run in runs.items()}
+
+
+def test_stop_is_heard_within_a_step(page: Page, app: App) -> None:
+    train(page, app, steps=3000, seed=4)
+    app.wait_for_steps(4, 3)
+    with page.expect_response(re.compile("run/predict")):
+        page.click("#stop")
+    heard = app.steps(4)
+    says(page, "Stopped.")
+    ended = app.steps(4)
+    assert all(ended[arm] <= heard[arm] + 1 for arm in (LORA, NEAT))
+    expect(page.locator("#train")).to_be_enabled()
+    expect(page.locator("#train")).to_have_text("Train")
+    assert not any(run.summary for run in app.stored(4).values())
+
+
+def test_a_reload_in_the_middle_follows_the_training_that_goes_on(page: Page, app: App) -> None:
+    train(page, app, steps=3000, seed=5)
+    app.wait_for_steps(5, 3)
+    says(page, "Training.")
+    page.reload()
+    says(page, "Training.")
+    seen = app.steps(5)[NEAT]
+    app.wait_for_steps(5, seen + 3)
+    page.wait_for_function(f"Number(document.querySelector('#status progress').value) > {seen}")
+    assert page.locator("#steps input").input_value() == "3000"
+    page.click("#stop")
+    says(page, "Stopped.")
+    for run in app.stored(5).values():
+        assert [event["type"] for event in run.events].count("RunStarted") == 1
+
+
+def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: App) -> None:
+    train(page, app, steps=2, seed=6)
+    says(page, "Done.")
+    before = {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")}
+    page.click("#train")
+    says(page, "2 of 2 runs shown from the runs folder")
+    page.reload()
+    says(page, "2 of 2 runs shown from the runs folder")
+    expect(page.locator("#summary tbody tr")).to_have_count(2)
+    assert {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")} == before
+
+
+def test_three_and_four_arms(page: Page, app: App) -> None:
+    open_page(page, app)
+    fill(page, steps=2, seed=7)
+    choose(page, "c-method", "head only")
+    page.click("#train")
+    says(page, "Done.")
+    assert list(app.stored(7)) and shown_runs(page) == {run.run_id for run in app.stored(7).values()}
+    expect(page.locator("#summary tbody tr")).to_have_count(3)
+    open_page(page, app, "?preset=depth&steps=2&seed=8")
+    page.click("#train")
+    says(page, "Done.")
+    assert set(app.stored(8)) == {f"neat:rank=4,depth={depth}" for depth in (2, 4, 6, 8)}
+    assert shown_runs(page) == {run.run_id for run in app.stored(8).values()}
+    assert chart(page, "spectrum", "chart => chart.data.filter(trace => trace.showlegend !== false).length") == 4
+
+
+def shown_runs(page: Page) -> set[str]:
+    return set(page.locator("#summary tr[data-run]").evaluate_all("rows => rows.map(row => row.dataset.run)"))
+
+
+def test_arms_matched_at_equal_parameters(page: Page, app: App) -> None:
+    open_page(page, app)
+    choose(page, "task", "teacher, ΔW* a function of W₀")
+    choose(page, "match", "equal parameters")
+    fill(page, steps=2, seed=9, b_rank=2)
+    page.click("#train")
+    says(page, "Done.")
+    runs = app.stored(9)
+    assert set(runs) == {LORA, "neat:rank=10,depth=2"}
+    assert {run.summary["adapter_params"] for run in runs.values()} == {1280}
+    for run in runs.values():
+        expect(page.locator(f'tr[data-run="{run.run_id}"] td').nth(1)).to_have_text("1,280")
+
+
+def test_the_chart_keeps_its_node_and_its_zoom_through_a_hundred_updates(page: Page, app: App) -> None:
+    train(page, app, steps=3000, seed=10)
+    page.wait_for_function("document.querySelector('#learning-chart').data")
+    page.evaluate("window.marked = document.querySelector('#learning-chart')")
+    zoomed = zoom_by_hand(page)
+    page.evaluate("window.drawn = 0; window.marked.on('plotly_afterplot', () => window.drawn++)")
+    slider = page.locator("#at input[type=range]")
+    slider.focus()
+    while page.evaluate("window.drawn") < 100:  # the training draws some five a second, moving the cursor the others
+        slider.press("ArrowLeft")
+        page.wait_for_timeout(60)
+    assert page.evaluate("window.marked === document.querySelector('#learning-chart')")
+    assert page.evaluate("window.marked.isConnected")
+    assert page.evaluate("window.marked.layout.xaxis.range") == zoomed
+    page.click("#stop")
+    says(page, "Stopped.")
+
+
+def zoom_by_hand(page: Page) -> list[float]:
+    """Drag over the left half of the upper panel; returns the new range of steps."""
+    before = page.evaluate("window.marked.layout.xaxis.range")
+    box = page.locator("#learning-chart .xy .nsewdrag").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, y, steps=5)
+    page.mouse.up()
+    page.wait_for_function("end => window.marked.layout.xaxis.range[1] < end", arg=before[1])
+    after = page.evaluate("window.marked.layout.xaxis.range")
+    assert after[1] == pytest.approx(sum(before) / 2, rel=0.05)
+    return after
+
+
+def test_the_layer_can_be_chosen_while_it_trains(page: Page, app: App) -> None:
+    train(page, app, steps=3000, seed=11)
+    expect(page.locator("#spectrum-caption")).to_contain_text("layers.0.attention.q_proj", timeout=TRAINED)
+    choose(page, "layer", "vit.layers.3.attention.v_proj")
+    expect(page.locator("#spectrum-caption")).to_contain_text("layers.3.attention.v_proj")
+    expect(page.locator("#layers-caption")).to_contain_text("Now")
+    seen = app.steps(11)[NEAT]
+    app.wait_for_steps(11, seen + 3)
+    assert "layers.3.attention.v_proj" in page.inner_text("#spectrum-caption")
+    assert page.locator("#layer input").input_value() == "vit.layers.3.attention.v_proj"
