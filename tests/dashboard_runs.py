@@ -1,11 +1,13 @@
 """Runs that take milliseconds, for the dashboard's tests."""
 
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from neatlab import lab
 from neatlab.config import RunConfig, make_arm, make_run
-from neatlab.store import Store
+from neatlab.store import Run, Store
 
 SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
 
@@ -18,6 +20,19 @@ def tiny(method: str, steps: int = 6, seed: int = 0, **training: Any) -> RunConf
 
 def pair(**settings: Any) -> tuple[RunConfig, RunConfig]:
     return tiny("lora", **settings), tiny("neat", **settings)
+
+
+def trained(store: Store, *configs: RunConfig) -> list[Run]:
+    for config in configs:
+        list(lab.execute(config, store))
+    return [store.get(config.run_id) for config in configs]
+
+
+def four_runs(root: Path) -> Store:
+    """Two arms on two seeds."""
+    store = Store(root)
+    trained(store, *(tiny(method, seed=seed) for method in ("lora", "neat") for seed in (0, 1)))
+    return store
 
 
 def stored_steps(store: Store, config: RunConfig) -> int:

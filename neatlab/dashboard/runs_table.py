@@ -1,0 +1,193 @@
+"""The runs folder as the Runs tab shows it: its table, and which of its runs are selected."""
+
+import html
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any, Literal, NamedTuple
+
+from neatlab.config import RunConfig
+from neatlab.errors import BadInput
+from neatlab.store import RUN_ID, Run, Store
+from neatlab.tasks import TASKS, Metric, metric_of
+
+MOST = 20  # runs that are shown together
+ID = 1  # column of the run's id
+COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Gradio's type, width
+    "✓": ("str", "36px"),
+    "run": ("str", "128px"),
+    "status": ("str", "96px"),
+    "task": ("str", "150px"),
+    "arm": ("str", "190px"),
+    "seed": ("number", "58px"),
+    "steps": ("number", "64px"),
+    "lr": ("number", "72px"),
+    "adapter params": ("number", "138px"),
+    "metric": ("number", "76px"),
+    "judged by": ("str", "158px"),
+    "effective rank": ("number", "128px"),
+    "s/step": ("number", "76px"),
+    "created (UTC)": ("str", "158px"),
+}
+EMPTY = """<section class="runs-empty"><h3>No runs yet</h3>
+<p>Train two arms on the Train tab, or type <code>python -m neatlab compare --task digits --arm lora:rank=4
+--arm neat:rank=4</code>. Every run that is trained into this folder appears here, with its curves, its settings and
+its adapter.</p></section>"""
+
+
+class Listing(NamedTuple):
+    """The runs folder as it is.
+
+    Args:
+        runs: Every run that can be shown, newest first, by its id.
+        damaged: Id of each that cannot → why.
+    """
+
+    runs: dict[str, Run]
+    damaged: dict[str, str]
+
+
+class Chosen(NamedTuple):
+    """The runs of a selection that are there, and what is wrong with the others."""
+
+    runs: list[Run]
+    problems: list[str]
+
+
+def read_store(store: Store) -> Listing:
+    """Every run of the folder; one whose method or task this version does not know counts as damaged."""
+    found, broken = store.survey()
+    runs, damaged = {}, {run_id: str(error) for run_id, error in broken.items()}
+    for run in reversed(found):
+        try:
+            run.config.arm.label, metric(run.config)  # both look their names up
+        except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
+            damaged[run.run_id] = f"its settings are not known to this version ({_first_line(error)})"
+        else:
+            runs[run.run_id] = run
+    return Listing(runs, damaged)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"[:200]
+
+
+def choose(listing: Listing, given: Any) -> Chosen:
+    """The runs with these ids, in their order, each once.
+
+    Args:
+        listing: What there is.
+        given: From the page, a link or anyone: checked here.
+
+    Raises:
+        BadInput: No list of ids, or too many.
+    """
+    asked = [] if given is None else given
+    if not isinstance(asked, list | tuple) or not all(isinstance(item, str) for item in asked):
+        raise BadInput("the selection is not a list of run ids")
+    if len(ids := list(dict.fromkeys(asked))) > MOST:
+        raise BadInput(f"{len(ids)} runs selected; at most {MOST} are shown together: take some away")
+    problems = [_problem(listing, run_id) for run_id in ids if run_id not in listing.runs]
+    return Chosen([listing.runs[run_id] for run_id in ids if run_id in listing.runs], problems)
+
+
+def some(listing: Listing, given: Any) -> list[Run]:
+    """The runs with these ids, of which there must be one at least.
+
+    Raises:
+        BadInput: None of them is there, or what `choose` refuses.
+    """
+    runs, problems = choose(listing, given)
+    if not runs:
+        raise BadInput(next(iter(problems), "no run is selected; click a row of the table first"))
+    return runs
+
+
+def _problem(listing: Listing, run_id: str) -> str:
+    if run_id in listing.damaged:
+        return f"run {run_id} is damaged: {listing.damaged[run_id]}"
+    if not RUN_ID.fullmatch(run_id):
+        return f"run id {run_id[:40]!r}; an id is 12 hexadecimal digits"
+    return f"no run {run_id} in this runs folder; it may have been deleted"
+
+
+def rows(listing: Listing, chosen: Collection[str], training: Collection[str]) -> list[list[Any]]:
+    """The table: a row a run.
+
+    Args:
+        listing: The runs.
+        chosen: Ids of those selected.
+        training: Ids of those that this server trains now.
+    """
+    return [_row(run, run_id in chosen, run_id in training) for run_id, run in listing.runs.items()]
+
+
+def _row(run: Run, chosen: bool, training: bool) -> list[Any]:
+    config, summary, judged = run.config, run.summary, metric(run.config)
+    return [
+        "✓" if chosen else "",
+        run.run_id,
+        "training" if training and not summary else run.status,
+        task_text(config),
+        config.arm.label,
+        config.seed,
+        config.training.steps,
+        config.training.lr,
+        summary.get("adapter_params"),
+        _rounded(summary.get("metric"), 4),
+        f"{judged.name} {'↑' if judged.higher_is_better else '↓'}",
+        _rounded(summary.get("effective_rank"), 2),
+        _rounded(summary.get("seconds_per_step"), 4),
+        str(run.environment.get("created"))[:19].replace("T", " "),
+    ]
+
+
+def _rounded(value: Any, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def metric(config: RunConfig) -> Metric:
+    """What the run is judged by."""
+    return metric_of(config.task, config.task_options)
+
+
+def task_text(config: RunConfig) -> str:
+    """The task as one writes it, with the options that differ from its defaults."""
+    defaults = _defaults(config.task)
+    options = ",".join(f"{name}={value}" for name, value in config.task_options.items() if value != defaults[name])
+    return ":".join(filter(None, [config.task, options]))
+
+
+@cache
+def _defaults(task: str) -> dict[str, Any]:
+    return TASKS[task].options().model_dump()
+
+
+def by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Task → its runs; metrics and losses of different tasks do not belong on one axis."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(task_text(run.config), []).append(run)
+    return groups
+
+
+def choices(listing: Listing) -> list[tuple[str, str]]:
+    """(text, id) of every run, to select it by its name."""
+    return [(run_text(run), run_id) for run_id, run in listing.runs.items()]
+
+
+def run_text(run: Run) -> str:
+    """A run in a few words."""
+    config = run.config
+    return f"{config.arm.label} · seed {config.seed} · {task_text(config)} · {run.run_id}"
+
+
+def count_text(listing: Listing, chosen: int) -> str:
+    """How many runs there are, and the damaged ones by name."""
+    count = len(listing.runs)
+    said = f'<p class="hint" role="status">{count:,} run{"" if count == 1 else "s"}, {chosen} selected.</p>'
+    if not listing.damaged:
+        return said
+    items = "".join(f"<li>{html.escape(f'{i}: {why}')}</li>" for i, why in listing.damaged.items())
+    number = len(listing.damaged)
+    title = "1 damaged run is left out" if number == 1 else f"{number} damaged runs are left out"
+    return f'{said}<details class="runs-damaged"><summary>{title}</summary><ul>{items}</ul></details>'

@@ -1,0 +1,297 @@
+"""The Runs tab without a browser: the table, what is selected, what is deleted and what is given away."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import orjson
+import pytest
+
+from neatlab.config import RunConfig, make_run, parse_arm
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.runs_delete import asking, delete_runs
+from neatlab.dashboard.runs_tab import RunsTab
+from neatlab.dashboard.runs_table import COLUMNS, EMPTY, MOST, by_task, choose, count_text, read_store, rows, some
+from neatlab.dashboard.runs_view import Selection, arm_names, curves, difference_table, differences
+from neatlab.errors import BadInput
+from neatlab.points import read_points
+from neatlab.store import Run, Store
+from tests.dashboard_runs import SMALL, four_runs, tiny, trained
+
+HOSTILE = "<script>alert(1)</script>"
+HERE: Any = SimpleNamespace(session_hash="here")
+
+
+@pytest.fixture(autouse=True)
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Read by tests that change nothing."""
+    return four_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def four(folder: Store) -> list[Run]:
+    return folder.runs()
+
+
+class TestTable:
+    def test_a_row_a_run_newest_first_with_the_store_s_numbers(self, four: list[Run], folder: Store) -> None:
+        table = rows(read_store(folder), {four[0].run_id}, {four[1].run_id})
+        assert [row[1] for row in table] == [run.run_id for run in reversed(four)]
+        for row, run in zip(reversed(table), four, strict=True):
+            found = dict(zip(COLUMNS, row, strict=True))
+            assert found["arm"] == run.config.arm.label
+            assert found["adapter params"] == run.summary["adapter_params"]
+            assert found["metric"] == pytest.approx(run.summary["metric"], abs=5e-5)
+            assert found["effective rank"] == pytest.approx(run.summary["effective_rank"], abs=5e-3)
+            assert found["judged by"] == "recovered error ↓"
+            assert found["status"] == "finished"
+            assert found["✓"] == ("✓" if run is four[0] else "")
+
+    def test_a_run_in_training_says_so(self, runs: Path) -> None:
+        store, config = Store(runs), tiny("lora")
+        store.start(config).close()
+        assert rows(read_store(store), set(), {config.run_id})[0][2] == "training"
+        assert rows(read_store(store), set(), set())[0][2] == "unfinished"
+
+    def test_damaged_runs_are_named_and_escaped_and_the_others_shown(self, runs: Path) -> None:
+        store = Store(runs)
+        (kept,) = trained(store, tiny("lora", steps=1))
+        broken = [damaged(store, task=HOSTILE), damaged(store, method=HOSTILE), damaged(store, options={HOSTILE: 1})]
+        (runs / "0123456789ab").mkdir()
+        listing = read_store(store)
+        assert list(listing.runs) == [kept.run_id]
+        assert set(listing.damaged) == {*broken, "0123456789ab"}
+        said = count_text(listing, 0)
+        assert "1 run, 0 selected" in said
+        assert "4 damaged runs" in said
+        assert all(run_id in said for run_id in listing.damaged)
+        assert "<script>" not in said
+        assert "&lt;script&gt;" in said
+
+    def test_a_thousand_tableneed_nothing_but_configurations_and_summaries(
+        self, folder: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(path: Path) -> None:
+            raise AssertionError(f"{path} was read")
+
+        monkeypatch.setattr("neatlab.store.read_lines", refuse)
+        monkeypatch.setattr("neatlab.points.read_lines", refuse)
+        assert len(rows(read_store(folder), set(), set())) == 4
+
+
+def damaged(store: Store, **changes: Any) -> str:
+    """A run directory whose settings are consistent with its name and yet make no sense; returns its id."""
+    plain = tiny("lora").model_dump()
+    plain["task"] = changes.get("task", plain["task"])
+    plain["arm"]["method"] = changes.get("method", plain["arm"]["method"])
+    plain["arm"]["options"] = changes.get("options", plain["arm"]["options"])
+    config = RunConfig(**plain)
+    path = store.root / config.run_id
+    path.mkdir(parents=True)
+    (path / "config.json").write_bytes(orjson.dumps({"run": plain, "environment": {"created": HOSTILE}}))
+    return config.run_id
+
+
+REFUSED_SELECTIONS = [3, "0123456789ab", {"a": 1}, [1], [None], [["0123456789ab"]], [f"{i:012x}" for i in range(21)]]
+
+
+class TestSelection:
+    @pytest.mark.parametrize("given", REFUSED_SELECTIONS)
+    def test_what_is_no_selection_is_refused(self, folder: Store, given: Any) -> None:
+        with pytest.raises(BadInput, match=r"not a list of run ids|at most 20"):
+            choose(read_store(folder), given)
+
+    @pytest.mark.parametrize("given", ["", "..", "../../etc/passwd", HOSTILE, "0" * 12, "0" * 10_000])
+    def test_what_is_no_run_is_named_and_left_out(self, folder: Store, four: list[Run], given: str) -> None:
+        found = choose(read_store(folder), [four[0].run_id, given, four[0].run_id])
+        assert [run.run_id for run in found.runs] == [four[0].run_id]
+        assert len(found.problems) == 1
+        assert len(found.problems[0]) < 200
+        with pytest.raises(BadInput):
+            some(read_store(folder), [given])
+
+    def test_runs_of_one_arm_differ_in_the_seed_alone(self, runs: Path) -> None:
+        configs = [tiny("lora", **s) for s in ({}, {"seed": 1}, {"lr": 0.5}, {"steps": 5})] + [tiny("neat")]
+        names = arm_names([Run(runs / config.run_id, config, {}, {}) for config in configs])
+        assert [names[config.run_id] for config in configs] == [
+            "lora:rank=2 @ steps=6,lr=0.03",
+            "lora:rank=2 @ steps=6,lr=0.03",
+            "lora:rank=2 @ steps=6,lr=0.5",
+            "lora:rank=2 @ steps=5",
+            "neat:rank=2,depth=2 @ steps=6",
+        ]
+
+    def test_the_curves_are_means_over_the_seeds_of_an_arm(self, four: list[Run]) -> None:
+        value = orjson.loads(curves(four) or "")
+        lines = [t for t in value["figure"]["data"] if t.get("mode") == "lines+markers" and t.get("yaxis") == "y2"]
+        assert [line["name"] for line in lines] == ["lora:rank=2", "neat:rank=2,depth=2"]
+        for line in lines:
+            last = [validation(run)[-1] for run in four if run.config.arm.label == line["name"]]
+            assert line["y"][-1] == pytest.approx(sum(last) / 2)
+            assert f"{line['name']} {sum(last) / 2:.4f} at step 6 (2 seeds)" in value["caption"]
+        assert "lower is better" in value["caption"]
+        assert "band" in value["caption"]
+
+    def test_tasks_are_drawn_apart(self, four: list[Run], runs: Path) -> None:
+        other = make_run("teacher", parse_arm("lora:rank=2"), 0, {**SMALL, "kind": "low-rank"}, {"steps": 2})
+        groups = by_task([*four, Run(runs / other.run_id, other, {}, {})])
+        assert {name: len(found) for name, found in groups.items()} == {
+            "teacher:d_in=16,d_out=8,samples=64": 4,
+            "teacher:kind=low-rank,d_in=16,d_out=8,samples=64": 1,
+        }
+        assert curves([]) is None
+
+    def test_only_settings_that_differ_are_listed(self, four: list[Run]) -> None:
+        assert differences(four[:2]) == {"seed": ["0", "1"]}
+        found = differences([four[0], four[2]])
+        assert found["method"] == ["lora", "neat"]
+        assert found["depth"] == ["–", "2"]
+        assert found.keys().isdisjoint({"task", "rank", "steps", "seed"})
+
+    def test_the_difference_table_escapes_what_files_say(self, four: list[Run]) -> None:
+        odd = Run(four[0].path, four[0].config, {**four[0].environment, "device": HOSTILE}, {})
+        table = difference_table([four[0], odd])
+        assert "<script>" not in table
+        assert '<th scope="row">device</th><td>cpu</td><td>&lt;script&gt;' in table
+
+
+def validation(run: Run) -> list[float]:
+    return [e["metric"] for e in run.events if e["type"] == "Evaluated" and e["split"] == "validation"]
+
+
+class Busy:
+    """Jobs that train given runs."""
+
+    def __init__(self, *configs: RunConfig) -> None:
+        self._configs = configs
+
+    def active(self) -> list[Any]:
+        return [SimpleNamespace(runs=self._configs)]
+
+
+def tab(store: Store, *training: RunConfig) -> RunsTab:
+    jobs: Any = Busy(*training)
+    with gr.Blocks() as demo, gr.Tabs(), gr.Tab("Runs"):
+        made = RunsTab(Context(store, jobs))
+    with demo:
+        made.connect(demo)
+    return made
+
+
+@pytest.fixture(scope="module")
+def made(folder: Store) -> RunsTab:
+    return tab(folder)
+
+
+@pytest.fixture
+def pairs(runs: Path) -> Iterator[tuple[Store, list[str]]]:
+    """A store of two unfinished runs, and their ids."""
+    store = Store(runs)
+    for seed in (0, 1):
+        store.start(tiny("lora", seed=seed)).close()
+    yield store, [tiny("lora", seed=seed).run_id for seed in (0, 1)]
+
+
+class TestHandlers:
+    def test_an_empty_folder_invites(self, runs: Path) -> None:
+        count, empty, table, message, _, chart, *_ = tab(Store(runs))._show([], None, None, None, HERE)
+        assert "0 runs" in count
+        assert empty == EMPTY
+        assert table["visible"] is False
+        assert message == ""
+        assert chart is None
+
+    @pytest.mark.parametrize("given", [*REFUSED_SELECTIONS, [HOSTILE]])
+    def test_a_selection_that_cannot_be_is_a_message(self, made: RunsTab, given: Any) -> None:
+        _, _, table, message, _, chart, *_ = made._show(given, HOSTILE, 3, [], HERE)
+        assert 'role="alert"' in message
+        assert "<script>" not in message
+        assert chart is None
+        assert all(row[0] == "" for row in table["value"])
+        for name in ("csv", "report", "notebook"):
+            *_, (_, said) = made._downloads._maker(name)(given, HERE)
+            assert 'role="alert"' in said
+        ((_, said),) = made._downloads._export(given, "lora", HERE)
+        assert 'role="alert"' in said
+        assert made._ask(given, HERE)[0].startswith('<p role="alert">')
+
+    def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
+        table = rows(read_store(folder), set(), set())
+        first = made._toggle([], picked(table[0]))[0]["value"]
+        both = made._toggle(first, picked(table[2]))[0]["value"]
+        assert both == [table[0][1], table[2][1]]
+        assert made._toggle(both, picked(table[0]))[0]["value"] == [table[2][1]]
+        full = [f"{i:012x}" for i in range(MOST)]
+        update, said = made._toggle(full, picked(table[0]))
+        assert "value" not in update
+        assert "20 runs are selected" in said
+        for odd in (None, [], [1, 2], "text"):
+            assert "value" not in made._toggle(full, picked(odd))[0]
+
+    def test_runs_whose_events_are_damaged_are_named_and_the_others_drawn(self, runs: Path) -> None:
+        store = Store(runs)
+        good, bad = trained(store, tiny("lora"), tiny("neat"))
+        (bad.path / "events.jsonl").write_text('nonsense\n{"type":"Step"}\n')
+        *_, message, _, chart, _ = tab(store)._show([good.run_id, bad.run_id], None, None, None, HERE)[:7]
+        assert bad.run_id in message
+        assert "line 1 is not JSON" in message
+        assert "lora:rank=2" in str(chart)
+
+    def test_what_was_asked_about_is_deleted_and_nothing_else(self, pairs: tuple[Store, list[str]]) -> None:
+        store, (first, second) = pairs
+        made = tab(store)
+        _, panel, question = made._ask([first], HERE)
+        assert panel["visible"]
+        assert first in question
+        assert "may be in training elsewhere" in question
+        left, said, panel = made._confirm([first, second], HERE)
+        assert left["value"] == [second]
+        assert "1 run deleted." in said
+        assert not panel["visible"]
+        assert [path.name for path in store.root.iterdir()] == [second]
+        assert "0 runs deleted." in made._confirm([second], HERE)[1]
+
+    def test_another_selection_or_keep_forgets_the_question(self, pairs: tuple[Store, list[str]]) -> None:
+        store, (first, second) = pairs
+        made = tab(store)
+        for forget in (lambda: made._show([second], None, None, None, HERE), lambda: made._keep(HERE)):
+            made._ask([first], HERE)
+            forget()
+            made._confirm([first], HERE)
+        other: Any = SimpleNamespace(session_hash="another window")
+        made._ask([first], HERE)
+        made._confirm([first], other)
+        assert len(read_store(store).runs) == 2
+
+    def test_a_run_in_training_is_not_deleted(self, pairs: tuple[Store, list[str]]) -> None:
+        store, (first, second) = pairs
+        made = tab(store, tiny("lora"))
+        said, panel, _ = made._ask([second, first], HERE)
+        assert f"run {first} is being trained" in said
+        assert not panel["visible"]
+        gone, said = delete_runs(store, [first, second], {first})
+        assert gone == [second]
+        assert f"run {first} is being trained and was kept" in said
+        with pytest.raises(BadInput):
+            asking(some(read_store(store), [first]), {first})
+
+    def test_a_window_that_closes_takes_its_files_along(self, made: RunsTab, four: list[Run]) -> None:
+        *_, (file, _) = made._downloads._maker("csv")([four[0].run_id], HERE)
+        assert Path(file["value"]).exists()
+        made._close(HERE)
+        assert not Path(file["value"]).parents[1].exists()
+
+
+def picked(row: Any) -> gr.SelectData:
+    return gr.SelectData(None, {"index": [0, 1], "value": "", "row_value": row})
+
+
+def test_the_selection_s_curves_hold_every_point(four: list[Run]) -> None:
+    assert len(Selection(four).curves()) == sum(len(read_points(run)) for run in four)
