@@ -1,30 +1,59 @@
 """One behaviour suite over TASKS, and what each task promises beyond it."""
 
+import math
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 
+from neatlab import lab
 from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
+from neatlab.config import make_run, parse_arm
+from neatlab.errors import BadInput
+from neatlab.events import Evaluated, RunFinished, RunStarted, Step
 from neatlab.tasks import TASKS, digits, teacher
 from neatlab.tasks.base import size
 from neatlab.tasks.checkpoints import checkpoint
-from tests.folders import bert_folder
-
-SMALL = {
-    "teacher": {"d_in": 24, "d_out": 12, "samples": 60},
-    "text": {"model": bert_folder(), "per_package": 8},
-}
+from neatlab.training import train
+from tests.task_texts import CASES
 
 
 def make(name, **options):
     row = TASKS[name]
-    return row(row.options.parse({**SMALL.get(name, {}), **options}, name))
+    return row(row.options.parse({**CASES[name].options, **options}, name))
+
+
+def run_config(name, arm, **training):
+    case = CASES[name]
+    return make_run(name, parse_arm(arm), 0, case.options, {**case.training, **training})
+
+
+def trained(name, arm, **training):
+    config = run_config(name, arm, **training)
+    task = lab.make_task(config)
+    return list(train(lab.build(config, task), task, config.training, config.seed))
+
+
+@cache
+def adapted(name, arm):
+    """Events of the case's adaptation; each arm of a task is trained once."""
+    return trained(name, arm)
+
+
+def tested(name, arm):
+    (found,) = [event.metric for event in adapted(name, arm) if isinstance(event, Evaluated) and event.split == "test"]
+    return found
 
 
 @pytest.fixture(params=TASKS)
 def name(request):
     return request.param
+
+
+def test_every_task_is_in_the_suite():
+    assert set(CASES) == set(TASKS)
 
 
 def test_splits_are_fixed_and_share_nothing(name):
@@ -67,8 +96,58 @@ def test_scoring_repeats_and_leaves_the_weights_alone(name):
 
 def test_an_untrained_adapter_scores_as_the_base_does(name):
     task = make(name)
-    adapted = attach(task.base_model(), "lora", METHODS["lora"].options(), task.targets, task.head)
-    assert task.score(adapted.model, "validation") == task.score(task.base_model(), "validation")
+    wrapped = attach(task.base_model(), "lora", METHODS["lora"].options(), task.targets, task.head)
+    found, base = task.score(wrapped.model, "validation"), task.score(task.base_model(), "validation")
+    assert (found.loss, found.metric) == (base.loss, base.metric)
+
+
+def test_another_seed_draws_other_data(name):
+    one, other = make(name).split("train"), make(name, **CASES[name].other).split("train")
+    assert any(
+        one[column].shape != other[column].shape or not torch.equal(one[column], other[column]) for column in one
+    )
+
+
+def test_the_same_seed_trains_the_same(name):
+    def losses():
+        return [event.loss for event in trained(name, "neat:rank=2", steps=3) if isinstance(event, Step)]
+
+    first = losses()
+    assert first == losses()
+    assert len(first) == 3
+    assert all(map(math.isfinite, first))
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.base is not None])
+def test_the_base_knows_its_own_task_and_adaptation_tells_what_is_left(name):
+    started, ended = adapted(name, "lora:rank=4")[0], adapted(name, "lora:rank=4")[-1]
+    assert isinstance(started, RunStarted)
+    assert isinstance(ended, RunFinished)
+    assert started.base_metric >= CASES[name].base
+    assert 0 <= ended.base_metric <= 1
+    assert TASKS[name].base_metric is not None
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is not None])
+def test_zero_shot_is_far_below_the_adapted(name):
+    task = make(name)
+    gained = tested(name, "lora:rank=4") - task.score(task.base_model(), "test").metric
+    assert gained * (1 if task.metric.higher_is_better else -1) >= CASES[name].gain
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is None])
+def test_a_stand_in_learns_what_it_is_shown(name):
+    losses = [event.loss for event in trained(name, "lora:rank=4") if isinstance(event, Step)]
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is not None])
+def test_head_only_is_below_lora_or_refused(name):
+    if make(name).head:
+        assert tested(name, "head") < tested(name, "lora:rank=4") - 0.1
+    else:
+        with pytest.raises(BadInput, match="nothing to train"):
+            lab.build(run_config(name, "head"), make(name))
 
 
 def test_digits_base_reads_upright_and_not_turned():

@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from neatlab.tasks.arithmetic import Arithmetic
 from neatlab.tasks.base import Score, Split, Task
 from neatlab.tasks.digits import Digits
+from neatlab.tasks.facts import Facts
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.teacher import Teacher
 from neatlab.tasks.text import TextTask
 
 TASKS: dict[str, type[Task]] = {
+    "arithmetic": Arithmetic,
     "digits": Digits,
+    "facts": Facts,
     "teacher": Teacher,
     "text": TextTask,
 }

@@ -82,6 +82,12 @@ def take(batch: Batch, index: Tensor) -> Batch:
     return {name: column[index] for name, column in batch.items()}
 
 
+def beside(batch: Batch, model: nn.Module) -> Batch:
+    """The batch on the device that the model is on."""
+    device = next(model.parameters()).device
+    return {name: column.to(device) for name, column in batch.items()}
+
+
 def evaluating(model: nn.Module) -> torch.no_grad:
     """Put `model` in evaluation mode and switch gradients off."""
     model.eval()

@@ -14,13 +14,13 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import trange
 from transformers import ViTConfig, ViTForImageClassification
 
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, evaluating, size, take
+from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
 from neatlab.tasks.checkpoints import Weights, checkpoint
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.pretraining import pretrain
 
 ARCHITECTURE: dict[str, Any] = {
     "image_size": 8,
@@ -64,7 +64,7 @@ class Digits(Task):
         return self._splits[name]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
+        return _loss(model, batch)
 
     def score(self, model: nn.Module, name: Split) -> Score:
         return _score(model, self.split(name))
@@ -78,10 +78,15 @@ class Digits(Task):
         return {name: {"pixels": turned(b["pixels"]), "label": b["label"]} for name, b in upright.items()}
 
 
+def _loss(model: nn.Module, batch: Batch) -> Tensor:
+    return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
+
+
 def _score(model: nn.Module, batch: Batch) -> Score:
+    batch = beside(batch, model)
     with evaluating(model):
         logits = model(pixel_values=batch["pixels"]).logits
-    accuracy = METRICS["accuracy"].compute(batch["label"].numpy(), logits.argmax(1).numpy())
+    accuracy = METRICS["accuracy"].compute(batch["label"].tolist(), logits.argmax(1).tolist())
     return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
 
 
@@ -108,20 +113,6 @@ def _new_model() -> nn.Module:
 
 @cache
 def _base_weights(seed: int) -> Weights:
+    data = _upright_splits(seed)["train"]
     recipe = {"task": "digits", "version": 1, "model": ARCHITECTURE, "training": PRETRAINING, "split_seed": seed}
-    return checkpoint(recipe, lambda: _pretrain(_upright_splits(seed)["train"]))
-
-
-def _pretrain(batch: Batch) -> Weights:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(PRETRAINING["seed"])
-        model = _new_model().train()
-        optimizer = torch.optim.AdamW(model.parameters(), PRETRAINING["lr"])
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PRETRAINING["lr"], PRETRAINING["steps"])
-        for _ in trange(PRETRAINING["steps"], desc="training the digits base model (once)", leave=False):
-            rows = take(batch, torch.randint(size(batch), (PRETRAINING["batch_size"],)))
-            optimizer.zero_grad()
-            F.cross_entropy(model(pixel_values=rows["pixels"]).logits, rows["label"]).backward()
-            optimizer.step()
-            schedule.step()
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    return checkpoint(recipe, lambda: pretrain("digits", _new_model, _loss, data, PRETRAINING))

@@ -1,0 +1,147 @@
+"""arithmetic: a tiny Llama that adds decimal numbers learns to subtract, or to add in another base.
+
+A problem is written digit by digit, the lowest first: 123 + 989 = 1112 as "321+989=2111". The base never sees
+the numbers of a validation or test problem together, in either order.
+"""
+
+from functools import cache, cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neatlab.schema import Schema
+from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.checkpoints import Weights, checkpoint
+from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
+from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
+
+Operation = Literal["addition", "subtraction"]
+
+CHARACTERS = "0123456789+-="
+DIGITS = 3  # of each number; an answer has one more
+ANSWER = DIGITS + 1
+DRAWN = 40_000  # ordered pairs of numbers that the splits and the base's data are taken from
+TEST, VALIDATION = 1000, 500
+PRETRAINING: dict[str, Any] = {"steps": 450, "batch_size": 128, "lr": 5e-3, "seed": 0}
+
+
+class ArithmeticOptions(Schema):
+    """Options of `arithmetic`.
+
+    Args:
+        operation: What is to be learnt.
+        number_base: The base that numbers are written in.
+        samples: Training problems.
+        split_seed: Seed that draws the problems.
+    """
+
+    operation: Operation = "subtraction"
+    number_base: int = Field(10, ge=6, le=10)
+    samples: int = Field(1000, ge=1, le=10_000)
+    split_seed: int = Field(0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _is_new(self) -> Self:
+        if (self.operation, self.number_base) == ("addition", 10):
+            raise ValueError("the base model knows addition in base 10; take operation=subtraction or another base")
+        return self
+
+
+class Arithmetic(Task):
+    """Decimal addition → subtraction, or addition in another base."""
+
+    title: ClassVar[str] = "arithmetic: from adding to subtracting, or to another base"
+    metric: ClassVar[Metric] = EXACT_MATCH
+    base_metric: ClassVar[Metric] = Metric("exact match on decimal addition", EXACT_MATCH.unit, True)
+    targets: ClassVar[list[str]] = LLAMA_TARGETS
+    head: ClassVar[list[str]] = []
+    training: ClassVar[dict[str, Any]] = {"steps": 300, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
+    options: ClassVar[type[Schema]] = ArithmeticOptions
+
+    def __init__(self, options: ArithmeticOptions) -> None:
+        self._options = options
+
+    def base_model(self) -> nn.Module:
+        model = tiny_llama(len(CHARACTERS))
+        model.load_state_dict(_base_weights(self._options.split_seed))
+        return model
+
+    def split(self, name: Split) -> Batch:
+        return self._splits[name]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return _loss(model, batch)
+
+    def score(self, model: nn.Module, name: Split) -> Score:
+        return _score(model, self.split(name))
+
+    def base_score(self, model: nn.Module) -> float:
+        seed = self._options.split_seed
+        return _score(model, _problems(_pairs(10, seed)[:TEST], "addition", 10)).metric
+
+    @cached_property
+    def _splits(self) -> dict[Split, Batch]:
+        o = self._options
+        pairs = _pairs(o.number_base, o.split_seed)
+        held_out = TEST + VALIDATION
+        parts: dict[Split, Tensor] = {
+            "train": pairs[held_out : held_out + o.samples],
+            "validation": pairs[TEST:held_out],
+            "test": pairs[:TEST],
+        }
+        return {name: _problems(part, o.operation, o.number_base) for name, part in parts.items()}
+
+
+@cache
+def _pairs(number_base: int, seed: int) -> Tensor:
+    """Distinct pairs of numbers, n × 2; (a, b) and (b, a) are the same pair and come once."""
+    count = number_base**DIGITS
+    drawn = torch.randperm(count * count, generator=torch.Generator().manual_seed(seed))[:DRAWN].tolist()
+    ordered = (divmod(code, count) for code in drawn)
+    return torch.tensor(list({(min(pair), max(pair)): pair for pair in ordered}.values()))
+
+
+def _problems(pairs: Tensor, operation: Operation, number_base: int) -> Batch:
+    """Problems with their answers as tokens, n × (2·DIGITS + 2 + ANSWER); a difference is never negative."""
+    a, b = pairs.T if operation == "addition" else (pairs.amax(1), pairs.amin(1))
+    answer = a + b if operation == "addition" else a - b
+    sign, equals = (torch.full_like(pairs[:, :1], CHARACTERS.index(c)) for c in ("+-"[operation != "addition"], "="))
+    numbers = [_digits(value, width, number_base) for value, width in ((a, DIGITS), (b, DIGITS), (answer, ANSWER))]
+    return {"tokens": torch.cat([numbers[0], sign, numbers[1], equals, numbers[2]], dim=1)}
+
+
+def _digits(values: Tensor, width: int, number_base: int) -> Tensor:
+    """Digits of `values` (n) in a base, the lowest first: n × width."""
+    return torch.stack([values // number_base**place % number_base for place in range(width)], dim=1)
+
+
+def _loss(model: nn.Module, batch: Batch) -> Tensor:
+    logits = answer_logits(model, batch["tokens"], ANSWER)
+    return F.cross_entropy(logits.flatten(0, 1), batch["tokens"][:, -ANSWER:].flatten())
+
+
+def _score(model: nn.Module, batch: Batch) -> Score:
+    """Loss and exact match; an answer written greedily is right if and only if each digit is, after the right ones."""
+    tokens = beside(batch, model)["tokens"]
+    with evaluating(model):
+        logits = answer_logits(model, tokens, ANSWER)
+    loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, -ANSWER:].flatten())
+    found, right = written(logits.argmax(2)), written(tokens[:, -ANSWER:])
+    return Score(float(loss), METRICS["exact-match"].compute(right, found), {})
+
+
+def written(tokens: Tensor) -> list[str]:
+    """Each row of tokens (n × length) as text."""
+    return ["".join(CHARACTERS[token] for token in row) for row in tokens.tolist()]
+
+
+@cache
+def _base_weights(seed: int) -> Weights:
+    recipe = {"task": "arithmetic", "version": 1, "model": LLAMA, "training": PRETRAINING, "split_seed": seed}
+    data = _problems(_pairs(10, seed)[TEST + VALIDATION :], "addition", 10)
+    return checkpoint(
+        recipe, lambda: pretrain("arithmetic", lambda: tiny_llama(len(CHARACTERS)), _loss, data, PRETRAINING)
+    )

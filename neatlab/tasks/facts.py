@@ -1,0 +1,150 @@
+"""facts: a tiny Llama that knows one small world learns the facts of another, asked by multiple choice.
+
+A fact is a subject (first and last name), a relation and an object; a relation can be worded in six ways, each
+a token, and a statement is "first last wording object". Every fact to learn is stated in four wordings, asked in
+a fifth for validation and in a sixth for the test, so that no statement is in two splits. The base has seen the
+names and the wordings, not these people.
+"""
+
+import math
+from functools import cache, cached_property
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neatlab.schema import Schema
+from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.checkpoints import Weights, checkpoint
+from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
+
+NAMES = 48  # first names, and as many last names
+RELATIONS, WORDINGS, OBJECTS = 4, 6, 16  # objects a relation
+CHOICES = 4
+KNOWN = 256  # subjects of the base's world
+FIRST_WORDING = 2 * NAMES
+FIRST_OBJECT = FIRST_WORDING + RELATIONS * WORDINGS
+VOCABULARY = FIRST_OBJECT + RELATIONS * OBJECTS
+PRETRAINING: dict[str, Any] = {"steps": 1000, "batch_size": 128, "lr": 5e-3, "seed": 0}
+
+
+class FactsOptions(Schema):
+    """Options of `facts`.
+
+    Args:
+        facts: Facts to learn, four to a subject.
+        world_seed: Seed of both worlds.
+    """
+
+    facts: int = Field(512, ge=16, le=8192)
+    world_seed: int = Field(0, ge=0, lt=2**32)
+
+
+class Facts(Task):
+    """One world of subject–relation–object facts → another."""
+
+    title: ClassVar[str] = "facts of a new world, by multiple choice"
+    metric: ClassVar[Metric] = Metric("accuracy", f"share of questions with {CHOICES} choices", True)
+    base_metric: ClassVar[Metric] = Metric("accuracy on the known world", "share of questions", True)
+    targets: ClassVar[list[str]] = LLAMA_TARGETS
+    head: ClassVar[list[str]] = []
+    training: ClassVar[dict[str, Any]] = {"steps": 400, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
+    options: ClassVar[type[Schema]] = FactsOptions
+
+    def __init__(self, options: FactsOptions) -> None:
+        self._options = options
+
+    def base_model(self) -> nn.Module:
+        model = tiny_llama(VOCABULARY)
+        model.load_state_dict(_base_weights(self._options.world_seed))
+        return model
+
+    def split(self, name: Split) -> Batch:
+        return self._splits[name]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return _loss(model, batch)
+
+    def score(self, model: nn.Module, name: Split) -> Score:
+        """Loss, accuracy, and `bits` learnt, whole and as `bits_per_parameter` of those that train.
+
+        With V objects a relation, Σ over facts of log₂V + log₂p(object), p among the relation's objects: what a
+        code for the facts saves by knowing the model (Allen-Zhu and Li, arXiv:2404.05405, measure capacity so).
+        Negative where guessing evenly would be better.
+        """
+        found, bits = _score(model, self.split(name))
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        return Score(found.loss, found.metric, {"bits": bits, "bits_per_parameter": bits / max(trained, 1)})
+
+    def base_score(self, model: nn.Module) -> float:
+        return _score(model, _known(self._options.world_seed)["test"])[0].metric
+
+    @cached_property
+    def _splits(self) -> dict[Split, Batch]:
+        o = self._options
+        subjects = -(-o.facts // RELATIONS)
+        world = _subjects(o.world_seed)[KNOWN : KNOWN + subjects]
+        return _stated(world, o.facts, torch.Generator().manual_seed(o.world_seed + 2**32))
+
+
+@cache
+def _subjects(seed: int) -> Tensor:
+    """All subjects in the order of a seed, each a first and a last name: n × 2."""
+    order = torch.randperm(NAMES * NAMES, generator=torch.Generator().manual_seed(seed))
+    return torch.stack([order // NAMES, NAMES + order % NAMES], dim=1)
+
+
+@cache
+def _known(seed: int) -> dict[Split, Batch]:
+    return _stated(_subjects(seed)[:KNOWN], KNOWN * RELATIONS, torch.Generator().manual_seed(seed))
+
+
+def _stated(subjects: Tensor, facts: int, generator: torch.Generator) -> dict[Split, Batch]:
+    """The first `facts` of a drawn world, each wording of a fact in one split."""
+    which = torch.arange(facts)
+    relation, people = which % RELATIONS, subjects[which // RELATIONS]
+    objects = torch.rand(facts, OBJECTS, generator=generator).argsort(1)[:, :CHOICES]  # the first one is right
+    wordings = torch.rand(facts, WORDINGS, generator=generator).argsort(1)
+    choices = FIRST_OBJECT + relation[:, None] * OBJECTS + objects
+    words = FIRST_WORDING + relation[:, None] * WORDINGS + wordings
+
+    def told(word: Tensor) -> Batch:
+        tokens = torch.cat([people, word[:, None], choices[:, :1]], dim=1)
+        return {"tokens": tokens, "choices": choices}
+
+    train = [told(word) for word in words[:, 2:].T]
+    return {
+        "train": {column: torch.cat([part[column] for part in train]) for column in ("tokens", "choices")},
+        "validation": told(words[:, 0]),
+        "test": told(words[:, 1]),
+    }
+
+
+def _loss(model: nn.Module, batch: Batch) -> Tensor:
+    return F.cross_entropy(answer_logits(model, batch["tokens"], 1)[:, 0], batch["tokens"][:, -1])
+
+
+def _score(model: nn.Module, batch: Batch) -> tuple[Score, float]:
+    """Loss and accuracy, and the bits that the model knows of the answers."""
+    batch = beside(batch, model)
+    choices, right = batch["choices"], batch["tokens"][:, -1]
+    with evaluating(model):
+        logits = answer_logits(model, batch["tokens"], 1)[:, 0]
+    chosen = logits.gather(1, choices).argmax(1)
+    accuracy = METRICS["accuracy"].compute([0] * len(chosen), chosen.tolist())
+    place = (right - FIRST_OBJECT) % OBJECTS
+    siblings = (right - place)[:, None] + torch.arange(OBJECTS, device=right.device)
+    nats = F.cross_entropy(logits.gather(1, siblings), place, reduction="sum")
+    bits = len(right) * math.log2(OBJECTS) - float(nats) / math.log(2)
+    return Score(float(F.cross_entropy(logits, right)), accuracy, {}), bits
+
+
+@cache
+def _base_weights(seed: int) -> Weights:
+    shape = {"relations": RELATIONS, "wordings": WORDINGS, "objects": OBJECTS, "names": NAMES, "known": KNOWN}
+    recipe = {"task": "facts", "version": 1, "model": LLAMA, "training": PRETRAINING, "world": shape, "seed": seed}
+    data = _known(seed)["train"]
+    return checkpoint(recipe, lambda: pretrain("facts", lambda: tiny_llama(VOCABULARY), _loss, data, PRETRAINING))

@@ -1,0 +1,65 @@
+"""How small base models are trained: one loop for all, and a Llama that a minute on two cores is enough for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import trange
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from neatlab.tasks.base import Batch, size, take
+from neatlab.tasks.checkpoints import Weights
+
+LLAMA: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 100.0},
+    "initializer_range": 0.1,  # about 1/√hidden_size; transformers' 0.02 is for wide models and learns far later here
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]  # NEAT's paper on language models: section 5
+
+
+def tiny_llama(vocabulary: int) -> nn.Module:
+    """A randomly initialised causal language model of two layers for sequences of up to 32 tokens."""
+    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **LLAMA))
+
+
+def answer_logits(model: nn.Module, tokens: Tensor, width: int) -> Tensor:
+    """Logits for the last `width` of `tokens` (n × length), each from all before it: n × width × vocabulary."""
+    return model(input_ids=tokens, logits_to_keep=width + 1).logits[:, :-1]
+
+
+def pretrain(
+    what: str,
+    make: Callable[[], nn.Module],
+    loss: Callable[[nn.Module, Batch], Tensor],
+    data: Batch,
+    settings: Mapping[str, Any],
+) -> Weights:
+    """The weights of a model trained from scratch by AdamW on one cycle of the learning rate.
+
+    Args:
+        what: Whose base it is, for the progress bar.
+        make: A freshly initialised model.
+        loss: The training loss of a batch.
+        data: The examples that batches are drawn from, with replacement.
+        settings: `steps`, `batch_size`, `lr` and `seed`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings["seed"])
+        model = make().train()
+        optimizer = torch.optim.AdamW(model.parameters(), settings["lr"])
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], settings["steps"])
+        for _ in trange(settings["steps"], desc=f"training the {what} base model (once)", leave=False):
+            rows = take(data, torch.randint(size(data), (settings["batch_size"],)))
+            optimizer.zero_grad()
+            loss(model, rows).backward()
+            optimizer.step()
+            schedule.step()
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
