@@ -1,0 +1,362 @@
+"""The Ablate tab without a browser: what it lets through, what it shows of a store, and that a sweep ends when told."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import orjson
+import psutil
+import pytest
+
+from neatlab.config import RunConfig
+from neatlab.dashboard import sweep_order
+from neatlab.dashboard.ablate_tab import AblateTab
+from neatlab.dashboard.ablate_view import EMPTY, board, outlook, picture
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.links import Link
+from neatlab.dashboard.sweep_order import MOST_RUNS, SweepOrder, SweepRefusal
+from neatlab.errors import BadInput
+from neatlab.store import Store
+from neatlab.sweeps import Sweep
+
+TEACHER = "teacher:kind=weight-aware"
+GOOD: dict[str, Any] = {
+    "task": TEACHER,
+    "base": "neat:rank=4",
+    "depths": [2, 4],
+    "activations": ["relu", "tanh"],
+    "seeds": 2,
+    "steps": "5",
+}
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "unknown task": ({"task": "teacher:kind=weight-aware,d_in=4096"}, "run", "unknown task"),
+    "a path as a task": ({"task": "../../etc"}, "run", "unknown task"),
+    "no arm": ({"base": "neet:rank=4"}, "base", "did you mean 'neat'"),
+    "an arm without depth": ({"base": "lora:rank=4"}, "base", "lora has no activation and no depth"),
+    "an arm that is no text": ({"base": 4}, "base", "such as neat:rank=4"),
+    "a very long arm": ({"base": "neat:" + "x" * 1000}, "base", "at most 200 characters"),
+    "rank above the page's": ({"base": "neat:rank=4000"}, "base", "rank=4000"),
+    "odd depth": ({"depths": [2, 3, 5]}, "depth", "depth 3, 5 cannot be built"),
+    "no depth": ({"depths": []}, "depth", "at least one depth"),
+    "depth out of range": ({"depths": [64]}, "depth", "allowed: 2, 3"),
+    "depth of another type": ({"depths": {"a": 1}}, "depth", "at least one depth"),
+    "depth true": ({"depths": [True]}, "depth", "allowed: 2"),
+    "no activation": ({"activations": None}, "activation", "at least one activation"),
+    "unknown activation": ({"activations": ["<script>"]}, "activation", "allowed: relu"),
+    "no seed": ({"seeds": 0}, "run", "seeds=0"),
+    "many seeds": ({"seeds": 6}, "run", "seeds=6"),
+    "seeds in words": ({"seeds": "three"}, "run", "seeds='three'"),
+    "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
+    "no steps": ({"steps": "0"}, "run", "steps='0'"),
+    "many runs": (
+        {"depths": [2, 4, 6, 8], "activations": list(sweep_order.ACTIVATIONS), "seeds": 5},
+        "run",
+        f"125 runs; at most {MOST_RUNS}",
+    ),
+}
+
+
+def checked(**changes: Any) -> SweepOrder:
+    return SweepOrder.check(*{**GOOD, **changes}.values())
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_swept_is_refused_where_the_mistake_is(case: str) -> None:
+    changes, place, said = REFUSED[case]
+    with pytest.raises(SweepRefusal) as refusal:
+        checked(**changes)
+    assert (refusal.value.place, said in str(refusal.value)) == (place, True), str(refusal.value)
+
+
+def test_the_way_out_of_an_odd_depth_works() -> None:
+    with pytest.raises(SweepRefusal) as refusal:
+        checked(depths=["3"])
+    arm = str(refusal.value).rpartition(": ")[2]
+    assert checked(depths=["3"], base=arm).depths == (3,)
+
+
+@pytest.mark.parametrize(
+    "base", ["neat:rank=4", "neat:rank=2,residual=none,lr=0.01", "neat:rank=4,depth=6,scaling=0.5"]
+)
+def test_the_runs_are_those_of_the_sweep(base: str, runs: Path) -> None:
+    order = checked(base=base)
+    asked = Sweep(
+        order.task,
+        [order.base],
+        order.grid,
+        seeds=order.seeds,
+        reference=order.reference,
+        training=order.training,
+        runs=runs,
+    )
+    assert [config.run_id for config in order.runs()] == [config.run_id for config in asked.configs]
+
+
+def test_the_same_grid_in_another_order_is_the_same_sweep() -> None:
+    assert checked(depths=["4", 2, 2], activations=["tanh", "relu"], seeds="2", steps=5) == checked()
+
+
+def test_the_reference_shares_rank_and_learning_rate() -> None:
+    assert checked(base="neat:rank=3,lr=0.01,depth=4").reference == "lora:rank=3,lr=0.01"
+
+
+def test_an_empty_number_of_steps_is_the_tasks_own() -> None:
+    assert {config.training.steps for config in checked(steps=" ").runs()} == {600}
+
+
+def stored(store: Store, config: RunConfig, metric: float | None) -> None:
+    """A run as if it had been trained."""
+    writer = store.start(config)
+    summary = {"status": "finished", "seconds": 1.0, "seconds_per_step": 0.1, "metric": metric}
+    failed = {"status": "failed", "error": "loss is not finite", "metric": None}
+    writer.finish({"adapter_params": 512, "trainable_params": 512, **(failed if metric is None else summary)})
+
+
+def filled(runs: Path, scores: Callable[[RunConfig], float | None], **changes: Any) -> tuple[SweepOrder, Store]:
+    order, store = checked(**changes), Store(runs)
+    for config in order.runs():
+        stored(store, config, scores(config))
+    return order, store
+
+
+def by_depth(config: RunConfig) -> float:
+    """LoRA 0.5, depth 2 better by 0.2, depth 4 worse by 0.2, each seed a little different."""
+    base = {None: 0.5, 2: 0.3, 4: 0.7}[config.arm.options.get("depth")]
+    return base + 0.001 * config.seed + 0.0005 * (config.seed % 2) * len(config.arm.label)
+
+
+def test_an_empty_store_invites(runs: Path) -> None:
+    seen = picture(checked(), Store(runs))
+    assert board(seen) == EMPTY
+    assert "10 runs" in outlook(seen) and "holds 0 of them" in outlook(seen)
+
+
+def test_cells_that_are_not_there_yet_stay_empty(runs: Path) -> None:
+    order, store = checked(), Store(runs)
+    for config in order.runs()[:3]:  # the reference's two seeds and one of depth 2, relu
+        stored(store, config, by_depth(config))
+    drawn = board(picture(order, store))
+    trace = orjson.loads(str(drawn.heat))["figure"]["data"][0]
+    assert (trace["x"], trace["y"]) == (["relu", "tanh"], ["2", "4"])
+    assert trace["z"] == [[pytest.approx(0.3), None], [None, None]]
+    assert trace["text"][0][0] == "0.300<br>1 of 2 seeds"
+    assert "3 of 10 runs: differences are judged when all of them are there" in drawn.verdict
+    assert "better" not in drawn.verdict.partition("<table>")[2]
+
+
+def test_the_verdict_says_which_way_each_arm_differs(runs: Path) -> None:
+    order, store = filled(runs, by_depth, seeds=4)
+    drawn = board(picture(order, store))
+    rows = {row.partition("</th>")[0].replace("<wbr>", ""): row for row in drawn.verdict.split("<tr")[2:]}
+    said = {name.rpartition(">")[2]: row for name, row in rows.items()}
+    assert "Reference: lora:rank=4" in drawn.verdict
+    assert ">reference<" in said["lora:rank=4"]
+    assert ">better<" in said["neat:rank=4,depth=2"] and "-0.2" in said["neat:rank=4,depth=2"]
+    assert ">worse<" in said["neat:rank=4,depth=4,activation=tanh"]
+    caption = orjson.loads(str(drawn.heat))["caption"]
+    assert "4 of 4 cells" in caption and "(depth 2, relu) to" in caption
+
+
+@pytest.mark.parametrize("depths", [[2], [2, 4]])
+def test_few_arms_are_held_against_the_reference_too(depths: list[int], runs: Path) -> None:
+    """Of up to three arms the comparison names pairs in its own order; the table's sign is always arm − reference."""
+    order, store = filled(runs, by_depth, depths=depths, activations=["relu"], seeds=4)
+    verdict = board(picture(order, store)).verdict
+    row = verdict.partition("depth=2</th>")[2].partition("</tr>")[0]
+    assert "<td>-0.19" in row and ">better<" in row
+
+
+def test_diverged_runs_are_named(runs: Path) -> None:
+    order, store = filled(runs, lambda c: None if c.arm.options.get("activation") == "tanh" else by_depth(c))
+    drawn = board(picture(order, store))
+    assert "2 of 2 runs of neat:<wbr>rank=4,<wbr>depth=4,<wbr>activation=tanh diverged" in drawn.verdict
+    assert orjson.loads(str(drawn.heat))["figure"]["data"][0]["z"][0][1] is None
+
+
+def test_all_diverged_leaves_the_charts_empty(runs: Path) -> None:
+    order, store = filled(runs, lambda c: None)
+    drawn = board(picture(order, store))
+    assert (drawn.heat, drawn.scores) == (None, None) and "diverged" in drawn.verdict
+
+
+def test_many_arms_leave_the_best_in_the_chart(runs: Path) -> None:
+    changes = {"depths": [2, 4, 6], "activations": ["relu", "gelu", "silu", "tanh"], "seeds": 2}
+    order, store = filled(runs, lambda c: c.arm.options.get("depth", 1) / 10 + c.seed / 100, **changes)
+    scores = orjson.loads(str(board(picture(order, store)).scores))
+    assert len(scores["figure"]["data"]) == 10 and "the best 9 of 12 others" in scores["caption"]
+
+
+def test_another_runs_folder_entry_is_shown_as_text(runs: Path) -> None:
+    order, store = filled(runs, by_depth)
+    assert "<script" not in board(picture(order, store)).verdict.lower()
+
+
+class FakeJobs:
+    """Jobs that record what is asked and run nothing."""
+
+    def __init__(self) -> None:
+        self.orders: list[SweepOrder] = []
+        self.words: list[str] = []
+        self.job: Any = None
+
+    def submit(self, entry: str, order: SweepOrder) -> Any:
+        self.orders.append(order)
+        self.job = SimpleNamespace(phase="running", stopped=False, refusal=None, look=lambda: None)
+        return self.job
+
+    def find(self, entry: str, order: SweepOrder) -> Any:
+        return self.job if self.job and self.job.phase != "ended" and self.orders[-1] == order else None
+
+    def place(self, job: Any) -> int:
+        return 0
+
+    def tell(self, job: Any, word: str) -> None:
+        self.words.append(word)
+
+
+@pytest.fixture
+def tab(runs: Path) -> AblateTab:
+    jobs: Any = FakeJobs()
+    with gr.Blocks() as demo:
+        made = AblateTab(Context(Store(runs), jobs))
+        made.connect(demo)
+    return made
+
+
+def visit(window: str) -> Any:
+    return SimpleNamespace(session_hash=window)
+
+
+def first(stream: Any) -> list[Any]:
+    return asyncio.run(anext(stream))
+
+
+def test_start_refuses_beside_the_field_and_queues_nothing(tab: AblateTab) -> None:
+    values = first(tab._begin(visit("w"), *{**GOOD, "depths": [3]}.values()))
+    assert ['role="alert"' in value for value in values[:4]] == [False, True, False, False]
+    assert tab.context.jobs.orders == []  # type: ignore[attr-defined]
+
+
+def test_a_second_window_and_a_reload_find_the_running_sweep(tab: AblateTab) -> None:
+    jobs: Any = tab.context.jobs
+    first(tab._begin(visit("one"), *GOOD.values()))
+    assert "Sweeping." in first(tab._look(visit("two"), *GOOD.values()))[6]
+    first(tab._begin(visit("three"), *GOOD.values()))
+    assert len(jobs.orders) == 1
+
+
+def test_a_changed_form_leaves_the_running_sweep_alone(tab: AblateTab) -> None:
+    jobs: Any = tab.context.jobs
+    first(tab._begin(visit("w"), *GOOD.values()))
+    values = first(tab._look(visit("w"), *{**GOOD, "seeds": 3}.values()))
+    assert "15 runs" in values[4] and "0 of 10 runs" in values[6] and not jobs.words
+    values = first(tab._begin(visit("w"), *{**GOOD, "seeds": 3}.values()))
+    assert "stop it first" in values[3] and len(jobs.orders) == 1
+
+
+def test_a_complete_sweep_is_shown_and_not_started(tab: AblateTab, runs: Path) -> None:
+    filled(runs, by_depth)
+    values = first(tab._begin(visit("w"), *GOOD.values()))
+    assert "All runs are there." in values[6] and "Verdict" in values[9]
+    assert tab.context.jobs.orders == []  # type: ignore[attr-defined]
+
+
+def test_stop_tells_the_process(tab: AblateTab) -> None:
+    first(tab._begin(visit("w"), *GOOD.values()))
+    tab._end(visit("w"))
+    tab._end(visit("another"))
+    assert tab.context.jobs.words == ["stop"]  # type: ignore[attr-defined]
+
+
+def test_the_end_of_a_sweep_ends_the_following(tab: AblateTab) -> None:
+    async def follow() -> list[str]:
+        seen = []
+        async for values in tab._begin(visit("w"), *GOOD.values()):
+            seen.append(values[6])
+            tab.context.jobs.job.phase = "ended"  # type: ignore[attr-defined]
+        return seen
+
+    said = asyncio.run(follow())
+    assert "Sweeping." in said[0] and "Press Start." in said[-1]
+
+
+def test_a_link_with_values_that_the_tab_does_not_have_is_refused(tab: AblateTab) -> None:
+    for link in ("?depth=16", "?activation=gelu_new"):
+        with pytest.raises(BadInput, match="allowed"):
+            tab.read_link(Link.text(link), "w")
+    updates = tab.read_link(Link.text("?tab=ablate&depth=2&depth=6&ablate_steps=20"), "w")
+    assert updates[2]["value"] == [2, 6] and updates[5]["value"] == 20
+
+
+def test_stop_ends_every_process_of_a_sweep(tmp_path: Path) -> None:
+    """A real sweep: interrupted once it trains, it leaves no process and no finished run."""
+    jobs, order = Jobs(tmp_path), checked(steps=5000, activations=["relu"], depths=[2])
+    job = jobs.submit("neatlab.dashboard.sweep_worker:run", order)
+    try:
+        wait_for(lambda: any(tmp_path.glob("*/events.jsonl")), look=job.look)
+        assert job.process and job.process.pid
+        family = descendants(job.process.pid)
+        assert len(family) >= 2  # the sweep's process and its workers
+        jobs.tell(job, "stop")
+        wait_for(lambda: job.phase == "ended")
+        assert job.refusal is None and job.stopped
+        wait_for(lambda: not any(map(alive, family)))
+    finally:
+        jobs.close()
+    statuses = [run.status for run in Store(tmp_path).runs()]
+    assert statuses and set(statuses) <= {"interrupted", "unfinished"}  # a busy worker may not get to say so in time
+
+
+SERVER = """
+import sys, time
+from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.sweep_order import SweepOrder
+if __name__ == "__main__":
+    order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu"], 2, 5000)
+    job = Jobs(sys.argv[1]).submit("neatlab.dashboard.sweep_worker:run", order)
+    while True:
+        job.look()
+        time.sleep(0.1)
+"""
+
+
+def test_a_killed_server_takes_its_sweep_along(tmp_path: Path) -> None:
+    script, runs = tmp_path / "server.py", tmp_path / "runs"
+    script.write_text(SERVER)
+    server = subprocess.Popen([sys.executable, str(script), str(runs)])
+    try:
+        wait_for(lambda: server.poll() is not None or any(runs.glob("*/events.jsonl")))
+        family = descendants(server.pid)
+        assert len(family) >= 4
+    finally:
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+    wait_for(lambda: not any(map(alive, family)))
+
+
+def wait_for(condition: Callable[[], Any], look: Callable[[], None] = lambda: None, seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        look()
+        assert time.monotonic() < until, f"nothing after {seconds} s"
+        time.sleep(0.1)
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """The process and everything below it."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
