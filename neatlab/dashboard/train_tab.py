@@ -153,6 +153,7 @@ class TrainTab(Tab):
             view.refusal = None
         except NeatlabError as error:
             view.refusal = error if isinstance(error, Refusal) else Refusal("run", str(error))
+            view.job = view.active  # one that has ended has no say any more: its own refusal would cover this one
         return [*self._said(view, update(view, self.context)), command_note(view.order)]
 
     def _follow(self, request: gr.Request) -> Iterator[list[Any]]:
