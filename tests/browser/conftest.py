@@ -97,7 +97,7 @@ def serve(folder: Path, *options: str, **environment: str) -> Iterator[App]:
         yield App(f"http://127.0.0.1:{port}/", runs, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

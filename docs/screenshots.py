@@ -1,0 +1,110 @@
+"""Pictures of every tab, both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png: `python docs/screenshots.py`.
+
+It needs what the tests need: Playwright and a Chromium (tests/browser/install_chromium.sh).
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+HERE = Path(__file__).parent
+PORT = 7871
+THEMES = ("light", "dark")
+SIZES = {1280: 900, 390: 844}
+TALLEST = 5200  # pixels; the rest of a longer tab is left out
+LARGEST = 250_000  # bytes a file
+PATIENCE = 300_000  # milliseconds for a training
+DRAWING = 4.0  # seconds for a tab that is there to fill itself
+SEEDS = (0, 1, 2)
+TRAINED = "?task=digits&steps=150&arm=lora:rank=4&arm=neat:rank=4,depth=2"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+def main() -> None:
+    """Train three seeds and a small sweep, then take the pictures."""
+    with tempfile.TemporaryDirectory() as runs, served(runs) as url, sync_playwright() as playwright:
+        found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        page = browser.new_page()
+        for seed in reversed(SEEDS):
+            train(page, f"{url}{TRAINED}&seed={seed}")
+        names = tabs(page)
+        if "ablate" in names:
+            sweep(page, url)
+        for theme in THEMES:
+            for width in SIZES:
+                for name in names:
+                    take(browser, url, name, theme, width)
+
+
+@contextmanager
+def served(runs: str) -> Iterator[str]:
+    """The app on a fresh runs folder."""
+    command = [sys.executable, "app.py", "--port", str(PORT), "--runs", runs]
+    process = subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        print((process.stdout or sys.stdin).readline().strip())
+        yield f"http://127.0.0.1:{PORT}/"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def train(page: Page, link: str) -> None:
+    """Open a link and train what it says."""
+    page.goto(link)
+    expect(page.locator("#train")).to_be_enabled(timeout=PATIENCE)
+    page.click("#train")
+    expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
+
+
+def sweep(page: Page, url: str) -> None:
+    """A small ablation, started from its tab."""
+    page.goto(f"{url}?tab=ablate")
+    page.click("#ablate-start")
+    expect(page.locator("#ablate-status")).to_contain_text("Done", timeout=2 * PATIENCE)
+
+
+def tabs(page: Page) -> list[str]:
+    """Names of the page's tabs, as links have them."""
+    ids = page.locator("#tabs [role=tab]").evaluate_all("all => [...new Set(all.map(tab => tab.id))]")
+    return [str(name).removeprefix("tab-").removesuffix("-button") for name in ids if str(name).startswith("tab-")]
+
+
+def take(browser: Browser, url: str, name: str, theme: str, width: int) -> None:
+    """One picture."""
+    page = browser.new_page(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme)  # type: ignore[arg-type]
+    page.goto(f"{url}{TRAINED}&seed={SEEDS[0]}&tab={name}&__theme={theme}")
+    expect(page.locator(f"#tab-{name}")).to_be_visible(timeout=PATIENCE)
+    if name == "train":
+        expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
+    time.sleep(DRAWING)
+    picture = Image.open(BytesIO(page.screenshot(full_page=True)))
+    picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
+    path = HERE / f"{name}-{theme}-{width}.png"
+    print(path.relative_to(HERE.parent), save(picture, path), "bytes")
+    page.close()
+
+
+def save(picture: Image.Image, path: Path) -> int:
+    """Write it with as many colours as fit into LARGEST bytes; returns the bytes."""
+    for colours in (256, 128, 64, 32):
+        picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size < LARGEST:
+            break
+    return path.stat().st_size
+
+
+if __name__ == "__main__":
+    main()
