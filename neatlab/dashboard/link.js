@@ -2,7 +2,9 @@
 // `props` and `watch` are what gr.HTML hands to js_on_load.
 const ours = ["tab", "hide", "lesson"]; // said by the page itself, not by its fields
 
+// The first tab is selected before the link has been read: what it says must not be written over.
 window.neatlabSetLink = (changes) => {
+  if (!window.neatlabOpened) return;
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
     query.delete(name);

@@ -14,17 +14,19 @@ from neatlab.dashboard.lessons import Lesson
 from neatlab.dashboard.links import HIDEABLE, Link, write
 from neatlab.dashboard.live_plot import serve_plotly
 from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.runs_tab import RunsTab
 from neatlab.dashboard.tab import LIGHT, Tab
 from neatlab.dashboard.train_tab import TrainTab
 from neatlab.dashboard.words import HEADER, mistake
 from neatlab.errors import BadInput, unknown
 
-TABS: tuple[type[Tab], ...] = (TrainTab,)
+TABS: tuple[type[Tab], ...] = (TrainTab, RunsTab)
 KEPT_SECONDS = 3600  # how long a file made for a download stays
 
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
 COPY_LINK = "() => window.neatlabCopyLink()"
+OPENED = "() => { window.neatlabOpened = true; }"
 SELECT_TAB = "() => window.neatlabSetLink({{tab: '{name}'}})"
 
 
@@ -94,6 +96,7 @@ class _Page:
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = [self._message, self._lesson, self._tabs, *self._inputs, *hidden]
         opened = demo.load(self._read, None, outputs, **LIGHT)
+        opened.then(None, None, None, js=OPENED)
         for tab in self._contents:
             for handler, inputs, shown, settings in tab.restored:
                 opened.then(handler, inputs, shown, **settings)
