@@ -22,6 +22,8 @@ MAIN = ("rank", "depth", "activation")  # the others are under "More options"
 # The usual ones to choose from; any other that NEAT knows can be typed.
 ACTIVATIONS = ["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "sin", "linear"]
 NO_ARM = ("no arm", "")
+# A list that the keyboard passes by says its value too: "your own settings" must open nothing.
+OPEN_PRESET = "name => { if (name) location.search = `?tab=train&preset=${name}` }"
 LABELS = {
     "rank": "rank r",
     "depth": "depth L",
@@ -69,7 +71,7 @@ def preset_control() -> gr.Dropdown:
     """Named states of this tab; choosing one opens its link."""
     choices = [("your own settings", ""), *((preset.title, name) for name, preset in PRESETS.items())]
     picker = gr.Dropdown(choices, value="", label="preset", elem_id="preset", interactive=True)
-    picker.input(None, picker, None, js="name => { location.search = name ? `?tab=train&preset=${name}` : '' }")
+    picker.input(None, picker, None, js=OPEN_PRESET)
     return picker
 
 

@@ -48,9 +48,10 @@ class TrainTab(Tab):
 
     def _actions(self) -> None:
         with gr.Row(elem_classes=["actions"]):
-            self._train = gr.Button("Train", variant="primary", elem_id="train", min_width=80)
+            # Train and Step wait for the page's link: what they train must be what it says.
+            self._train = gr.Button("Train", variant="primary", interactive=False, elem_id="train", min_width=80)
             self._pause = gr.Button("Pause", interactive=False, elem_id="pause", min_width=70)
-            self._step = gr.Button("Step", elem_id="step", min_width=70)
+            self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=70)
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=70)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=70)
         self._status = gr.HTML(READY, elem_id="status", apply_default_css=False)
@@ -117,7 +118,7 @@ class TrainTab(Tab):
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
         self._reset.click(self._clear, None, [*begun, *shown[len(said) :]], **LIGHT)
-        looked = {"outputs": list(self._live), **LIGHT, "trigger_mode": "always_last"}
+        looked = {"outputs": [self._status, *self._live], **LIGHT, "trigger_mode": "always_last"}
         self._layer.input(self._look("layer"), self._layer, **looked)
         self._arm.input(self._look("arm"), self._arm, **looked)
         self._at.input(self._look("at"), self._at, **looked)
@@ -187,7 +188,8 @@ class TrainTab(Tab):
         def look(value: Any, request: gr.Request) -> list[Any]:
             view = self._windows.get(request.session_hash)
             view.look = view.look._replace(**{name: _checked(view, name, value)})
-            return list(update(view, self.context).charts)
+            now = update(view, self.context)
+            return [self._said(view, now)[0], *now.charts]
 
         return look
 
