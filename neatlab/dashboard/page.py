@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from neatlab.dashboard import api
+from neatlab.dashboard.ablate_tab import AblateTab
 from neatlab.dashboard.context import Context
 from neatlab.dashboard.lessons import Lesson
 from neatlab.dashboard.links import HIDEABLE, Link, write
@@ -20,7 +21,7 @@ from neatlab.dashboard.train_tab import TrainTab
 from neatlab.dashboard.words import HEADER, mistake
 from neatlab.errors import BadInput, unknown
 
-TABS: tuple[type[Tab], ...] = (TrainTab, RunsTab)
+TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab)
 KEPT_SECONDS = 3600  # how long a file made for a download stays
 
 SCRIPTS = Path(__file__).parent
