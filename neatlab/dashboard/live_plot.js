@@ -24,8 +24,17 @@ function draw() {
     return;
   }
   const template = document.body.classList.contains("dark") ? props.dark : props.light;
-  Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config);
+  beyondLinks(() => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
   if (!table.hidden) fillTable();
+}
+
+// Where the page has a <base>, Plotly names its clip paths by the whole address, and they break when the link
+// changes; it looks for one when it meets a chart for the first time.
+function beyondLinks(react) {
+  const base = chart._context ? null : document.querySelector("base");
+  base?.remove();
+  react();
+  if (base) document.head.prepend(base);
 }
 
 // The numbers as rows of text: a line or bar a point, a heat map a cell.
