@@ -17,7 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.hidden import Kept, fingerprint, hidden_layers, make_activation, weight_product
-from neatlab.adapters.neat_config import PEFT_TYPE, NeatConfig, maps_out, sides
+from neatlab.adapters.neat_config import PEFT_TYPE, NeatConfig
+from neatlab.adapters.sizes import maps_out, sides
 from neatlab.errors import BadInput
 
 __all__ = ["NeatConfig", "NeatLinear", "NeatModel"]

@@ -9,6 +9,7 @@ from peft import PeftConfig
 
 from neatlab.adapters.choices import Conditioning, Orientation, Residual
 from neatlab.adapters.hidden import activation_names, make_activation
+from neatlab.adapters.sizes import neat_parameters
 from neatlab.errors import BadInput, unknown
 
 
@@ -102,22 +103,6 @@ class NeatConfig(PeftConfig):
 
 
 def parameter_count(config: NeatConfig, d_in: int, d_out: int) -> int:
-    """Parameters that one layer of d_out × d_in gets: r·(m + n) + (L−2)·r², n the mapped side.
-
-    With conditioning "weight" m = n (both matrices span the mapped side); with "none" the free matrix
-    spans the other one. Learned activations ("prelu", "xielu") add their own.
-    """
-    mapped, other = sides(config.orientation, d_in, d_out)
-    first = mapped if config.conditioning == "weight" else other
-    learned = sum(p.numel() for p in make_activation(config.activation, config.frequency).parameters())
-    return config.r * (first + mapped) + (config.depth - 2) * config.r**2 + learned
-
-
-def sides(orientation: Orientation, d_in: int, d_out: int) -> tuple[int, int]:
-    """(mapped side, other side): f acts on vectors of the first, one for each index of the second."""
-    return (d_out, d_in) if maps_out(orientation, d_in, d_out) else (d_in, d_out)
-
-
-def maps_out(orientation: Orientation, d_in: int, d_out: int) -> bool:
-    """Whether f acts on vectors of length d_out; "auto" decides by which side is cheaper."""
-    return d_out <= d_in if orientation == "auto" else orientation == "out"
+    """Parameters that one layer of d_out × d_in gets; learned activations ("prelu", "xielu") add their own."""
+    by_formula = neat_parameters(config.r, config.depth, config.orientation, config.conditioning, d_in, d_out)
+    return by_formula + sum(p.numel() for p in make_activation(config.activation, config.frequency).parameters())
