@@ -82,9 +82,10 @@ def begin() -> Lesson:
     size = os.environ.get(SIZE, "full")
     if size not in SIZES:
         raise unknown(SIZE, size, SIZES)
-    warnings.filterwarnings(
-        "ignore", category=TqdmWarning
-    )  # it asks for widgets, which an exported page could not show
+    # Widgets, which an exported page could not show, are not asked for; nor are bars drawn for files of a moment.
+    warnings.filterwarnings("ignore", category=TqdmWarning)
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # PEFT's own
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     pio.renderers["neatlab"] = Offline()
     pio.renderers.default = "neatlab"
     display(HTML(f"<script>{get_plotlyjs()}</script>"))
