@@ -17,6 +17,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from neatlab.terminal import Progress
 
     _check_report(arguments)
+    _tell(arguments.task)
     with Progress() as progress:
         comparison = lab.compare(
             arguments.task,
@@ -53,6 +54,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         _print_outlook(request.outlook(arguments.workers), arguments.json)
         return
     _check_report(arguments)
+    _tell(arguments.task)
     with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
@@ -81,6 +83,16 @@ def _print_outlook(outlook: Any, as_json: bool) -> None:
         f"{outlook.runs} runs, {outlook.finished} of them there already; "
         f"{outlook.steps:,} steps to do, about {outlook.seconds:.0f} s"
     )
+
+
+def _tell(task: str) -> None:
+    """Say on standard error what the task's options left open and was found."""
+    from neatlab.config import parse_task
+    from neatlab.tasks import TASKS, load_task
+
+    name, options = parse_task(task)
+    for line in load_task(name, options).describe() if name in TASKS else ():
+        print(f"neatlab: {line}", file=sys.stderr)
 
 
 def _check_report(arguments: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """What a run is made of: task, arm, training settings and seed; its name is their hash."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,6 +12,9 @@ from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 from neatlab.tasks import TASKS
+
+
+LATER = ("accumulate", "precision", "gradient_checkpointing", "device")  # fields that came after the first runs
 
 
 class TrainingConfig(Schema):
@@ -26,6 +30,11 @@ class TrainingConfig(Schema):
         weight_decay: AdamW's decoupled decay.
         eval_every: Steps between evaluations on the validation split.
         spectrum_every: Steps between spectra.
+        accumulate: Parts that a step's batch is worked through in, one after another; the gradient is their mean.
+        precision: Of a training step's forward pass; "bfloat16" is torch's autocast, weights and scores stay exact.
+        gradient_checkpointing: Keep only each block's input for the backward pass, and compute the rest again.
+        device: Where to train; "auto" is the first CUDA GPU where there is one.
+        save_every: Steps between checkpoints that the run goes on from when interrupted; 0 for none.
     """
 
     steps: int = Field(150, ge=1, le=1_000_000)
@@ -37,6 +46,17 @@ class TrainingConfig(Schema):
     weight_decay: float = Field(0.0, ge=0, le=100)
     eval_every: int = Field(25, ge=1)
     spectrum_every: int = Field(25, ge=1)
+    accumulate: int = Field(1, ge=1, le=65_536)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    save_every: int = Field(0, ge=0)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that a run's name depends on: a later field's default leaves the names of older runs alone."""
+        values = self.model_dump(exclude={"save_every"})  # changes nothing in the result
+        later = {name: TrainingConfig.model_fields[name].default for name in LATER}
+        return {name: value for name, value in values.items() if name not in later or value != later[name]}
 
 
 class Arm(Schema):
@@ -120,9 +140,33 @@ def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
 
 
 def parse_task(text: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64"."""
+    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64".
+
+    A value in double quotes may hold commas, spaces at its ends, and \\n for a new line.
+    """
     name, _, rest = text.strip().partition(":")
-    return name, parse_pairs(rest.split(",") if rest else [], f"task {text!r}")
+    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', rest) if rest else []  # commas outside quotes
+    return name, {option: _unquoted(value) for option, value in parse_pairs(parts, f"task {text!r}").items()}
+
+
+def _unquoted(value: str) -> str:
+    return value[1:-1].replace("\\n", "\n") if re.fullmatch(r'"[^"]+"', value) else value
+
+
+def task_text(name: str, options: Mapping[str, Any]) -> str:
+    """A task as one writes it; `parse_task` reads it back.
+
+    Raises:
+        BadInput: A value with a double quote in it.
+    """
+    told = [f"{option}={_quoted(str(value))}" for option, value in options.items()]
+    return ":".join(filter(None, [name, ",".join(told)]))
+
+
+def _quoted(value: str) -> str:
+    if '"' in value:
+        raise BadInput(f"{value!r}: an option of a task cannot hold a double quote")
+    return '"' + value.replace("\n", "\\n") + '"' if re.search(r"[,\s]", value) else value
 
 
 class RunConfig(Schema):
@@ -138,7 +182,8 @@ class RunConfig(Schema):
     @property
     def run_id(self) -> str:
         """Twelve hexadecimal digits of the configuration's SHA-256."""
-        canonical = orjson.dumps(self.model_dump(), option=orjson.OPT_SORT_KEYS)
+        values = {**self.model_dump(), "training": self.training.identity()}
+        canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(canonical).hexdigest()[:12]
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neatlab.config import RunConfig, make_arm, make_run, parse_arm
+from neatlab.config import RunConfig, make_arm, make_run, parse_arm, parse_task, task_text
 from neatlab.errors import BadInput
 
 
@@ -80,3 +80,19 @@ def test_a_run_survives_its_own_file(rank, depth, activation, seed):
     again = RunConfig.parse(run.model_dump(), "run")
     assert again == run
     assert again.run_id == run.run_id
+
+
+def test_a_task_is_written_as_it_is_read():
+    assert parse_task('custom:data=a.csv,prompt="Q: {x},\\nA: "') == (
+        "custom",
+        {"data": "a.csv", "prompt": "Q: {x},\nA: "},
+    )
+    for wrong in ("teacher:a", "teacher:a=1,,b=2", "teacher:a=1,"):
+        with pytest.raises(BadInput):
+            parse_task(wrong)
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.text("x ,=\n{}'", min_size=1), max_size=3))
+def test_a_task_survives_writing(options):
+    kept = {name: value for name, value in options.items() if value.strip() or "," in value}
+    assert parse_task(task_text("custom", kept)) == ("custom", kept)

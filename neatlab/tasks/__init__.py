@@ -5,6 +5,7 @@ from typing import Any
 
 from neatlab.tasks.arithmetic import Arithmetic
 from neatlab.tasks.base import Score, Split, Task
+from neatlab.tasks.custom import Custom
 from neatlab.tasks.digits import Digits
 from neatlab.tasks.facts import Facts
 from neatlab.tasks.metrics import METRICS, Metric
@@ -13,6 +14,7 @@ from neatlab.tasks.text import TextTask
 
 TASKS: dict[str, type[Task]] = {
     "arithmetic": Arithmetic,
+    "custom": Custom,
     "digits": Digits,
     "facts": Facts,
     "teacher": Teacher,

@@ -51,6 +51,10 @@ class Task(ABC):
         """What the task is judged by with these options, a record of `cls.options`."""
         return cls.metric
 
+    def describe(self) -> list[str]:
+        """What the options left open and was found, a line each; loads data and model where there is any."""
+        return []
+
     @abstractmethod
     def base_model(self) -> nn.Module:
         """A fresh copy of the base checkpoint, trained and cached on first use."""

@@ -72,7 +72,7 @@ def _from_hub(model: str, revision: str | None) -> Path:
 
 def _download(model: str, revision: str | None) -> Path:
     try:
-        with _asking_the_hub():
+        with asking_the_hub():
             found = HfApi().model_info(model, revision=revision, timeout=HUB_SECONDS)
             return Path(snapshot_download(model, revision=found.sha, allow_patterns=FILES))
     except HfHubHTTPError as error:
@@ -91,7 +91,7 @@ def _local_way(model: str) -> str:
 
 
 @contextmanager
-def _asking_the_hub() -> Iterator[None]:
+def asking_the_hub() -> Iterator[None]:
     """Go online for one request, unless the user's own environment forbids it; see `cli.main`."""
     before = constants.HF_HUB_OFFLINE
     if os.environ.get("NEATLAB_HUB") == "ask":
@@ -179,6 +179,7 @@ def load(auto_class: Any, folder: Path, seed: int, **settings: Any) -> tuple[nn.
     Raises:
         BadInput: The folder does not fit the class, or is damaged.
     """
+    settings = {"dtype": torch.float32, **settings}
     with _refused(folder), _silent(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = auto_class.from_pretrained(
@@ -187,7 +188,6 @@ def load(auto_class: Any, folder: Path, seed: int, **settings: Any) -> tuple[nn.
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
-            dtype=torch.float32,
             **settings,
         )
     drawn = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}

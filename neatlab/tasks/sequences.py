@@ -1,6 +1,6 @@
 """Texts as token tensors, and how a sequence classifier is trained and judged on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -66,10 +66,20 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), target)
 
 
-def score_labels(model: nn.Module, batch: Batch, measure: Measure) -> Score:
-    """Loss and metric of a classifier, or of a regression with one output, on a whole split."""
+def score_labels(
+    model: nn.Module, batch: Batch, measure: Measure, inputs: Callable[[Batch], Batch] = lambda batch: batch
+) -> Score:
+    """Loss and metric of a classifier, or of a regression with one output, on a whole split.
+
+    Args:
+        model: Gives logits.
+        batch: The split.
+        measure: What to be judged by.
+        inputs: Makes of some examples what the model takes.
+    """
+    rows = torch.arange(size(batch)).split(CHUNK)
     with evaluating(model):
-        parts = [forward(model, take(batch, rows)).float().cpu() for rows in torch.arange(size(batch)).split(CHUNK)]
+        parts = [forward(model, inputs(take(batch, some))).float().cpu() for some in rows]
     logits, labels = torch.cat(parts), batch[LABEL]
     predicted = logits.squeeze(-1) if labels.is_floating_point() else logits.argmax(1)
     return Score(float(label_loss(logits, labels)), measure.compute(labels.numpy(), predicted.numpy()), {})

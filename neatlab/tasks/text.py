@@ -37,7 +37,7 @@ class TextOptions(Schema):
 
     model: str = pretrained.MINILM
     max_length: int = Field(48, ge=8, le=512)
-    per_package: int = Field(80, ge=4, le=200)
+    per_package: int = Field(160, ge=4, le=200)
     split_seed: int = Field(0, ge=0, lt=2**32)
     model_sha256: str = ""
     packages: str = ""
@@ -62,8 +62,8 @@ class TextTask(Task):
     training: ClassVar[dict[str, Any]] = {
         "steps": 100,
         "batch_size": 16,
-        "lr": 2e-3,
-        "head_lr": 2e-3,
+        "lr": 5e-3,
+        "head_lr": 1e-2,
         "eval_every": 50,
         "spectrum_every": 50,
     }
@@ -79,6 +79,13 @@ class TextTask(Task):
     @cached_property
     def head(self) -> list[str]:  # type: ignore[override]
         return head_of(*self._loaded())
+
+    def describe(self) -> list[str]:
+        told, count = self._options, self._options.per_package
+        return [
+            f"texts of {told.packages}: {count} of each to train, {count // 4} to validate, {count // 2} to test",
+            f"model {told.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head)} trains whole",
+        ]
 
     def base_model(self) -> nn.Module:
         return self._loaded()[0]

@@ -1,0 +1,133 @@
+"""Prompts and answers for causal language models: encoding, loss on the answer, exact match and the final answer."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neatlab.tasks.base import Batch, Score, evaluating, size, take
+from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.sequences import Encoded, trimmed
+
+IGNORED = -100
+PROMPT_LENGTH = "prompt_length"
+EVALUATED = 16  # examples at once
+LM_LOSS = Metric("loss", "nats a token", False)
+FINAL_ANSWER = Metric("final answer", "share of problems", True)
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_TOLD = re.compile(r"(?:####|answer is:?)\s*(.+)", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def encode_answers(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str] | None, max_length: int) -> Encoded:
+    """Prompt, answer and end of text as tokens; the loss counts the answer alone, or everything where there is none.
+
+    Args:
+        tokenizer: A transformers tokeniser.
+        prompts: One an example.
+        answers: One an example; None to learn the prompts themselves.
+        max_length: Tokens an example; of a longer one the end is cut off.
+
+    Returns:
+        `input_ids`, `attention_mask`, `label` (−100 where the loss does not count) and `prompt_length`.
+    """
+    begin = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+    ids = [begin + row for row in _ids(tokenizer, prompts)]
+    ends = [[*row, tokenizer.eos_token_id] for row in _ids(tokenizer, answers or [""] * len(ids))]
+    whole = [(prompt + end)[:max_length] for prompt, end in zip(ids, ends, strict=True)]
+    cut = sum(len(prompt) + len(end) > max_length for prompt, end in zip(ids, ends, strict=True))
+    width = max(map(len, whole))
+    hidden = [min(len(prompt), max_length) if answers else 0 for prompt in ids]
+    padded = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in whole])
+    lengths, place = torch.tensor([len(row) for row in whole]), torch.arange(width)
+    counted = (place >= torch.tensor(hidden)[:, None]) & (place < lengths[:, None])
+    return Encoded(
+        {
+            "input_ids": padded,
+            "attention_mask": (place < lengths[:, None]).long(),
+            "label": padded.where(counted, torch.tensor(IGNORED)),
+            PROMPT_LENGTH: torch.tensor(hidden),
+        },
+        cut,
+    )
+
+
+def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    return list(tokenizer(list(texts), add_special_tokens=False)["input_ids"])
+
+
+def answer_loss(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean negative log-likelihood of the counted tokens, in nats."""
+    logits, targets = _shifted(model, batch)
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+
+def _shifted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits of each place but the last, and the token that comes after it."""
+    device, cut = next(model.parameters()).device, trimmed(batch)
+    inputs = {name: cut[name].to(device) for name in ("input_ids", "attention_mask")}
+    return model(**inputs).logits[:, :-1].float(), cut["label"][:, 1:].to(device)
+
+
+def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
+    """Loss a token, and the share of answers that greedy decoding gives whole.
+
+    Greedy decoding gives the answer if and only if each of its tokens is the most likely one after those before it,
+    so one forward pass tells.
+    """
+    total, tokens, right = 0.0, 0, 0
+    with evaluating(model):
+        for rows in torch.arange(size(batch)).split(EVALUATED):
+            logits, targets = _shifted(model, take(batch, rows))
+            counted = targets != IGNORED
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
+            total, tokens = total + float(loss), tokens + int(counted.sum())
+            right += int((((logits.argmax(-1) == targets) | ~counted).all(1) & counted.any(1)).sum())
+    return total / max(tokens, 1), right / size(batch)
+
+
+def score_final(model: nn.Module, batch: Batch, tokenizer: Any, most: int) -> Score:
+    """The share of problems whose generated text ends in the right final answer.
+
+    Args:
+        model: A causal language model.
+        batch: As `encode_answers` makes it.
+        tokenizer: The model's.
+        most: Tokens to generate at most.
+    """
+    loss, _ = score_answers(model, batch)
+    true, found = [], []
+    with evaluating(model):
+        for row in range(size(batch)):
+            ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
+            length = int(batch["attention_mask"][row].sum())
+            written = _generate(model, ids[:start], tokenizer, most)
+            true.append(final_answer(tokenizer.decode(ids[start:length], skip_special_tokens=True)))
+            found.append(final_answer(tokenizer.decode(written, skip_special_tokens=True)))
+    return Score(loss, METRICS["exact-match"].compute(true, found), {})
+
+
+def _generate(model: Any, prompt: Tensor, tokenizer: Any, most: int) -> Tensor:
+    ids = prompt[None].to(next(model.parameters()).device)
+    told: dict[str, Any] = {"max_new_tokens": most, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}
+    written: Tensor = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **told)
+    return written[0, len(prompt) :].cpu()
+
+
+def final_answer(text: str) -> str:
+    """What a worked solution ends in: its last \\boxed{…}, what follows "####" or "answer is", else its last number."""
+    if boxed := _BOXED.findall(text):
+        return _bare(boxed[-1])
+    if told := _TOLD.findall(text):
+        return _bare(told[-1])
+    numbers = _NUMBER.findall(text)
+    return _bare(numbers[-1]) if numbers else _bare(text)
+
+
+def _bare(answer: str) -> str:
+    """Without spaces, dollar signs, thousands commas and the full stop."""
+    found = re.sub(r"(?<=\d),(?=\d{3})", "", answer.strip()).replace("$", "").replace(" ", "").rstrip(".")
+    return found[:-3] if re.fullmatch(r"-?\d+\.00", found) else found

@@ -1,0 +1,223 @@
+"""Tables that people bring: CSV, TSV, JSON, JSON lines and Parquet files, folders of them by split, `datasets` names.
+
+Files are read in pieces, so that a large one costs no more memory than the rows that are kept of it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from neatlab.errors import BadInput
+from neatlab.tasks.pretrained import HUB_NAME, asking_the_hub, file_digest
+
+READABLE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+MOST_BYTES = 4 * 2**30
+WHOLE_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
+PIECE = 20_000  # rows
+HEAD = 200  # rows from which columns are guessed
+EXTRA = "pip install 'neatlab[datasets]'"
+
+
+class Source(NamedTuple):
+    """Where one split's rows come from: files, or a split of a `datasets` name."""
+
+    files: tuple[Path, ...]
+    dataset: tuple[str, str, str] = ("", "", "")  # name, subset, split
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return str(self.files[0]) if self.files else "/".join(filter(None, self.dataset))
+
+
+class Rows(NamedTuple):
+    """Rows of a source, how many it has in all, and the names of labels that are stored as numbers."""
+
+    frame: pd.DataFrame
+    total: int
+    label_names: dict[str, list[str]]
+
+
+def find_source(data: str, subset: str, split: str) -> Source:
+    """The files or data set that hold a split.
+
+    Args:
+        data: A file; a folder with `split*.csv` and the like, in itself, in `subset` or in "data"; or a name.
+        subset: A folder in it, or the configuration of a data set.
+        split: Which split of a folder or data set; a file is one whole.
+
+    Raises:
+        BadInput: There is no such thing, or it is too large.
+    """
+    path = Path(data).expanduser()
+    if path.is_file():
+        return Source((_checked(path),))
+    if path.is_dir():
+        found = split_files(path, subset, split)
+        if not found:
+            wanted = f"{split}*.csv, .jsonl, .json or .parquet"
+            raise BadInput(f"folder {data} holds neither images by class nor {wanted}")
+        return Source(tuple(_checked(file) for file in found))
+    if path.suffix.lower() in READABLE or not HUB_NAME.fullmatch(data) or data.startswith("."):
+        raise BadInput(f"no file or folder {data!r}")
+    if find_spec("datasets") is None:
+        raise BadInput(f"no file or folder {data!r}; for a data set of the hub: {EXTRA}")
+    return Source((), (data, subset, split))
+
+
+def split_files(folder: Path, subset: str, split: str) -> list[Path]:
+    """The tables of a split in a folder, as people and the hub lay them out."""
+    for place in (folder / subset, folder / subset / "data", folder, folder / "data"):
+        files = sorted(place.glob(f"{split}*")) if place.is_dir() else []
+        if found := [file for file in files if file.suffix.lower() in READABLE]:
+            return found
+    return []
+
+
+def _checked(path: Path) -> Path:
+    kind, size = path.suffix.lower(), path.stat().st_size
+    if kind not in READABLE:
+        raise BadInput(f"{path} is none of {', '.join(READABLE)}")
+    most = WHOLE_BYTES if kind == ".json" else MOST_BYTES
+    if size > most:
+        raise BadInput(f"{path} has {size / 2**20:,.0f} MiB; at most {most / 2**20:,.0f} MiB of a {kind} file are read")
+    if kind == ".parquet" and find_spec("pyarrow") is None:
+        raise BadInput(f"{path}: to read Parquet, {EXTRA}")
+    return path
+
+
+def digest(source: Source) -> str:
+    """Sixteen hexadecimal digits that change with the content."""
+    if not source.files:
+        return hashed([str(source.dataset), _dataset(source)._fingerprint])
+    return hashed(file_digest(file) for file in source.files)
+
+
+def hashed(parts: Iterable[str]) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 over some texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def split_names(name: str, subset: str) -> list[str]:
+    """The splits of a data set of the hub."""
+    import datasets
+
+    with _asked(name):
+        return list(datasets.get_dataset_split_names(name, subset or None))
+
+
+def head(source: Source) -> Rows:
+    """The first rows, from which columns are guessed.
+
+    Raises:
+        BadInput: The file cannot be read, or has no rows.
+    """
+    if not source.files:
+        return read(source, HEAD, 0)
+    first = next(_pieces(source, HEAD), pd.DataFrame())
+    if first.empty:
+        raise BadInput(f"{source.name} has no rows")
+    return Rows(first.head(HEAD), len(first), {})
+
+
+def read(source: Source, limit: int, seed: int) -> Rows:
+    """At most `limit` rows, in their order; where there are more, a sample drawn from `seed`.
+
+    Raises:
+        BadInput: A file that cannot be read, named with the reason.
+    """
+    if not source.files:
+        return _read_dataset(source, limit, seed)
+    generator, total = np.random.default_rng(seed), 0
+    kept, keys = pd.DataFrame(), np.array([])
+    for piece in _pieces(source, PIECE):
+        frame = pd.concat([kept, piece], ignore_index=True) if total else piece.reset_index(drop=True)
+        total += len(piece)
+        keys = np.concatenate([keys, generator.random(len(piece))])
+        places = np.sort(np.argsort(keys, kind="stable")[:limit])
+        kept, keys = frame.iloc[places].reset_index(drop=True), keys[places]
+    if not total:
+        raise BadInput(f"{source.name} has no rows")
+    return Rows(kept, total, {})
+
+
+def _pieces(source: Source, rows: int) -> Iterator[pd.DataFrame]:
+    for path in source.files:
+        try:
+            yield from _pieces_of(path, rows)
+        except (OSError, ValueError, TypeError, KeyError, UnicodeError, pd.errors.ParserError) as error:
+            raise BadInput(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+
+
+def _pieces_of(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    kind = path.suffix.lower()
+    if kind in (".csv", ".tsv"):
+        told: dict[str, Any] = {"dtype": str, "keep_default_na": False, "chunksize": rows, "encoding": "utf-8-sig"}
+        with pd.read_csv(path, sep="\t" if kind == ".tsv" else ",", **told) as reader:
+            yield from reader
+    elif kind == ".parquet":
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(path) as file:
+            yield from (batch.to_pandas() for batch in file.iter_batches(rows))
+    elif kind == ".json":
+        yield pd.DataFrame(_records(orjson.loads(path.read_bytes())))
+    else:
+        with open(path, "rb") as lines:
+            yield from _json_lines(lines, rows)
+
+
+def _json_lines(lines: Any, rows: int) -> Iterator[pd.DataFrame]:
+    found: list[Any] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(orjson.loads(line))
+            except orjson.JSONDecodeError as error:
+                raise ValueError(f"line {number}: {error}") from None
+        if len(found) == rows:
+            yield pd.DataFrame(_records(found))
+            found = []
+    if found:
+        yield pd.DataFrame(_records(found))
+
+
+def _records(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ValueError("it is not a list of objects, one a row")
+    return value
+
+
+def _dataset(source: Source) -> Any:
+    import datasets
+
+    name, subset, split = source.dataset
+    with _asked(name):
+        return datasets.load_dataset(name, subset or None, split=split)
+
+
+@contextmanager
+def _asked(name: str) -> Iterator[None]:
+    try:
+        with asking_the_hub():
+            yield
+    except Exception as error:  # whatever the network or the data set's reader raises
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        way = f"`hf download --repo-type dataset {name} --local-dir DIR` and data=DIR"
+        raise BadInput(f"data set {name}: {reason}; without a network: {way}") from error
+
+
+def _read_dataset(source: Source, limit: int, seed: int) -> Rows:
+    found = _dataset(source)
+    names = {column: feature.names for column, feature in found.features.items() if hasattr(feature, "names")}
+    total = len(found)
+    if total > limit:
+        found = found.select(np.sort(np.random.default_rng(seed).permutation(total)[:limit]))
+    return Rows(found.with_format(None).to_pandas(), total, names)
