@@ -1,5 +1,6 @@
 """The Runs tab: every run of the folder in a table; those selected as curves, differences and downloads."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -28,6 +29,7 @@ from neatlab.dashboard.tab import LIGHT, Tab
 from neatlab.dashboard.words import mistake
 from neatlab.errors import BadInput, NeatlabError
 
+TABLE_SCRIPT = (Path(__file__).parent / "runs_table.js").read_text(encoding="utf-8")
 FOLLOW_LINK = "(runs) => { window.neatlabSetLink?.({ run: runs ?? [] }); }"
 FOCUS = "() => { setTimeout(() => document.querySelector('#runs-no')?.focus(), 100); }"
 
@@ -57,7 +59,7 @@ class RunsTab(Tab):
         with gr.Row(elem_classes=["runs-head"]):
             self._count = gr.HTML("", elem_id="runs-count", apply_default_css=False, padding=False)
             self._refresh = gr.Button("Refresh", elem_id="runs-refresh", size="sm", min_width=90, scale=0)
-        self._empty = gr.HTML("", elem_id="runs-empty", apply_default_css=False)
+        self._empty = gr.HTML("", js_on_load=TABLE_SCRIPT, elem_id="runs-empty", apply_default_css=False)
         self._table = gr.Dataframe(
             headers=list(COLUMNS),
             datatype=[kind for kind, _ in COLUMNS.values()],

@@ -13,20 +13,20 @@ from neatlab.tasks import TASKS, Metric, metric_of
 MOST = 20  # runs that are shown together
 ID = 1  # column of the run's id
 COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Gradio's type, width
-    "✓": ("str", "36px"),
+    "✓": ("str", "52px"),
     "run": ("str", "128px"),
-    "status": ("str", "96px"),
+    "status": ("str", "100px"),
     "task": ("str", "150px"),
     "arm": ("str", "190px"),
-    "seed": ("number", "58px"),
-    "steps": ("number", "64px"),
-    "lr": ("number", "72px"),
-    "adapter params": ("number", "138px"),
-    "metric": ("number", "76px"),
-    "judged by": ("str", "158px"),
-    "effective rank": ("number", "128px"),
-    "s/step": ("number", "76px"),
-    "created (UTC)": ("str", "158px"),
+    "seed": ("number", "76px"),
+    "steps": ("number", "80px"),
+    "lr": ("number", "76px"),
+    "adapter params": ("number", "154px"),
+    "metric": ("number", "88px"),
+    "judged by": ("str", "156px"),
+    "effective rank": ("number", "144px"),
+    "s/step": ("number", "88px"),
+    "created (UTC)": ("str", "170px"),
 }
 EMPTY = """<section class="runs-empty"><h3>No runs yet</h3>
 <p>Train two arms on the Train tab, or type <code>python -m neatlab compare --task digits --arm lora:rank=4

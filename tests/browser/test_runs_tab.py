@@ -1,0 +1,149 @@
+"""The Runs tab as a person uses it: find, select, compare, take away, delete."""
+
+import csv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+from playwright.sync_api import Page, expect
+
+from neatlab.store import Run, Store
+from tests.browser.conftest import App, chart, serve
+from tests.dashboard_runs import tiny, trained
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app of its own, whose runs folder holds two arms on two seeds."""
+    folder = tmp_path_factory.mktemp("stored")
+    trained(Store(folder / "runs"), *(tiny(method, seed=seed) for method in ("lora", "neat") for seed in (0, 1)))
+    with serve(folder) as served:
+        yield served
+
+
+@pytest.fixture
+def four(stored: App) -> list[Run]:
+    return Store(stored.runs).runs()
+
+
+def open_runs(page: Page, app: App, *runs: Run) -> None:
+    page.goto("&".join([f"{app.url}?tab=runs", *(f"run={run.run_id}" for run in runs)]))
+    expect(page.locator("#runs-count")).to_contain_text(f"{len(runs)} selected")
+    expect(page.locator("#runs-table [role=gridcell]").first).to_be_visible()
+
+
+def click_row(page: Page, run: Run) -> None:
+    page.locator("#runs-table").get_by_text(run.run_id, exact=True).last.click()
+
+
+def cells(page: Page, row: int) -> list[str]:
+    return [text.strip() for text in page.locator(f"#runs-table [data-row='{row}']").all_inner_texts()]
+
+
+def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App, four: list[Run]) -> None:
+    open_runs(page, stored)
+    for count, run in enumerate(four, start=1):
+        click_row(page, run)
+        expect(page.locator("#runs-count")).to_contain_text(f"4 runs, {count} selected")
+    for method in ("lora:rank=2", "neat:rank=2,depth=2"):
+        found = [run.events for run in four if run.config.arm.label == method]
+        last = [[e["metric"] for e in own if e.get("split") == "validation"][-1] for own in found]
+        expect(page.locator("#runs-curves-caption")).to_contain_text(
+            f"{method} {sum(last) / 2:.4f} at step 6 (2 seeds)"
+        )
+    names = chart(page, "runs-curves", "chart => chart.data.filter(t => t.showlegend).map(t => t.name)")
+    assert names == ["lora:rank=2", "neat:rank=2,depth=2"]
+    newest = next(run for run in reversed(four))
+    assert cells(page, 0)[:5] == [
+        "✓",
+        newest.run_id,
+        "finished",
+        "teacher:d_in=16,d_out=8,samples=64",
+        "neat:rank=2,depth=2",
+    ]
+    assert float(cells(page, 0)[9]) == pytest.approx(newest.summary["metric"], abs=5e-5)
+    click_row(page, newest)
+    expect(page.locator("#runs-count")).to_contain_text("4 runs, 3 selected")
+    page.wait_for_function("location.search.split('run=').length === 4")
+    page.reload()
+    expect(page.locator("#runs-count")).to_contain_text("4 runs, 3 selected")
+
+
+def test_runs_are_sorted_and_found_and_the_right_one_is_selected(page: Page, stored: App, four: list[Run]) -> None:
+    open_runs(page, stored)
+    best = min(four, key=lambda run: run.summary["metric"])
+    page.get_by_role("button", name="metric: sort or filter").press("Enter")
+    page.keyboard.press("Enter")  # sort ascending
+    first = page.locator("#runs-table .virtual-row").first.locator("[role=gridcell]").nth(1)
+    expect(first).to_have_text(best.run_id)
+    first.click()
+    expect(page.locator("#runs-chosen")).to_contain_text(best.run_id)
+    page.get_by_label("search all runs").fill(four[0].run_id)
+    expect(page.locator("#runs-table .virtual-row")).to_have_count(1)
+    click_row(page, four[0])
+    expect(page.locator("#runs-count")).to_contain_text("2 selected")
+    page.get_by_label("selected runs").fill(four[1].run_id)
+    page.keyboard.press("Enter")
+    expect(page.locator("#runs-count")).to_contain_text("3 selected")
+
+
+def test_only_the_settings_that_differ_are_listed(page: Page, stored: App, four: list[Run]) -> None:
+    open_runs(page, stored, four[0], four[1])
+    rows = page.locator("#runs-differences tbody tr")
+    expect(rows).to_have_count(1)
+    assert rows.inner_text().split() == ["seed", "0", "1"]
+
+
+def test_the_selection_is_taken_away_in_every_form(page: Page, stored: App, four: list[Run], tmp_path: Path) -> None:
+    open_runs(page, stored, *four)
+    with open(saved(page, "csv", tmp_path), encoding="utf-8", newline="") as file:
+        assert {row["run"]: float(row["metric"]) for row in csv.DictReader(file)} == {
+            run.run_id: run.summary["metric"] for run in four
+        }
+    assert four[3].run_id in saved(page, "report", tmp_path).read_text(encoding="utf-8")
+    assert orjson.loads(saved(page, "notebook", tmp_path).read_bytes())["nbformat"] == 4
+    with zipfile.ZipFile(saved(page, "adapter", tmp_path)) as archive:
+        assert f"{four[0].run_id}-lora/adapter_model.safetensors" in archive.namelist()
+    page.click("#runs-format input")
+    expect(page.get_by_role("option")).to_contain_text(["lora", "neat", "merged"])
+    page.get_by_role("option", name="merged").click()
+    page.click("#runs-adapter")
+    expect(page.locator("#runs-result [role=alert]")).to_be_visible()  # a linear teacher is no transformers model
+    expect(page.locator("#runs-file")).to_be_disabled()
+
+
+def saved(page: Page, name: str, folder: Path) -> Path:
+    with page.expect_download() as download:
+        page.click(f"#runs-{name}")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    expect(page.locator("#runs-file")).to_contain_text(path.name)
+    return path
+
+
+def test_a_run_is_deleted_once_it_is_confirmed(page: Page, stored: App) -> None:
+    (gone,) = trained(Store(stored.runs), tiny("lora", seed=7, steps=1))
+    open_runs(page, stored, gone)
+    page.click("#runs-delete")
+    expect(page.locator("#runs-question")).to_contain_text(gone.run_id)
+    page.click("#runs-no")
+    expect(page.locator("#runs-sure")).to_be_hidden()
+    assert gone.path.exists()
+    page.click("#runs-delete")
+    page.click("#runs-yes")
+    expect(page.locator("#runs-result")).to_contain_text("1 run deleted.")
+    expect(page.locator("#runs-count")).to_contain_text("4 runs, 0 selected")
+    assert not gone.path.exists()
+    assert len(Store(stored.runs).runs()) == 4
+
+
+def test_a_link_to_what_is_not_there_says_so(page: Page, stored: App, four: list[Run]) -> None:
+    page.goto(f"{stored.url}?tab=runs&run={four[0].run_id}&run=0123456789ab")
+    expect(page.locator("#runs-message")).to_contain_text("no run 0123456789ab")
+    expect(page.locator("#runs-count")).to_contain_text("1 selected")
+    page.goto(f"{stored.url}?tab=runs&run=../../etc/passwd")
+    expect(page.locator("#message-page [role=alert]")).to_contain_text("This link cannot be opened")
