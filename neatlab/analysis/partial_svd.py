@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neatlab.adapters.factors import Factors
 
-EXACT_BELOW = 512  # smaller side up to which a full SVD in float64 is as fast
+EXACT_BELOW = 256  # smaller side up to which a full SVD in float64 is as fast
 TOLERANCE = 1e-5  # of Lanczos, relative to each eigenvalue of the Gram matrix
 BLOCK_ROWS = 2048
 

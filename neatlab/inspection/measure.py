@@ -223,9 +223,10 @@ def _dense(layer: Layer) -> Tensor:
     return layer.delta.dense() if isinstance(layer.delta, Factors) else layer.delta
 
 
-def _norm(weight: Tensor, rows: int = 1024) -> float:
-    """‖W‖_F, raised to a wider precision block by block."""
-    return math.sqrt(sum(float(block.float().square().sum(dtype=torch.float64)) for block in weight.split(rows)))
+def _norm(weight: Tensor, rows: int = 256) -> float:
+    """‖W‖_F, raised to float32 at least block by block; the blocks' sums are added in float64."""
+    flat = (block.to(torch.promote_types(block.dtype, torch.float32)).flatten() for block in weight.split(rows))
+    return math.sqrt(sum(float(torch.dot(block, block)) for block in flat))
 
 
 def _overlaps(layer: Layer, weight: Tensor, own: Directions, count: int) -> dict[str, Any]:

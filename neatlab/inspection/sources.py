@@ -214,7 +214,9 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
     if base is None or entry is None:
         return None, None
     weight = base.weight(layer)
-    if not torch.isfinite(weight).all():
+    if not torch.isfinite(
+        weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
+    ):  # NaN and ±∞ stay in a sum
         raise BadInput(f"the base's {entry.tensor} holds NaN or infinite values; download or convert it again")
     return (entry.file, entry.tensor), weight
 
