@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.folders import bert_folder
+from tests.folders import bert_folder, root
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,18 @@ class Case:
     base: float | None = None
 
 
+def _sentences() -> str:
+    """A CSV file of two labels."""
+    path = root() / "sentences.csv"
+    words = ("bright", "dark")
+    rows = [f"{number} {words[number % 2]} day,{words[number % 2]}" for number in range(60)]
+    path.write_text("\n".join(["text,label", *rows]))
+    return str(path)
+
+
 CASES = {
     "arithmetic": Case({"samples": 1000}, {"split_seed": 1}, {"steps": 100}, 0.3, 0.95),
+    "custom": Case({"model": bert_folder(), "data": _sentences()}, {"split_seed": 1}, {"steps": 20}, None),
     "digits": Case({}, {"split_seed": 1}, {}, 0.5, 0.88),
     "facts": Case({"facts": 64}, {"world_seed": 1}, {"steps": 60}, 0.4, 0.9),
     "teacher": Case(

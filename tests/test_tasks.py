@@ -42,7 +42,7 @@ def adapted(name, arm):
     return trained(name, arm)
 
 
-def tested(name, arm):
+def reached(name, arm):
     (found,) = [event.metric for event in adapted(name, arm) if isinstance(event, Evaluated) and event.split == "test"]
     return found
 
@@ -53,7 +53,7 @@ def name(request):
 
 
 def test_every_task_is_in_the_suite():
-    assert set(CASES) == set(TASKS)
+    assert set(TASKS) <= set(CASES)
 
 
 def test_splits_are_fixed_and_share_nothing(name):
@@ -98,7 +98,8 @@ def test_an_untrained_adapter_scores_as_the_base_does(name):
     task = make(name)
     wrapped = attach(task.base_model(), "lora", METHODS["lora"].options(), task.targets, task.head)
     found, base = task.score(wrapped.model, "validation"), task.score(task.base_model(), "validation")
-    assert (found.loss, found.metric) == (base.loss, base.metric)
+    assert found.loss == pytest.approx(base.loss, rel=1e-6)
+    assert found.metric == pytest.approx(base.metric, rel=1e-6)
 
 
 def test_another_seed_draws_other_data(name):
@@ -118,7 +119,7 @@ def test_the_same_seed_trains_the_same(name):
     assert all(map(math.isfinite, first))
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.base is not None])
+@pytest.mark.parametrize("name", [name for name in TASKS if CASES[name].base is not None])
 def test_the_base_knows_its_own_task_and_adaptation_tells_what_is_left(name):
     started, ended = adapted(name, "lora:rank=4")[0], adapted(name, "lora:rank=4")[-1]
     assert isinstance(started, RunStarted)
@@ -128,23 +129,23 @@ def test_the_base_knows_its_own_task_and_adaptation_tells_what_is_left(name):
     assert TASKS[name].base_metric is not None
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is not None])
+@pytest.mark.parametrize("name", [name for name in TASKS if CASES[name].gain is not None])
 def test_zero_shot_is_far_below_the_adapted(name):
     task = make(name)
-    gained = tested(name, "lora:rank=4") - task.score(task.base_model(), "test").metric
+    gained = reached(name, "lora:rank=4") - task.score(task.base_model(), "test").metric
     assert gained * (1 if task.metric.higher_is_better else -1) >= CASES[name].gain
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is None])
+@pytest.mark.parametrize("name", [name for name in TASKS if CASES[name].gain is None])
 def test_a_stand_in_learns_what_it_is_shown(name):
     losses = [event.loss for event in trained(name, "lora:rank=4") if isinstance(event, Step)]
     assert sum(losses[-5:]) < sum(losses[:5])
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.gain is not None])
+@pytest.mark.parametrize("name", [name for name in TASKS if CASES[name].gain is not None])
 def test_head_only_is_below_lora_or_refused(name):
     if make(name).head:
-        assert tested(name, "head") < tested(name, "lora:rank=4") - 0.1
+        assert reached(name, "head") < reached(name, "lora:rank=4") - 0.1
     else:
         with pytest.raises(BadInput, match="nothing to train"):
             lab.build(run_config(name, "head"), make(name))
