@@ -1,0 +1,186 @@
+"""Whose directions ΔW uses: W₀'s on each side, and another adapter's, with random directions drawn beside."""
+
+from typing import NamedTuple, Protocol
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from neatlab.errors import BadInput
+from neatlab.plots.profile import Inspected, inspected, random_line
+from neatlab.plots.theme import new_figure, style
+
+SIDES = {"left": "writes to (left)", "right": "reads from (right)"}
+DEGREES = 57.29577951308232  # in a radian
+
+
+class OverlapLine(NamedTuple):
+    """One adapter on one side.
+
+    Args:
+        adapter: Its title.
+        place: Its place among the adapters.
+        side: "left" or "right".
+        similarity: φ a layer; NaN where ΔW = 0.
+        random: Of random directions.
+    """
+
+    adapter: str
+    place: int
+    side: str
+    similarity: list[float]
+    random: list[float]
+
+
+class OverlapData(NamedTuple):
+    """Overlap with W₀'s leading directions.
+
+    Args:
+        layers: The layers in the model's order.
+        lines: One an adapter and side.
+    """
+
+    layers: list[str]
+    lines: list[OverlapLine]
+
+
+class Compared(Protocol):
+    """A comparison of adapters."""
+
+    def angles(self) -> pd.DataFrame:
+        """A row a pair, layer, side and angle."""
+
+
+class AngleLine(NamedTuple):
+    """Principal angles of one pair on one side, means over the layers that have them.
+
+    Args:
+        pair: The two adapters.
+        place: The pair's place among the pairs.
+        side: "left" or "right".
+        angles: In degrees, the smallest first.
+        random: Of random subspaces of the same sizes.
+    """
+
+    pair: str
+    place: int
+    side: str
+    angles: list[float]
+    random: list[float]
+
+
+def overlap_data(source: Inspected | pd.DataFrame) -> OverlapData:
+    """Overlap of ΔW's and W₀'s leading directions, layer by layer, the two sides apart.
+
+    Args:
+        source: An inspection with a base, a comparison of adapters, or their `frame()`.
+
+    Raises:
+        BadInput: It was made without overlaps.
+    """
+    frame = inspected(source)
+    if "overlap_left" not in frame:
+        raise BadInput("no overlaps were measured; inspect with --base, and --directions above 0")
+    layers = list(dict.fromkeys(frame["layer"]))
+    lines = [
+        OverlapLine(
+            str(adapter),
+            place,
+            side,
+            by_layer[f"overlap_{side}"].tolist(),
+            by_layer[f"random_overlap_{side}"].tolist(),
+        )
+        for place, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False))
+        for by_layer in [rows.set_index("layer").reindex(layers)]
+        for side in SIDES
+    ]
+    return OverlapData(layers, lines)
+
+
+def overlap(source: Inspected | pd.DataFrame, dark: bool = False) -> go.Figure:
+    """Overlap with W₀'s leading directions over the layers, a panel a side; dotted: random directions.
+
+    Args:
+        source: An inspection with a base, a comparison of adapters, or their `frame()`.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = overlap_data(source)
+    names = [f"overlap, {word}" for word in SIDES.values()]
+    figure = new_figure(["layer, in the model's order", *names], (0.5, 0.5), dark=dark)
+    order = list(range(1, len(data.layers) + 1))
+    for line in data.lines:
+        axis = "y" if line.side == "left" else "y2"
+        figure.add_trace(random_line(order, line.random, f"{line.adapter}, random", yaxis=axis))
+        figure.add_trace(_measured(line, order, data.layers, axis))
+    figure.update_yaxes(range=[0, 1.02])
+    return figure
+
+
+def _measured(line: OverlapLine, order: list[int], layers: list[str], axis: str) -> go.Scatter:
+    look = style(line.place)
+    return go.Scatter(
+        x=order,
+        y=line.similarity,
+        customdata=layers,
+        yaxis=axis,
+        name=line.adapter,
+        legendgroup=line.adapter,
+        showlegend=line.side == "left",
+        mode="lines+markers",
+        line={"color": look.colour, "width": 1.5},
+        marker={"symbol": look.marker, "size": 6, "color": look.colour},
+        hovertemplate=f"%{{customdata}}<br>overlap %{{y:.3f}}<extra>{line.adapter}</extra>",
+    )
+
+
+def angle_data(source: Compared | pd.DataFrame, layer: str | None = None) -> list[AngleLine]:
+    """Principal angles between adapters, a line a pair and side.
+
+    Args:
+        source: A comparison of adapters, or its `angles()`.
+        layer: One layer; by default the mean over all.
+    """
+    frame = source if isinstance(source, pd.DataFrame) else source.angles()
+    rows = frame if layer is None else frame[frame["layer"] == layer]
+    found = []
+    for place, ((a, b), pair) in enumerate(rows.groupby(["a", "b"], sort=False)):
+        for side in SIDES:
+            means = pair[pair["side"] == side].groupby("i")[["angle", "random_angle"]].mean() * DEGREES
+            found.append(AngleLine(f"{a} – {b}", place, side, means["angle"].tolist(), means["random_angle"].tolist()))
+    return found
+
+
+def principal_angles(source: Compared | pd.DataFrame, layer: str | None = None, dark: bool = False) -> go.Figure:
+    """Principal angles between adapters, a panel a side; dotted: random subspaces of the same sizes.
+
+    Args:
+        source: A comparison of adapters, or its `angles()`.
+        layer: One layer; by default the mean over all.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    names = [f"angle in degrees, {word}" for word in SIDES.values()]
+    figure = new_figure(["index of the angle, smallest first", *names], (0.5, 0.5), dark=dark)
+    for line in angle_data(source, layer):
+        axis, look = ("y" if line.side == "left" else "y2"), style(line.place)
+        order = list(range(1, len(line.angles) + 1))
+        figure.add_trace(random_line(order, line.random, f"{line.pair}, random", yaxis=axis))
+        figure.add_trace(
+            go.Scatter(
+                x=order,
+                y=line.angles,
+                yaxis=axis,
+                name=line.pair,
+                showlegend=line.side == "left",
+                mode="lines+markers",
+                line={"color": look.colour, "width": 1.5},
+                marker={"symbol": look.marker, "size": 6, "color": look.colour},
+                hovertemplate=f"angle %{{x}}: %{{y:.1f}}°<extra>{line.pair}</extra>",
+            )
+        )
+    figure.update_yaxes(range=[0, 92])
+    return figure
