@@ -210,7 +210,7 @@ class TestHandlers:
 
     @pytest.mark.parametrize("given", [*REFUSED_SELECTIONS, [HOSTILE]])
     def test_a_selection_that_cannot_be_is_a_message(self, made: RunsTab, given: Any) -> None:
-        _, _, table, message, _, chart, *_ = made._show(given, HOSTILE, 3, [], HERE)
+        _, _, table, message, _, chart, *_ = made._show(given, given, given, given, HERE)
         assert 'role="alert"' in message
         assert "<script>" not in message
         assert chart is None
@@ -221,6 +221,9 @@ class TestHandlers:
         ((_, said),) = made._downloads._export(given, "lora", HERE)
         assert 'role="alert"' in said
         assert made._ask(given, HERE)[0].startswith('<p role="alert">')
+        assert "0 runs deleted" in made._confirm(given, HERE)[1]
+        assert made._draw(given, given) is None
+        assert made._downloads._offer(given, given)["choices"] == []
 
     def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
         table = rows(read_store(folder), set(), set())

@@ -19,6 +19,8 @@ from neatlab.dashboard.words import mistake
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.store import Run, Store
 
+# Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
+RAW: dict[str, Any] = {**LIGHT, "preprocess": False}
 LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 EXPORT = "neatlab.dashboard.export_worker:write"
 NOTHING_YET = "Save again"
@@ -89,7 +91,7 @@ class Downloads:
             format: In which form.
         """
         ended = {run.run_id: run for run in runs if run.status == "finished"}
-        at = run_id if run_id in ended else next(iter(ended), None)
+        at = str(run_id) if str(run_id) in ended else next(iter(ended), None)
         return [
             gr.update(choices=[(run_text(run), i) for i, run in ended.items()], value=at),
             _formats(ended.get(at or ""), format),
@@ -105,10 +107,10 @@ class Downloads:
         """
         outputs = [self._file, self._result]
         made = [button.click(self._maker(name), chosen, outputs, **LONG) for name, button in self._files.items()]
-        made.append(self._adapter.click(self._export, [self.run, self.format], outputs, **LONG))
+        made.append(self._adapter.click(self._export, [self.run, self.format], outputs, preprocess=False, **LONG))
         for event in made:
             event.then(None, outputs, None, js=SAVE)
-        self.run.input(self._offer, [self.run, self.format], self.format, **LIGHT)
+        self.run.input(self._offer, [self.run, self.format], self.format, **RAW)
 
     def _offer(self, run_id: Any, format: Any) -> Any:
         return _formats(read_store(self._context.store).runs.get(str(run_id)), format)

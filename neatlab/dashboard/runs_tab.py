@@ -8,7 +8,7 @@ import gradio as gr
 from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.live_plot import live_plot
 from neatlab.dashboard.runs_delete import asking, delete_runs
-from neatlab.dashboard.runs_downloads import Downloads, Window
+from neatlab.dashboard.runs_downloads import RAW, Downloads, Window
 from neatlab.dashboard.runs_table import (
     COLUMNS,
     EMPTY,
@@ -107,7 +107,7 @@ class RunsTab(Tab):
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
-        looked: dict[str, Any] = {**LIGHT, "trigger_mode": "always_last"}
+        looked: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
         given = [self._chosen, self._task, self._downloads.run, self._downloads.format]
         anew: dict[str, Any] = {"fn": self._renew, "inputs": given, "outputs": [self._chosen, *self._shown], **looked}
         if isinstance(self._holder, gr.Tab):
@@ -147,7 +147,7 @@ class RunsTab(Tab):
         self._windows.get(request.session_hash).asked = ()
         found, broken = sound(asked)
         groups = by_task(found)
-        at = task if task in groups else next(iter(groups), None)
+        at = str(task) if str(task) in groups else next(iter(groups), None)
         ids = [run.run_id for run in found]
         messages = "".join(mistake(text) for text in (*problems, *broken))
         return [
@@ -170,7 +170,7 @@ class RunsTab(Tab):
     def _toggle(self, given: Any, event: gr.SelectData) -> list[Any]:
         """Select the row's run, or take it away."""
         row = event.row_value if isinstance(event.row_value, list) else []
-        before = [item for item in given or [] if isinstance(item, str)]
+        before = _texts(given)
         if len(row) <= ID or not isinstance(row[ID], str):
             return [gr.update(), ""]
         after = [item for item in before if item != row[ID]]
@@ -199,9 +199,14 @@ class RunsTab(Tab):
         window = self._windows.get(request.session_hash)
         asked, window.asked = window.asked, ()
         gone, said = delete_runs(self.context.store, asked, self._training())
-        left = [item for item in given or [] if item not in gone]
+        left = [item for item in _texts(given) if item not in gone]
         return [gr.update(value=left), said, gr.update(visible=False)]
 
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):
             window.shelf.close()
+
+
+def _texts(given: Any) -> list[str]:
+    """The texts of what should be a list of them."""
+    return [item for item in given if isinstance(item, str)] if isinstance(given, list) else []
