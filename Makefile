@@ -26,6 +26,7 @@ bench: $(VENV)/.app
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
 	$(BIN)/python benchmarks/sweep_throughput.py
+	$(BIN)/python benchmarks/inspect_cost.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.
 notebooks: $(VENV)/.app
