@@ -106,6 +106,10 @@ def theme() -> gr.themes.Base:
     )
     quiet, quiet_dark = "*neutral_600", "*neutral_300"  # Gradio's own are too pale to read
     return calm.set(
+        button_primary_background_fill="*primary_600",  # white on Gradio's own, a shade lighter, is too pale
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_700",
         body_text_color_subdued=quiet,
         body_text_color_subdued_dark=quiet_dark,
         block_info_text_color=quiet,
