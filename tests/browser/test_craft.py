@@ -94,7 +94,7 @@ CONTROLS = """() => {
   const seen = (node) => node.checkVisibility({visibilityProperty: true}) && node.getBoundingClientRect().width > 0;
   const own = (node) => !node.closest('.modebar') && node.tabIndex >= -1 && !node.disabled;
   return all.filter((node) => seen(node) && own(node) && !(node.type === 'radio' && !node.checked)
-    && !(node.role === 'tab' && node.ariaSelected !== 'true') && node.ariaHidden !== 'true');
+    && !(node.role === 'tab' && node.ariaSelected !== 'true') && !node.closest('[aria-hidden=true]'));
 }"""
 
 
