@@ -130,23 +130,15 @@ def test_lessons_are_offered_and_opened(page: Page, taught: App) -> None:
 
 
 SCRIPT = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>"
-BAD = [  # query, what the message says
+BAD = [  # query, what the message says; every kind of value is tried without a browser in test_dashboard_links.py
     (f"{SCRIPT}=1", "unknown parameter"),
     ("steps=5001", "steps"),
-    ("steps=1e99", "steps"),
-    ("seed=-1", "seed"),
-    ("lr=nan", "lr"),
     ("task=custom:model=/etc", "task"),
     ("lesson=../../../etc/passwd", "lesson"),
-    ("preset=../presets", "preset"),
     ("run=../../etc", "run"),
-    ("tab=__class__", "tab"),
-    ("hide=everything", "hide"),
     (f"arm={SCRIPT}", "unknown arm"),
     ("arm=neat:rank=99999", "rank"),
-    ("&".join(["arm=lora"] * 5), "arm"),
     (f"layer={'x' * 5000}", "longer than 4000 characters"),
-    (f"layer={'x' * 201}", "layer"),
 ]
 
 
@@ -154,7 +146,7 @@ def test_links_that_cannot_be_opened_say_so_and_change_nothing(page: Page, app: 
     open_page(page, app)
     fresh, before = state(page), set(app.runs.glob("*"))
     for query, said in BAD:
-        page.goto(f"{app.url}?seed=53&{quote(query, safe='=&:,')}" if "seed" not in query else f"{app.url}?{query}")
+        page.goto(f"{app.url}?seed=53&{quote(query, safe='=&:,')}")
         expect(page.locator("#message-page [role=alert]")).to_contain_text("This link cannot be opened")
         assert said in page.inner_text("#message-page"), query
         assert state(page) == fresh, query
