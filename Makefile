@@ -29,7 +29,7 @@ bench: $(VENV)/.app
 	$(BIN)/python benchmarks/inspect_cost.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.
-notebooks: $(VENV)/.app
+notebooks: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --to notebook --execute --output-dir build/notebooks notebooks/*.ipynb
 	$(BIN)/jupyter nbconvert --to html --config notebooks/page.json build/notebooks/*.ipynb
 
