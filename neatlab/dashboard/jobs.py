@@ -43,6 +43,7 @@ class Job:
         phase: Where it is.
         runs: Its runs, once the process knows them.
         refusal: Why nothing was trained, or why it ended early.
+        result: What a process that computes, and trains nothing, has found.
         seen: When someone last looked, on the monotonic clock.
     """
 
@@ -54,6 +55,7 @@ class Job:
     phase: Phase = "waiting"
     runs: tuple[RunConfig, ...] = ()
     refusal: Refusal | None = None
+    result: Any = None
     stopped: bool = False
     seen: float = field(default_factory=time.monotonic)
     deadline: float | None = None
@@ -200,6 +202,9 @@ class Jobs:
         if kind == "refused":
             part, said = values
             job.refusal = Refusal(part, said)
+            return
+        if kind == "result":
+            job.result = values[0]
             return
         with self._lock:
             runs = tuple(RunConfig.parse(config, "run") for config in values[0])

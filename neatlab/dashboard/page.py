@@ -18,10 +18,11 @@ from neatlab.dashboard.presets import PRESETS
 from neatlab.dashboard.runs_tab import RunsTab
 from neatlab.dashboard.tab import LIGHT, Tab
 from neatlab.dashboard.train_tab import TrainTab
+from neatlab.dashboard.understand_tab import UnderstandTab
 from neatlab.dashboard.words import HEADER, mistake
 from neatlab.errors import BadInput, unknown
 
-TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab)
+TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab)
 KEPT_SECONDS = 3600  # how long a file made for a download stays
 
 SCRIPTS = Path(__file__).parent

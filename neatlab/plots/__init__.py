@@ -13,6 +13,15 @@ from neatlab.plots.layers import (
     layer_map,
     layer_map_data,
 )
+from neatlab.plots.lessons import (
+    FUNCTIONS,
+    FunctionData,
+    SizeData,
+    function_curve,
+    function_data,
+    size_curves,
+    size_data,
+)
 from neatlab.plots.matrices import MatrixData, matrices, matrix_data
 from neatlab.plots.parameters import ParameterData, parameter_counts, parameter_data
 from neatlab.plots.pareto import ParetoData, RankData, pareto, pareto_data, rank_against_metric, rank_data
@@ -32,6 +41,8 @@ __all__ = [
     "AngleLine",
     "CurveData",
     "EffectiveRankData",
+    "FUNCTIONS",
+    "FunctionData",
     "HeatmapData",
     "IntervalData",
     "KindData",
@@ -45,11 +56,14 @@ __all__ = [
     "QUANTITIES",
     "RankData",
     "RateData",
+    "SizeData",
     "SpectrumData",
     "angle_data",
     "crossed",
     "effective_rank",
     "effective_rank_data",
+    "function_curve",
+    "function_data",
     "heatmap",
     "heatmap_data",
     "interval_data",
@@ -81,6 +95,8 @@ __all__ = [
     "rank_data",
     "rate_data",
     "rates",
+    "size_curves",
+    "size_data",
     "spectrum",
     "spectrum_data",
 ]

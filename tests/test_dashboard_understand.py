@@ -1,0 +1,243 @@
+"""The Understand tab without a browser: its numbers against built layers, its construction, its cards."""
+
+import asyncio
+from multiprocessing import Pipe
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import orjson
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers.activations import ACT2FN
+
+from neatlab import plots
+from neatlab.adapters.neat import NeatConfig
+from neatlab.dashboard import understand_worker
+from neatlab.dashboard.cards import CARDS, measured_rank, revealed
+from neatlab.dashboard.context import Context
+from neatlab.dashboard.equations import side_by_side, written_out
+from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.understand_order import ContainsOrder, Layer, LayerSizes, Side
+from neatlab.dashboard.understand_tab import UnderstandTab, _size
+from neatlab.dashboard.understand_words import HINTS, construction, hints
+from neatlab.errors import BadInput
+from neatlab.store import Store
+
+TEACHER = "teacher:kind=weight-aware"
+
+
+def trained(config: Any, d_in: int, d_out: int) -> int:
+    model = get_peft_model(nn.Sequential(nn.Linear(d_in, d_out)), config)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("shape", [(48, 16), (16, 48), (24, 24)])
+@pytest.mark.parametrize("orientation", ["auto", "out", "in"])
+@pytest.mark.parametrize("depth", [2, 3, 6])
+def test_the_counts_are_those_of_built_layers(shape: tuple[int, int], orientation: Any, depth: int) -> None:
+    sizes = LayerSizes(d_in=shape[0], d_out=shape[1], rank=5, depth=depth, orientation=orientation)
+    neat = NeatConfig(r=5, depth=depth, orientation=orientation, residual="none", target_modules=["0"])
+    assert sizes.neat == trained(neat, *shape)
+    assert sizes.lora == trained(LoraConfig(r=5, target_modules=["0"]), *shape)
+
+
+@given(
+    d_in=st.integers(1, 300),
+    d_out=st.integers(1, 300),
+    depth=st.integers(2, 9),
+    data=st.data(),
+    orientation=st.sampled_from(["auto", "out", "in"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_equal_rank_is_the_nearest(
+    d_in: int, d_out: int, depth: int, orientation: Any, data: st.DataObject
+) -> None:
+    rank = data.draw(st.integers(1, min(d_in, d_out)))
+    sizes = LayerSizes(d_in=d_in, d_out=d_out, rank=rank, depth=depth, orientation=orientation)
+    distances = [abs(sizes.neat_at(r) - sizes.lora) for r in range(1, sizes.limit + 1)]
+    assert distances[sizes.neat_rank - 1] == min(distances)
+
+
+def test_the_equation_is_written_out() -> None:
+    assert written_out(LayerSizes(depth=3, activation="gelu")) == "ΔW = s·(gelu(gelu(W₀ᵀ Θ₁) Θ₂) Θ₃)ᵀ"
+    assert written_out(LayerSizes(orientation="in")) == "ΔW = s·relu(W₀ Θ₁) Θ₂"
+
+
+def test_the_formulas_hold_the_layers_numbers() -> None:
+    page = side_by_side(LayerSizes(d_in=256, d_out=64, rank=4, depth=4))
+    assert "4·(256 + 64) = 1,280" in page and "2·4·64 + 2·4² = 544" in page
+    assert "Θ₂ … Θ₃: 4 × 4" in page and "Θ₄: 4 × 64" in page
+    assert "NEAT has rank <strong>9</strong>" in page and "2.0" not in page
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((0, 64, 4, 2, "auto", "relu"), "d_in=0"),
+        ((10**9, 64, 4, 2, "auto", "relu"), "d_in=1000000000"),
+        ((256, 64, 65, 2, "auto", "relu"), "allowed: 1 to 64"),
+        ((256, 64, "<b>", 2, "auto", "relu"), "rank="),
+        ((256, 64, None, 2, "auto", "relu"), "rank=None"),
+        ((256, 64, 4, 1, "auto", "relu"), "depth=1"),
+        ((256, 64, 4, 2, "up", "relu"), "orientation='up'"),
+        ((256, 64, 4, 2, "auto", "prelu"), "activation='prelu'"),
+        ((256, float("inf"), 4, 2, "auto", "relu"), "d_out=inf"),
+    ],
+)
+def test_a_layer_that_cannot_be_is_refused(values: tuple[Any, ...], said: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        LayerSizes.check(*values)
+    assert said in str(refusal.value)
+    message, page, *charts = _size(*values)
+    assert 'role="alert"' in message and "<b>" not in message and "1,280" in page and all(charts)
+
+
+def test_the_charts_hold_the_counts() -> None:
+    _, _, lines, curve = _size(64, 64, 4, 2, "auto", "tanh")
+    figure = orjson.loads(lines)["figure"]
+    by_name = {trace["name"]: dict(zip(trace["x"], trace["y"], strict=True)) for trace in figure["data"]}
+    assert by_name["LoRA"][8] == by_name["NEAT"][8] == 1024
+    assert by_name["NEAT here"] == {4: 512}
+    assert "tanh(4) = 1.00" in orjson.loads(curve)["caption"]
+
+
+@pytest.mark.parametrize("name", [name for name in plots.FUNCTIONS if name != "sin"])
+def test_the_drawn_activations_are_those_that_train(name: str) -> None:
+    data = plots.function_data(name)
+    expected = ACT2FN[name](torch.tensor(data.x, dtype=torch.float64))
+    np.testing.assert_allclose(data.y, expected, atol=1e-12)
+
+
+def test_an_activation_that_is_not_drawn_is_refused() -> None:
+    with pytest.raises(BadInput, match="did you mean 'relu'"):
+        plots.function_data("rellu")
+
+
+@pytest.fixture(scope="module")
+def teacher_layer() -> Layer:
+    (layer,) = understand_worker.construct(ContainsOrder(task=TEACHER, rank=4))
+    return layer
+
+
+def test_the_construction_is_exact_where_m_has_full_row_rank(teacher_layer: Layer) -> None:
+    inward, out = teacher_layer.inward, teacher_layer.out
+    assert (inward.rows, inward.columns, inward.rank, inward.full) == (64, 256, 64, True)
+    assert inward.error < 1e-6
+    assert (out.rows, out.rank, out.full) == (256, 64, False)
+    # MM⁺ projects on 64 of 256 directions, and ReLU of the projection is no longer ReLU of P.
+    assert out.error > 0.5
+    assert inward.condition == pytest.approx(out.condition) and 1 < float(inward.condition or 0) < 10
+
+
+def test_the_construction_is_told_with_its_error(teacher_layer: Layer) -> None:
+    page = construction([teacher_layer], "no such layer", 4).replace("<wbr>", "")
+    assert "64 of 256" in page and "no full row rank" in page and f"{100 * teacher_layer.out.error:.0f} %" in page
+    assert "64 of 64" in page and f"{teacher_layer.inward.error:.2g} is rounding" in page
+    assert "1,280 parameters" in page and "4,096" in page  # 2·2r·256: the exact side costs more than the LoRA
+
+
+def test_a_singular_weight_has_no_condition_number() -> None:
+    side = Side(rows=3, columns=4, rank=2, condition=None, error=0.25)
+    page = construction([Layer(name="<i>", out=side, inward=side)], None, 1)
+    assert "∞" in page and "<i>" not in page and "misses this PQ by 25 %" in page
+
+
+def test_a_lora_too_large_for_the_layer_is_refused_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(understand_worker, "begin", lambda: None)
+    ours, theirs = Pipe()
+    understand_worker.contains(ContainsOrder(task=TEACHER, rank=40), "", theirs)
+    kind, part, said = ours.recv()
+    assert (kind, part) == ("refused", "run") and "no room for 80 hidden units" in said
+
+
+@pytest.mark.parametrize(
+    ("task", "rank", "said"),
+    [
+        ("digits:split_seed=1", 4, "unknown task"),
+        (None, 4, "unknown task"),
+        ("digits", 0, "rank=0"),
+        ("digits", "x", "rank='x'"),
+    ],
+)
+def test_a_construction_that_cannot_be_is_refused(task: Any, rank: Any, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        ContainsOrder.check(task, rank)
+
+
+@pytest.mark.parametrize("index", range(len(CARDS)))
+def test_every_card_has_an_answer_or_a_training_that_shows_it(index: int) -> None:
+    card, answer = CARDS[index], CARDS[index].answer()
+    assert answer.right in card.choices or (answer.right is None and answer.preset)
+    assert answer.preset in {"", *PRESETS}
+    assert f"preset={answer.preset}" in revealed(index, None) or not answer.preset
+
+
+def test_a_prediction_is_judged() -> None:
+    assert "You predicted 10. Right. <strong>10</strong>" in revealed(0, "10")
+    assert "You predicted 2. Not so. <strong>10</strong>" in revealed(0, "2")
+    assert revealed(0, "<script>") == revealed(0, None) == revealed(0, ["10"])
+    assert "You predicted NEAT. No answer on paper" in revealed(4, "NEAT")
+
+
+@pytest.mark.parametrize("depth", [2, 3, 8])
+def test_no_depth_goes_past_the_rank(depth: int) -> None:
+    assert max(measured_rank(4, depth, seed) for seed in range(50)) == 4
+
+
+def test_hints_lead_to_presets() -> None:
+    assert set(HINTS) <= set(PRESETS)
+    assert all(f"?tab=train&amp;preset={name}" in hints() for name in HINTS)
+
+
+class FakeJobs:
+    """Jobs whose process has found, or refused, before anyone looks."""
+
+    def __init__(self, result: Any, refusal: Any = None) -> None:
+        self.job = SimpleNamespace(phase="ended", result=result, refusal=refusal, look=lambda: None)
+
+    def find(self, entry: str, order: ContainsOrder) -> Any:
+        return None
+
+    def submit(self, entry: str, order: ContainsOrder) -> Any:
+        return self.job
+
+
+def built(jobs: Any, runs: Path) -> UnderstandTab:
+    with gr.Blocks() as demo:
+        tab = UnderstandTab(Context(Store(runs), jobs))
+        tab.connect(demo)
+    return tab
+
+
+def test_a_result_fills_the_page_and_its_layers(teacher_layer: Layer, runs: Path) -> None:
+    tab, window = built(FakeJobs([teacher_layer.model_dump()]), runs), SimpleNamespace(session_hash="w")
+    asked: Any = tab._contains(window, TEACHER, 4)  # type: ignore[arg-type]
+    message, page, picker, _ = asyncio.run(anext(asked))
+    assert message == "" and picker["choices"] == ["layers.0.linear"]
+    assert page == tab._show_layer("layers.0.linear", window) == tab._show_layer(["x"], window)  # type: ignore[arg-type]
+
+
+def test_a_refusal_is_told_and_what_was_there_stays(runs: Path) -> None:
+    tab, window = built(FakeJobs(None, BadInput("no room")), runs), SimpleNamespace(session_hash="w")
+    for rank, said in ((0, "rank=0"), (40, "no room")):
+        asked: Any = tab._contains(window, TEACHER, rank)  # type: ignore[arg-type]
+        message, page, _, _ = asyncio.run(anext(asked))
+        assert said in message and "Press Construct" in page
+
+
+def test_jobs_keep_what_a_process_has_found(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, at_once=0)
+    try:
+        job = jobs.submit(understand_worker.__name__, ContainsOrder(task="digits"))
+        jobs._hear(job, "result", [1, 2])
+        assert job.result == [1, 2] and job.refusal is None
+    finally:
+        jobs.close()
