@@ -75,8 +75,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_compare(subparsers: Any) -> None:
     parser = subparsers.add_parser("compare", help="train arms on one task and compare them with intervals")
-    parser.add_argument("--task", required=True, help="digits, teacher:kind=low-rank,d_in=64, …")
-    parser.add_argument("--arm", action="append", required=True, dest="arms", help="lora:rank=4 or neat:rank=4,depth=4")
+    parser.add_argument("--task", help="digits, teacher:kind=low-rank,d_in=64, …")
+    parser.add_argument("--arm", action="append", dest="arms", help="lora:rank=4 or neat:rank=4,depth=4")
+    parser.add_argument("--recipe", metavar="NAME", help="an experiment of the paper: glue/rte, glue/rte:model=DIR, …")
     _add_fairness(parser)
     _add_shared(parser)
     parser.set_defaults(run=commands.compare)

@@ -17,19 +17,36 @@ def compare(arguments: argparse.Namespace) -> None:
     from neatlab.terminal import Progress
 
     _check_report(arguments)
-    _tell(arguments.task)
+    request = _request(arguments)
+    _tell(request["task"])
     with Progress() as progress:
         comparison = lab.compare(
-            arguments.task,
-            arguments.arms,
+            **request,
             seeds=arguments.seeds,
             match=arguments.match,
-            lr=arguments.lr,
-            steps=arguments.steps,
             runs=arguments.runs,
             listen=progress,
         )
     _answer(comparison, arguments)
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Task, arms, learning rate and steps: the recipe's, and what the command line puts in their place."""
+    given = {name: getattr(arguments, name) for name in ("task", "arms", "lr", "steps")}
+    told = {name: value for name, value in given.items() if value is not None}
+    if arguments.recipe is None:
+        for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
+            if name not in told:
+                raise BadInput(f"compare needs {option}; or --recipe")
+        return told
+    if "task" in told:
+        raise BadInput("--task beside --recipe; a recipe has its task, and --recipe NAME:option=value changes it")
+    from neatlab.recipes import load_recipe
+
+    recipe = load_recipe(arguments.recipe)
+    for line in recipe.describe():
+        print(f"neatlab: {line}", file=sys.stderr)
+    return {**recipe.request(), **told}
 
 
 def sweep(arguments: argparse.Namespace) -> None:

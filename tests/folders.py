@@ -99,12 +99,13 @@ def roberta_folder() -> str:
 
 
 @cache
-def llama_folder() -> str:
+def llama_folder(width: int = 16) -> str:
     """A causal language model on characters."""
+    sizes = {**SIZES, "hidden_size": width, "intermediate_size": 2 * width}
     config = LlamaConfig(
-        vocab_size=128, max_position_embeddings=256, num_key_value_heads=1, eos_token_id=4, pad_token_id=0, **SIZES
+        vocab_size=128, max_position_embeddings=256, num_key_value_heads=1, eos_token_id=4, pad_token_id=0, **sizes
     )
-    return _write("llama", _seeded(LlamaForCausalLM, config), _tokenizer(ends=False))
+    return _write(f"llama-{width}", _seeded(LlamaForCausalLM, config), _tokenizer(ends=False))
 
 
 @cache

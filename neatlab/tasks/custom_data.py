@@ -105,7 +105,7 @@ def _encoded(told: CustomOptions, rows: Rows, name: Split, order: Sequence[str])
     columns.check_columns(rows.frame, [told.image or told.text, label], where)
     if told.kind == "images":
         shape = images.image_shape(folder, pretrained.model_config(folder))
-        found = Encoded({"pixel_values": images.pixels(rows.frame[told.image].tolist(), _root(told), shape)}, 0)
+        found = Encoded({"pixel_values": images.pixels(rows.frame[told.image].tolist(), _root(told, name), shape)}, 0)
     else:
         sides = [columns.texts(rows, column, where) for column in (told.text, told.pair) if column]
         found = encode(pretrained.tokenizer(folder), sides[0], sides[1] if told.pair else None, told.max_length)
@@ -116,8 +116,9 @@ def _encoded(told: CustomOptions, rows: Rows, name: Split, order: Sequence[str])
     return Encoded({**found.batch, LABEL: labels}, found.truncated)
 
 
-def _root(told: CustomOptions) -> Path:
-    path = Path(told.data).expanduser()
+def _root(told: CustomOptions, name: Split) -> Path:
+    """Where a split's relative paths start."""
+    path = Path(told.test if name == "test" and told.test else told.data).expanduser()
     return path if path.is_dir() else path.parent
 
 

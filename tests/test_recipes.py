@@ -1,0 +1,163 @@
+"""Every recipe on a stand-in, a tiny model folder and data with the real columns: only the download is untested."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from neatlab import lab
+from neatlab.adapters.presets import PRESETS
+from neatlab.config import TrainingConfig, parse_arm, task_text
+from neatlab.errors import BadInput
+from neatlab.recipes import load_recipe, recipe_names
+from neatlab.tasks.columns import PLACE
+from neatlab.tasks.custom_options import MEASURES
+from tests.folders import llama_folder, roberta_folder, vit_folder
+
+NAMES = recipe_names()
+MODELS = {"labels": roberta_folder, "images": vit_folder, "language": lambda: llama_folder(64)}  # rank 32 fits
+PRESET = {"glue": "neat-l", "vision": "vit-qv", "commonsense": "llm", "math": "llm"}
+EXAMPLES = {"train": 24, "validation": 6, "validation_matched": 6, "test": 6}
+
+
+def columns(task, is_test):
+    """Names of the real data set's columns that the recipe reads."""
+    given = {role: task.get(f"test_{role}" if is_test else role) or task.get(role) for role in ("prompt", "label")}
+    read = [
+        task.get("text"),
+        task.get("pair"),
+        task.get("image"),
+        given["label"],
+        *PLACE.findall(given["prompt"] or ""),
+    ]
+    return [name for name in read if name]
+
+
+def row(task, name, number, folder):
+    if name == task.get("image"):
+        shade = (200, 30, 30) if number % 2 else (30, 30, 200)
+        Image.new("RGB", (16, 16), (*shade[:2], number)).save(folder / f"{number}.png")
+        return f"{number}.png"
+    if name == task["label"] and task["kind"] != "language":
+        return number / 5 if task["metric"] == "pearson" else number % 2
+    return f"{name} {number}"
+
+
+def write_split(folder, task, split, start):
+    (folder / task.get("subset", "")).mkdir(parents=True, exist_ok=True)
+    names, places = columns(task, split == "other"), range(start, start + EXAMPLES.get(split, 6))
+    rows = [{name: row(task, name, number, folder) for name in names} for number in places]
+    path = folder / task.get("subset", "") / f"{'test' if split == 'other' else split}.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Writes a recipe's data and gives the options that point to it."""
+
+    def make(task):
+        splits = ["train", "validation", task.get("test_split", "test")]
+        for place, split in enumerate(dict.fromkeys(splits)):
+            write_split(tmp_path / "data", task, split, 50 * place)
+        other = {}
+        if "test" in task:
+            (tmp_path / "other").mkdir()
+            write_split(tmp_path / "other", {**task, "subset": task.get("test_subset", "")}, "other", 200)
+            other = {"test": str(tmp_path / "other")}
+        return {"model": MODELS[task["kind"]](), "data": str(tmp_path / "data"), **other}
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_runs_on_a_stand_in(name, stand_in, runs):
+    changes = stand_in(load_recipe(name).task) | {"max_answer": 4}
+    recipe = load_recipe(task_text(name, changes))
+    request = recipe.request() | {"steps": 3, "lr": None}
+    request["training"] |= {"batch_size": 4, "accumulate": min(2, recipe.training.get("accumulate", 1))}
+    found = lab.compare(**request, seeds=1, runs=runs)
+    frame = found.frame()
+    assert (frame["status"] == "finished").all() and len(frame) == len(recipe.arms)
+    assert (frame["steps"] == 3).all()
+    assert found.metric == MEASURES[recipe.task["kind"]][recipe.task["metric"]]
+    assert frame["metric"].between(-1, 1).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_tells_where_it_comes_from(name):
+    recipe = load_recipe(name)
+    assert {*recipe.sources} == {"task", "training", "neat", "lora", "estimates"}
+    assert "estimates, not measured" in recipe.sources["estimates"]
+    assert recipe.estimates.memory_gib <= 24
+    assert recipe.published and recipe.title and "last step" in recipe.selection
+    TrainingConfig.parse(recipe.training, name)
+    told = "\n".join(recipe.describe())
+    assert "estimate" in told and recipe.selection in told
+    for arm, text in recipe.arms.items():
+        unknown = parse_arm(text).lr is None
+        assert not unknown or recipe.lr == "auto"
+        assert not unknown or "unknown" in recipe.sources[arm] or "validation data" in recipe.sources[arm]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_neat_is_as_in_the_papers_presets(name):
+    recipe, preset = load_recipe(name), PRESETS[PRESET[name.partition("/")[0]]]
+    options = parse_arm(recipe.arms["neat"]).options
+    assert options["rank"] == preset["r"]
+    assert options["orientation"] == preset.get("orientation", "out")
+    assert set(recipe.task["targets"].split("+")) == set(preset["target_modules"])
+
+
+def test_the_four_benchmarks_are_there():
+    counts = {part: sum(name.startswith(f"{part}/") for name in NAMES) for part in PRESET}
+    assert counts == {"glue": 8, "vision": 10, "commonsense": 8, "math": 2}
+
+
+def test_a_recipe_that_chose_on_the_reported_split_says_so():
+    for name in NAMES:
+        assert ("best epoch on the GLUE validation split" in load_recipe(name).selection) == name.startswith("glue/")
+
+
+def test_steps_follow_from_the_epochs():
+    recipe = load_recipe("glue/rte")
+    assert recipe.steps == 100 * 78  # ⌈2490/32⌉
+    assert recipe.request()["training"]["eval_every"] == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("glue/rtf", "unknown recipe 'glue/rtf'.*did you mean 'glue/rte'"),
+        ("glue/../glue/rte", "unknown recipe"),
+        ("glue/rte:modle=x", "did you mean 'model'"),
+    ],
+)
+def test_recipes_that_are_not_there(text, message):
+    with pytest.raises(BadInput, match=message):
+        load_recipe(text)
+
+
+def test_the_command_line_takes_a_recipe(stand_in, runs, capsys):
+    from neatlab.cli import main
+
+    changes = stand_in(load_recipe("glue/rte").task)
+    words = ["compare", "--recipe", task_text("glue/rte", changes), "--steps", "2", "--seeds", "1", "--runs", str(runs)]
+    assert main([*words, "--arm", "lora:rank=2", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert [arm["arm"] for arm in json.loads(out)["arms"]] == ["lora:rank=2"]
+    assert "best epoch on the GLUE validation split" in err and "text from 'sentence1'" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "digits"], "compare needs --arm"),
+        (["--arm", "lora"], "compare needs --task"),
+        (["--recipe", "glue/rte", "--task", "digits"], "--task beside --recipe"),
+    ],
+)
+def test_half_a_request_is_refused(words, message, capsys):
+    from neatlab.cli import main
+
+    assert main(["compare", *words]) == 2
+    assert message in capsys.readouterr().err
