@@ -13,7 +13,6 @@ from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 from neatlab.tasks import TASKS
 
-
 LATER = ("accumulate", "precision", "gradient_checkpointing", "device")  # fields that came after the first runs
 
 

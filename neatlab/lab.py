@@ -10,17 +10,21 @@ import torch
 from peft import PeftModel
 from safetensors.torch import save_file
 
+from neatlab import progress as saved
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig
 from neatlab.config import parse_task as parse_task
+from neatlab.environment import pick_device
 from neatlab.errors import BadInput, StoreError
-from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
+from neatlab.jsonlines import read_lines
 from neatlab.plan import Plan, seed_list
+from neatlab.progress import Progress
 from neatlab.results import Comparison, Results
 from neatlab.store import Run, RunWriter, Store
 from neatlab.tasks import Task, load_task
-from neatlab.training import train
+from neatlab.training import checkpoint_gradients, train
 
 Listener = Callable[[RunConfig, Event], None]
 Path = str | os.PathLike[str]
@@ -35,11 +39,13 @@ def build(config: RunConfig, task: Task) -> Adapted:
     """The base model with the run's adapter, initialised from the run's seed."""
     schema = METHODS[config.arm.method].options
     with torch.random.fork_rng():
-        model = task.base_model()
+        model = task.base_model().to(pick_device(config.training.device))
         torch.manual_seed(config.seed)
         adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
     if not any(p.requires_grad for p in adapted.model.parameters()):
         raise BadInput(f"arm {config.arm.label!r} has nothing to train on task {config.task!r}, which has no head")
+    if config.training.gradient_checkpointing:
+        checkpoint_gradients(adapted.model)
     return adapted
 
 
@@ -50,11 +56,12 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
 
     Args:
         config: The run.
-        store: Where it goes; an unfinished run of the same configuration is started anew.
+        store: Where it goes; an unfinished run of the same configuration goes on from where it was last saved
+            (`save_every`), else it is started anew.
         goes_on: Asked after each evaluation on the validation split; False prunes the run.
 
     Yields:
-        What `training.train` yields, each event after it is in the store.
+        The events that `training.train` yields, each after it is in the store.
 
     Raises:
         BadInput: An arm that does not fit the task.
@@ -62,16 +69,23 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
     """
     task = make_task(config)
     adapted = build(config, task)
-    writer, seen = store.start(config), _Summary()
+    progress = saved.load(store.root / config.run_id) if config.training.save_every else None
+    writer, seen = store.start(config, progress.events if progress else None), _Summary()
+    for values in read_lines(writer.path / "events.jsonl") if progress else []:
+        seen.add(from_dict(values))
     try:
         for event in _until_pruned(
-            train(adapted, task, config.training, config.seed, test=config.purpose == "report"), goes_on
+            train(adapted, task, config.training, config.seed, config.purpose == "report", progress), goes_on
         ):
+            if isinstance(event, Progress):
+                saved.save(event, writer.path)
+                continue
             writer.write(event)
             seen.add(event)
             if isinstance(event, RunFinished | RunFailed | RunPruned):
                 _save(adapted, writer)
                 writer.finish(seen.values())
+                (writer.path / saved.FILE).unlink(missing_ok=True)
             yield event
     except OSError as error:
         raise StoreError(f"run {config.run_id} could not be written: {error.strerror or error}") from error
@@ -82,7 +96,9 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
         writer.close()
 
 
-def _until_pruned(events: Iterator[Event], goes_on: Callable[[Evaluated], bool] | None) -> Iterator[Event]:
+def _until_pruned(
+    events: Iterator[Event | Progress], goes_on: Callable[[Evaluated], bool] | None
+) -> Iterator[Event | Progress]:
     for event in events:
         yield event
         if goes_on and isinstance(event, Evaluated) and is_rung(event) and not goes_on(event):
@@ -90,7 +106,7 @@ def _until_pruned(events: Iterator[Event], goes_on: Callable[[Evaluated], bool] 
             return
 
 
-def is_rung(event: Event) -> bool:
+def is_rung(event: Event | Progress) -> bool:
     """Whether an event is an evaluation at which a run may be pruned."""
     return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
 

@@ -7,7 +7,6 @@ summary.json     the result; its presence means that the run ended by itself
 """
 
 import os
-import platform
 import re
 import shutil
 import tempfile
@@ -15,15 +14,15 @@ import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from neatlab.config import RunConfig
+from neatlab.environment import environment as environment
+from neatlab.environment import package_versions as package_versions
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Event, RunFailed, to_dict
 from neatlab.jsonlines import read_lines
@@ -31,7 +30,6 @@ from neatlab.jsonlines import read_lines
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 ENDED = ("finished", "failed", "pruned")
 COUNTS = ("adapter_params", "trainable_params")
-PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
 
 
 @dataclass(frozen=True)
@@ -79,25 +77,33 @@ def _ends_with_failure(path: Path) -> bool:
 
 
 class RunWriter:
-    """Writes one run's directory; a directory left by an unfinished run is started anew.
+    """Writes one run's directory; one left by an unfinished run is started anew, or goes on after `kept` bytes.
 
     The directory belongs to the writer that started it last: one that was given up for lost, and was not, can
     no longer finish it.
     """
 
-    def __init__(self, path: Path, config: RunConfig) -> None:
+    def __init__(self, path: Path, config: RunConfig, kept: int | None = None) -> None:
         self.path = path
         self.config = config
         self._owner = uuid.uuid4().hex
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".start-") as folder:
-            begun = Path(folder) / path.name  # a reader never sees a run without its configuration
-            begun.mkdir()
-            stored = {"run": config.model_dump(), "environment": environment(), "owner": self._owner}
-            _write_json(begun / "config.json", stored)
-            if path.exists():
-                shutil.rmtree(path)
-            begun.replace(path)
+        now = environment(config.training.device)
+        stored = {"run": config.model_dump(), "environment": now, "owner": self._owner}
+        if kept is None:
+            self._begin(stored)
+        else:
+            _write_json(path / "config.json", stored)
+            os.truncate(path / "events.jsonl", kept)
         self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
+
+    def _begin(self, stored: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=".start-") as folder:
+            begun = Path(folder) / self.path.name  # a reader never sees a run without its configuration
+            begun.mkdir()
+            _write_json(begun / "config.json", stored)
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            begun.replace(self.path)
 
     @property
     def adapter_folder(self) -> Path:
@@ -172,15 +178,15 @@ class Store:
     def _mark_file(self) -> Path:
         return self.root / ".neatlab-store"
 
-    def start(self, config: RunConfig) -> RunWriter:
-        """A writer for the run that `config` names.
+    def start(self, config: RunConfig, kept: int | None = None) -> RunWriter:
+        """A writer for the run that `config` names; with `kept` it goes on after that many bytes of its events.
 
         Raises:
             StoreError: Its directory cannot be written.
         """
         self.check_writable()
         try:
-            return RunWriter(self.root / config.run_id, config)
+            return RunWriter(self.root / config.run_id, config, kept)
         except OSError as error:
             raise StoreError(f"run {config.run_id} cannot be written: {error.strerror or error}") from error
 
@@ -307,25 +313,6 @@ def _check_summary(path: Path, summary: dict[str, Any]) -> None:
         odd += [name for name in ("seconds", "seconds_per_step") if not isinstance(summary.get(name), int | float)]
     if odd:
         raise StoreError(f"{path}: {', '.join(dict.fromkeys(odd))} should be a number")
-
-
-def package_versions() -> dict[str, str]:
-    """Version of each package that a run's result depends on."""
-    return {name: version(name) for name in PACKAGES}
-
-
-def environment() -> dict[str, Any]:
-    """Package versions, Python, platform, device and the time now."""
-    import torch
-
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "packages": package_versions(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _read_json(path: Path) -> dict[str, Any]:

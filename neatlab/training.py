@@ -1,25 +1,36 @@
 """The training loop: a generator of events. It never prints, plots or saves."""
 
+import dataclasses
+import itertools
 import math
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from neatlab.adapters.attach import Adapted
 from neatlab.analysis.cost import saved_bytes
 from neatlab.analysis.spectra import spectrum
 from neatlab.config import TrainingConfig
+from neatlab.errors import BadInput
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
-from neatlab.tasks.base import Batch, Split, Task, size, take
+from neatlab.progress import Progress, restore, state_of
+from neatlab.tasks.base import Batch, Split, Task, beside, size, take
 
 DIVERGED = 1e4
 
 
-def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test: bool = True) -> Iterator[Event]:
+def train(
+    adapted: Adapted,
+    task: Task,
+    config: TrainingConfig,
+    seed: int,
+    test: bool = True,
+    progress: Progress | None = None,
+) -> Iterator[Event | Progress]:
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
     The global random state is left alone: every step draws from its own seed, so that runs that take turns
@@ -32,25 +43,26 @@ def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test:
         seed: Seed of the data order and of dropout.
         test: Whether to score the test split at the end, and the base task before and after; False while settings
             are being chosen.
+        progress: Where an interrupted run goes on from; what it yielded until then is not yielded again.
 
     Yields:
-        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed.
+        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps Progress,
+        every `save_every` of them.
     """
-    begin = time.perf_counter()
-    yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
-    yield _evaluate(adapted, task, 0, "validation")
-    yield from _spectra(adapted, 0)
+    begin = time.perf_counter() - (progress.seconds if progress else 0)
+    if progress is None:
+        yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
+        yield from _measured(adapted, task, config, 0)
     seconds = []
-    for event in _steps(adapted, task, config, seed):
+    for event in _steps(adapted, task, config, seed, progress):
+        if isinstance(event, Progress):
+            yield dataclasses.replace(event, seconds=time.perf_counter() - begin)
+            continue
         yield event
         if isinstance(event, RunFailed):
             return
         seconds.append(event.seconds)
-        last = event.step == config.steps
-        if last or event.step % config.eval_every == 0:
-            yield _evaluate(adapted, task, event.step, "validation")
-        if last or event.step % config.spectrum_every == 0:
-            yield from _spectra(adapted, event.step)
+        yield from _measured(adapted, task, config, event.step)
     left = None
     if test:
         result = _evaluate(adapted, task, config.steps, "test")
@@ -62,31 +74,72 @@ def train(adapted: Adapted, task: Task, config: TrainingConfig, seed: int, test:
     yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), left)
 
 
-def _steps(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> Iterator[Step | RunFailed]:
+def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -> Iterator[Event]:
+    """What is due after `step`; everything is before the first and after the last."""
+    if step == config.steps or step % config.eval_every == 0:
+        yield _evaluate(adapted, task, step, "validation")
+    if step == config.steps or step % config.spectrum_every == 0:
+        yield from _spectra(adapted, step)
+
+
+def _steps(
+    adapted: Adapted, task: Task, config: TrainingConfig, seed: int, progress: Progress | None
+) -> Iterator[Step | RunFailed | Progress]:
     optimizer = _optimizer(adapted, config)
-    schedule = LambdaLR(optimizer, lambda done: rate_factor(done, config))
-    batches = _batches(task.split("train"), config.batch_size, seed)
-    first = math.nan
-    for step in range(1, config.steps + 1):
-        begin, rate = time.perf_counter(), optimizer.param_groups[0]["lr"]
+    done, first = (progress.step, progress.first_loss) if progress else (0, math.nan)
+    if progress:
+        restore(progress, adapted.model, optimizer)
+    batches = _batches(task.split("train"), config.batch_size, seed, done)
+    for step in range(done + 1, config.steps + 1):
+        begin = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * rate_factor(step - 1, config)
         with torch.random.fork_rng():
             torch.manual_seed((seed << 32) + step)
-            loss = _backward(adapted, task, optimizer, next(batches))
+            optimizer.zero_grad()
+            loss = _backward(adapted, task, config, next(batches))
         first = loss if step == 1 else first
         if not math.isfinite(loss) or loss > DIVERGED * max(first, 1.0):
             yield RunFailed(f"diverged: the loss is {loss:g} at step {step}; try a lower learning rate", step)
             return
         optimizer.step()
-        schedule.step()
-        yield Step(step, loss, rate, time.perf_counter() - begin)
+        yield Step(step, loss, optimizer.param_groups[0]["lr"], time.perf_counter() - begin)
+        if config.save_every and step % config.save_every == 0 and step < config.steps:
+            yield Progress(step, first, 0.0, state_of(adapted.model, optimizer))
 
 
-def _backward(adapted: Adapted, task: Task, optimizer: torch.optim.Optimizer, batch: Batch) -> float:
+def _backward(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> float:
+    """The batch's loss; its gradient is gathered part by part, each by its share of the examples."""
     adapted.model.train()
-    optimizer.zero_grad()
-    loss = task.loss(adapted.model, batch)
-    loss.backward()
-    return float(loss.detach())
+    total = 0.0
+    for part in _parts(beside(batch, adapted.model), config.accumulate):
+        loss = _loss(adapted, task, config, part) * (size(part) / size(batch))
+        loss.backward()
+        total += float(loss.detach())
+    return total
+
+
+def _parts(batch: Batch, count: int) -> Iterator[Batch]:
+    chunks = (column.chunk(count) for column in batch.values())
+    return (dict(zip(batch, columns, strict=True)) for columns in zip(*chunks, strict=True))
+
+
+def _loss(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> Tensor:
+    device = next(iter(batch.values())).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        return task.loss(adapted.model, batch)
+
+
+def checkpoint_gradients(model: Any) -> None:
+    """Let a transformers model keep only the input of each block for the backward pass.
+
+    Raises:
+        BadInput: A model that has no such switch.
+    """
+    if not hasattr(model, "activation_checkpointing_enable"):
+        raise BadInput("training: gradient_checkpointing=True, but this task's model cannot do that")
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    model.config.use_cache = False
 
 
 def rate_factor(done: int, config: TrainingConfig) -> float:
@@ -102,18 +155,18 @@ def rate_factor(done: int, config: TrainingConfig) -> float:
 
 def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimizer:
     groups = [(adapted.adapter_parameters(), config.lr), (adapted.head_parameters(), config.head_lr)]
-    filled = [{"params": params, "lr": rate} for params, rate in groups if params]
+    filled = [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
     return torch.optim.AdamW(filled, weight_decay=config.weight_decay)
 
 
-def _batches(data: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Epoch after epoch of shuffled batches, the last short one dropped unless it is the only one."""
+def _batches(data: Batch, batch_size: int, seed: int, done: int) -> Iterator[Batch]:
+    """Epoch after epoch of shuffled batches after the first `done`, the last short one dropped unless it is alone."""
     generator, count = torch.Generator().manual_seed(seed), size(data)
     batch_size = min(batch_size, count)
-    while True:
-        order = torch.randperm(count, generator=generator)
-        for start in range(0, count - batch_size + 1, batch_size):
-            yield take(data, order[start : start + batch_size])
+    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())
+    starts = range(0, count - batch_size + 1, batch_size)
+    rows = (order[start : start + batch_size] for order in orders for start in starts)
+    return (take(data, index) for index in itertools.islice(rows, done, None))
 
 
 def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
@@ -126,9 +179,11 @@ def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: 
 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
     data = task.split("train")
-    rows = take(data, torch.arange(min(config.batch_size, size(data))))
+    rows = beside(take(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
+    part = next(_parts(rows, config.accumulate))
+    adapted.model.train()
     with torch.random.fork_rng():
-        return saved_bytes(lambda: task.loss(adapted.model.train(), rows), adapted.model.parameters())
+        return saved_bytes(lambda: _loss(adapted, task, config, part), adapted.model.parameters())
 
 
 def _evaluate(adapted: Adapted, task: Task, step: int, split: Split) -> Evaluated:
