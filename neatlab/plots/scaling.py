@@ -1,0 +1,85 @@
+"""The causal slider: the task's metric and the base's as a part of ΔW is scaled down."""
+
+from typing import NamedTuple, Protocol
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from neatlab.plots.theme import new_figure, style
+from neatlab.plots.traces import CURSOR
+
+
+class Scaling(Protocol):
+    """Anything with the table of `Slider.scale`."""
+
+    def frame(self) -> pd.DataFrame:
+        """One row a factor."""
+
+
+class ScalingData(NamedTuple):
+    """Metrics over the factor.
+
+    Args:
+        factors: What the part was multiplied by, ascending; 1 is the model as it was trained.
+        curves: Name of the metric → its values; the base's is left out where there is none.
+    """
+
+    factors: list[float]
+    curves: dict[str, list[float]]
+
+
+def scaling_data(source: Scaling | pd.DataFrame, metric: str, base_metric: str | None = None) -> ScalingData:
+    """What a factor on a part of ΔW does to the task and to the base's task.
+
+    Args:
+        source: A `Causal`, or its `frame()`.
+        metric: Name of the task's metric.
+        base_metric: Name of the base's metric; None where the task has none.
+    """
+    frame = source if isinstance(source, pd.DataFrame) else source.frame()
+    rows = frame.sort_values("factor")
+    curves = {metric: rows["metric"].tolist()}
+    if base_metric is not None:
+        curves[f"base: {base_metric}"] = rows["base_metric"].tolist()
+    return ScalingData(rows["factor"].tolist(), curves)
+
+
+def scaling(
+    source: Scaling | pd.DataFrame,
+    metric: str,
+    base_metric: str | None = None,
+    at: float | None = None,
+    dark: bool = False,
+) -> go.Figure:
+    """The task's metric over the factor, below it the base's.
+
+    Args:
+        source: A `Causal`, or its `frame()`.
+        metric: Name of the task's metric.
+        base_metric: Name of the base's metric; None where the task has none.
+        at: Factor to mark.
+        dark: For a dark page.
+
+    Returns:
+        The figure.
+    """
+    data = scaling_data(source, metric, base_metric)
+    panels = len(data.curves)
+    figure = new_figure(["factor on the part of ΔW", *data.curves], [1 / panels] * panels, dark=dark)
+    for row, (name, values) in enumerate(data.curves.items()):
+        look = style(row)
+        trace = go.Scatter(
+            x=data.factors,
+            y=values,
+            yaxis="y" if row == 0 else f"y{row + 1}",
+            name=name,
+            mode="lines+markers",
+            line={"color": look.colour, "width": 2},
+            marker={"symbol": look.marker, "size": 8, "color": look.colour},
+            hovertemplate=f"factor %{{x}}<br>%{{y:.4f}}<extra>{name}</extra>",
+        )
+        figure.add_trace(trace)
+    if at is not None:
+        line = {"color": CURSOR, "width": 1.5, "dash": "dash"}
+        figure.add_shape(type="line", x0=at, x1=at, y0=0, y1=1, yref="paper", line=line)
+    return figure.update_layout(showlegend=False)
