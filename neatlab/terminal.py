@@ -84,13 +84,18 @@ def arms_table(arms: list[dict[str, Any]]) -> str:
             arm["arm"],
             f"{arm['adapter_params']:,}",
             f"{arm['trainable_params']:,}",
-            f"{arm['mean']:.4f} [{arm['ci95'][0]:.4f}, {arm['ci95'][1]:.4f}]",
+            _with_interval(arm["mean"], *arm["ci95"]),
             f"{arm['seconds_per_step']:.4f}",
             f"{arm['effective_rank']:.2f}",
         ]
         for arm in arms
     ]
     return aligned(rows)
+
+
+def _with_interval(mean: float, low: float, high: float) -> str:
+    """One seed gives no interval."""
+    return f"{mean:.4f} [{low:.4f}, {high:.4f}]" if low == low else f"{mean:.4f}"
 
 
 def aligned(rows: list[list[str]]) -> str:
