@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from neatlab.adapters.factors import Factors
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.partial_svd import Gram
 from neatlab.cli import main
-from neatlab.inspection import compare_adapters, inspect
+from neatlab.inspection import compare_adapters, inspect, weights
 from neatlab.inspection.measure import measure, split_name
 from neatlab.inspection.sources import Layer, open_source
 from neatlab.inspection.verdict import findings
@@ -305,6 +306,34 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(bases, tmp_path, monkeyp
     monkeypatch.setenv("NEATLAB_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.warns(UserWarning, match="leading directions are not kept"):
         assert inspect(trained_lora(tmp_path / "adapter"), bases / "llama").layers
+
+
+def test_a_base_is_read_a_layer_at_a_time_and_no_further(bases, tmp_path, monkeypatch):
+    seen = []
+    read = weights.read_tensor
+    monkeypatch.setattr(weights, "read_tensor", lambda entry: seen.append(entry) or read(entry))
+    found = inspect(trained_lora(tmp_path), bases / "llama", directions=0)
+    assert [entry.tensor for entry in seen] == [f"{layer.name}.weight" for layer in found.layers]
+    assert len({entry.file for entry in seen}) > 1  # shards
+    seen.clear()
+    inspect(tmp_path)
+    assert seen == []
+
+
+@pytest.mark.parametrize("config", [LoraConfig(r=2), NeatConfig(r=2)], ids=["lora", "neat"])
+def test_half_precision_is_read_as_it_is(config, tmp_path):
+    tiny = MODELS["llama"]
+    config.target_modules = {"q_proj", "down_proj"}
+    trained(tiny, config, tmp_path / "whole")
+    tensors = load_file(tmp_path / "whole" / "adapter_model.safetensors")
+    shutil.copytree(tmp_path / "whole", tmp_path / "half")
+    save_file({n: t.bfloat16() for n, t in tensors.items()}, tmp_path / "half" / "adapter_model.safetensors")
+    tiny.build().save_pretrained(tmp_path / "base")
+    tiny.build().bfloat16().save_pretrained(tmp_path / "half-base")
+    whole, half = inspect(tmp_path / "whole", tmp_path / "base"), inspect(tmp_path / "half", tmp_path / "half-base")
+    for a, b in zip(whole.frame().to_dict("records"), half.frame().to_dict("records"), strict=True):
+        for name in ("norm", "effective_rank", "relative_norm", "amplification", "overlap_left", "overlap_right"):
+            assert b[name] == pytest.approx(a[name], rel=0.05), (a["layer"], name)
 
 
 def test_progress_names_every_layer_first(tmp_path):

@@ -12,7 +12,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from neatlab import inspect
+from neatlab import NeatConfig, inspect
 from neatlab.adapters.attach import quiet_peft
 from neatlab.errors import BadInput
 from neatlab.inspection import allowed_folder, open_upload
@@ -131,6 +131,32 @@ def test_another_size_is_refused_by_its_first_layer(adapter, tmp_path):
     model.save_pretrained(tmp_path / "wide")
     message = r"layer model\.layers\.0\.mlp\.up_proj is 32 × 16 in the adapter and 32 × 20 in the base"
     refused(adapter, message, base=tmp_path / "wide")
+
+
+def test_an_adapter_that_tells_no_shapes_is_held_against_the_base_too(tmp_path):
+    with quiet_peft():
+        get_peft_model(LLAMA.build(), NeatConfig(r=2, target_modules=["up_proj"])).save_pretrained(tmp_path / "neat")
+    model = LLAMA.build()
+    model.model.layers[1].mlp.up_proj.weight = torch.nn.Parameter(torch.randn(20, 16))
+    model.save_pretrained(tmp_path / "base")
+    message = r"do not fit: neat_theta\.0 of layer model\.layers\.1\.mlp\.up_proj is 2 × 32; .* ask for 2 × 20"
+    refused(tmp_path / "neat", message, base=tmp_path / "base")
+
+
+def test_a_checkpoint_of_another_size_is_refused_by_its_first_layer(base, tmp_path):
+    model = LLAMA.build()
+    model.lm_head.weight = torch.nn.Parameter(torch.randn(20, 16))
+    model.save_pretrained(tmp_path)
+    refused(tmp_path, r"layer lm_head is 20 × 16 .* and 24 × 16 .* that training began from", base=base)
+
+
+def test_quantised_weights_are_refused(adapter, tmp_path):
+    change(adapter, lambda name, t: t.to(torch.float8_e4m3fn))
+    refused(adapter, r"holds torch\.float8_e4m3fn; quantised weights cannot be read")
+    change(adapter, lambda name, t: torch.randn(t.shape))
+    whole = LLAMA.build().state_dict()
+    save_file({n: (10 * t).to(torch.int8) for n, t in whole.items()}, tmp_path / "model.safetensors")
+    refused(adapter, r"holds torch\.int8; quantised weights cannot be read", base=tmp_path)
 
 
 def test_nan_is_named(adapter, base):

@@ -15,7 +15,7 @@ from torch import Tensor
 import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.errors import BadInput, unknown
 from neatlab.inspection.kinds import HARMLESS, IN_PLACE, KINDS, MOVED, Kind
-from neatlab.inspection.weights import damaged, read_json, refuse_pickles
+from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
@@ -118,7 +118,8 @@ def _read(folder: Path) -> dict[str, Tensor]:
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        check_precision(tensor, name)
+        if not torch.isfinite(tensor).all():
             odd = int((~torch.isfinite(tensor)).sum())
             raise BadInput(
                 f"{name} holds {odd:,} values that are NaN or infinite, of {tensor.numel():,}; "

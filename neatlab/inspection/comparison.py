@@ -212,7 +212,7 @@ def _layer(layer: str, sources: Sequence[Source], count: int, reports: dict[str,
     found: dict[str, Directions] = {}
     for source in sources:
         read = source.read(layer)
-        reports[source.title].append(measure(layer, read, count, bool(source.settings.get("use_dora"))))
+        reports[source.title].append(measure(layer, read, count, source.is_dora))
         dense = isinstance(read.delta, Tensor)
         found[source.title] = directions(read.delta, MOST if dense else None)
     for a, b in itertools.combinations(found, 2):

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure
@@ -54,14 +53,13 @@ def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: List
         directions: Leading directions of W₀ to compare with.
         listen: As in `inspect`.
     """
-    dora = bool(source.settings.get("use_dora")) or source.method.lower() == "dora"
     reports: list[LayerReport] = []
     for done, name in enumerate(source.layers):
         if listen:
             listen(done, len(source.layers), name)
-        reports.append(measure(name, source.read(name), directions, dora))
+        reports.append(measure(name, source.read(name), directions, source.is_dora))
     return Inspection(
-        title=source.title or str(Path.cwd().name),
+        title=source.title,
         method=source.method,
         settings=dict(source.settings),
         base=source.base,

@@ -60,6 +60,11 @@ class Source(ABC):
     left_out: Mapping[str, str]
     base: str | None
 
+    @property
+    def is_dora(self) -> bool:
+        """Whether the change is split into magnitude and direction."""
+        return bool(self.settings.get("use_dora")) or self.method == "dora"
+
     @abstractmethod
     def read(self, layer: str) -> Layer:
         """ΔW of a layer and what it stands on."""
@@ -101,7 +106,7 @@ class AdapterSource(Source):
         if base is None and adapter.needs_weight:
             raise BadInput(f"ΔW of this {adapter.type} adapter depends on W₀; give the model with --base")
         self.adapter, self.weights = adapter, base
-        self.title, self.method, self.settings = adapter.path.name, adapter.type, _shown(adapter)
+        self.title, self.method, self.settings = adapter.path.resolve().name, adapter.type, _shown(adapter)
         self.beside, self.left_out = adapter.beside, adapter.left_out
         self.base = None if base is None else os.fspath(base.path)
         self._shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
@@ -145,7 +150,7 @@ class CheckpointSource(Source):
 
     def __init__(self, after: Weights, before: Weights) -> None:
         self.after, self.before = after, before
-        self.title, self.method, self.settings = after.path.name, "checkpoint", {}
+        self.title, self.method, self.settings = after.path.resolve().name, "checkpoint", {}
         self.base = os.fspath(before.path)
         known = [name for name in after.layers if before.shape(name) is not None]
         tables = [name for name in known if _is_table(name)]
@@ -155,7 +160,7 @@ class CheckpointSource(Source):
         if not self.layers:
             raise BadInput(f"{after.path} and {before.path} share no linear layer; are they of one model?")
         for name in self.layers:
-            _check_shape(name, after.shape(name), before.shape(name), "the base")
+            _check_shape(name, after.shape(name), before.shape(name), "give the checkpoint that training began from")
 
     def read(self, layer: str) -> Layer:
         key, before = _of_base(self.before, layer)

@@ -113,9 +113,18 @@ def read_tensor(entry: Entry) -> Tensor:
             tensor: Tensor = file.get_tensor(entry.tensor)
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         raise damaged(entry.file, error) from error
-    if not tensor.is_floating_point():
-        raise BadInput(f"{entry.tensor} in {entry.file.name} holds {tensor.dtype}; quantised weights cannot be read")
+    check_precision(tensor, f"{entry.tensor} in {entry.file.name}")
     return tensor
+
+
+def check_precision(tensor: Tensor, name: str) -> None:
+    """Refuse quantised numbers, which mean nothing without their scales.
+
+    Raises:
+        BadInput: Not bfloat16, float16, float32 or float64.
+    """
+    if not tensor.is_floating_point() or tensor.element_size() < 2:
+        raise BadInput(f"{name} holds {tensor.dtype}; quantised weights cannot be read, give those before it")
 
 
 def headers(file: Path) -> dict[str, Entry]:
