@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -25,9 +24,10 @@ SIZES = {1280: 900, 390: 844}
 TALLEST = 5200  # pixels; the rest of a longer tab is left out
 LARGEST = 250_000  # bytes a file
 PATIENCE = 300_000  # milliseconds for a training
-DRAWING = 4.0  # seconds for a tab that is there to fill itself
+DRAWING = 4_000  # milliseconds for a tab that is there to fill itself
 SEEDS = (0, 1, 2)
 TRAINED = "?task=digits&steps=150&arm=lora:rank=4&arm=neat:rank=4,depth=2"
+SWEPT = "?tab=ablate&ablate_steps=60"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -71,9 +71,10 @@ def train(page: Page, link: str) -> None:
 
 def sweep(page: Page, url: str) -> None:
     """A small ablation, started from its tab."""
-    page.goto(f"{url}?tab=ablate")
+    page.goto(f"{url}{SWEPT}")
+    expect(page.locator("#ablate-start")).to_be_enabled(timeout=PATIENCE)
     page.click("#ablate-start")
-    expect(page.locator("#ablate-status")).to_contain_text("Done", timeout=2 * PATIENCE)
+    expect(page.locator("#ablate-status")).to_contain_text("All runs are there", timeout=4 * PATIENCE)
 
 
 def tabs(page: Page) -> list[str]:
@@ -85,11 +86,12 @@ def tabs(page: Page) -> list[str]:
 def take(browser: Browser, url: str, name: str, theme: str, width: int) -> None:
     """One picture."""
     page = browser.new_page(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme)  # type: ignore[arg-type]
-    page.goto(f"{url}{TRAINED}&seed={SEEDS[0]}&tab={name}&__theme={theme}")
+    link = SWEPT if name == "ablate" else f"{TRAINED}&seed={SEEDS[0]}&tab={name}"
+    page.goto(f"{url}{link}&__theme={theme}")
     expect(page.locator(f"#tab-{name}")).to_be_visible(timeout=PATIENCE)
     if name == "train":
         expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
-    time.sleep(DRAWING)
+    page.wait_for_timeout(DRAWING)
     picture = Image.open(BytesIO(page.screenshot(full_page=True)))
     picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
     path = HERE / f"{name}-{theme}-{width}.png"
