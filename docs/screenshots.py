@@ -27,7 +27,7 @@ PATIENCE = 300_000  # milliseconds for a training
 DRAWING = 4_000  # milliseconds for a tab that is there to fill itself
 SEEDS = (0, 1, 2)
 TRAINED = "?task=digits&steps=150&arm=lora:rank=4&arm=neat:rank=4,depth=2"
-SWEPT = "?tab=ablate&ablate_steps=60"
+SWEPT = "?ablate_steps=60"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -39,13 +39,15 @@ def main() -> None:
         page = browser.new_page()
         for seed in reversed(SEEDS):
             train(page, f"{url}{TRAINED}&seed={seed}")
+        stored = "".join(f"&run={path.parent.name}" for path in Path(runs).glob("*/summary.json"))
         names = tabs(page)
+        links = {**{name: f"{TRAINED}&seed={SEEDS[0]}" for name in names}, "ablate": SWEPT, "runs": f"?{stored}"}
         if "ablate" in names:
             sweep(page, url)
         for theme in THEMES:
             for width in SIZES:
                 for name in names:
-                    take(browser, url, name, theme, width)
+                    take(browser, f"{url}{links[name]}&tab={name}", name, theme, width)
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def train(page: Page, link: str) -> None:
 
 def sweep(page: Page, url: str) -> None:
     """A small ablation, started from its tab."""
-    page.goto(f"{url}{SWEPT}")
+    page.goto(f"{url}{SWEPT}&tab=ablate")
     expect(page.locator("#ablate-start")).to_be_enabled(timeout=PATIENCE)
     page.click("#ablate-start")
     expect(page.locator("#ablate-status")).to_contain_text("All runs are there", timeout=4 * PATIENCE)
@@ -83,11 +85,10 @@ def tabs(page: Page) -> list[str]:
     return [str(name).removeprefix("tab-").removesuffix("-button") for name in ids if str(name).startswith("tab-")]
 
 
-def take(browser: Browser, url: str, name: str, theme: str, width: int) -> None:
+def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None:
     """One picture."""
     page = browser.new_page(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme)  # type: ignore[arg-type]
-    link = SWEPT if name == "ablate" else f"{TRAINED}&seed={SEEDS[0]}&tab={name}"
-    page.goto(f"{url}{link}&__theme={theme}")
+    page.goto(f"{link}&__theme={theme}")
     expect(page.locator(f"#tab-{name}")).to_be_visible(timeout=PATIENCE)
     if name == "train":
         expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
