@@ -41,7 +41,7 @@ def main() -> None:
             train(page, f"{url}{TRAINED}&seed={seed}")
         stored = "".join(f"&run={path.parent.name}" for path in Path(runs).glob("*/summary.json"))
         names = tabs(page)
-        links = {**{name: f"{TRAINED}&seed={SEEDS[0]}" for name in names}, "ablate": SWEPT, "runs": f"?{stored}"}
+        links = {**dict.fromkeys(names, f"{TRAINED}&seed={SEEDS[0]}"), "ablate": SWEPT, "runs": f"?{stored}"}
         if "ablate" in names:
             sweep(page, url)
         for theme in THEMES:
