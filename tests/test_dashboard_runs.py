@@ -42,8 +42,8 @@ def four(folder: Store) -> list[Run]:
 
 class TestTable:
     def test_a_row_a_run_newest_first_with_the_store_s_numbers(self, four: list[Run], folder: Store) -> None:
-        table = rows(read_store(folder), {four[0].run_id}, {four[1].run_id})
-        assert [row[1] for row in table] == [run.run_id for run in reversed(four)]
+        table = rows(read_store(folder), {four[1].run_id})
+        assert [row[0] for row in table] == [run.run_id for run in reversed(four)]
         for row, run in zip(reversed(table), four, strict=True):
             found = dict(zip(COLUMNS, row, strict=True))
             assert found["arm"] == run.config.arm.label
@@ -52,13 +52,12 @@ class TestTable:
             assert found["effective rank"] == pytest.approx(run.summary["effective_rank"], abs=5e-3)
             assert found["judged by"] == "recovered error ↓"
             assert found["status"] == "finished"
-            assert found["✓"] == ("✓" if run is four[0] else "")
 
     def test_a_run_in_training_says_so(self, runs: Path) -> None:
         store, config = Store(runs), tiny("lora")
         store.start(config).close()
-        assert rows(read_store(store), set(), {config.run_id})[0][2] == "training"
-        assert rows(read_store(store), set(), set())[0][2] == "unfinished"
+        assert rows(read_store(store), {config.run_id})[0][1] == "training"
+        assert rows(read_store(store), set())[0][1] == "unfinished"
 
     def test_damaged_runs_are_named_and_escaped_and_the_others_shown(self, runs: Path) -> None:
         store = Store(runs)
@@ -83,7 +82,7 @@ class TestTable:
 
         monkeypatch.setattr("neatlab.store.read_lines", refuse)
         monkeypatch.setattr("neatlab.points.read_lines", refuse)
-        assert len(rows(read_store(folder), set(), set())) == 4
+        assert len(rows(read_store(folder), set())) == 4
 
 
 def damaged(store: Store, **changes: Any) -> str:
@@ -201,7 +200,7 @@ def pairs(runs: Path) -> Iterator[tuple[Store, list[str]]]:
 
 class TestHandlers:
     def test_an_empty_folder_invites(self, runs: Path) -> None:
-        count, empty, table, message, _, chart, *_ = tab(Store(runs))._show([], None, None, None, HERE)
+        _, count, empty, table, message, _, chart, *_ = tab(Store(runs))._renew([], None, None, None, HERE)
         assert "0 runs" in count
         assert empty == EMPTY
         assert table["visible"] is False
@@ -210,11 +209,10 @@ class TestHandlers:
 
     @pytest.mark.parametrize("given", [*REFUSED_SELECTIONS, [HOSTILE]])
     def test_a_selection_that_cannot_be_is_a_message(self, made: RunsTab, given: Any) -> None:
-        _, _, table, message, _, chart, *_ = made._show(given, given, given, given, HERE)
+        _, _, _, message, _, chart, *_ = made._show(given, given, given, given, HERE)
         assert 'role="alert"' in message
         assert "<script>" not in message
         assert chart is None
-        assert all(row[0] == "" for row in table["value"])
         for name in ("csv", "report", "notebook"):
             *_, (_, said) = made._downloads._maker(name)(given, HERE)
             assert 'role="alert"' in said
@@ -226,11 +224,11 @@ class TestHandlers:
         assert made._downloads._offer(given, given)["choices"] == []
 
     def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
-        table = rows(read_store(folder), set(), set())
+        table = rows(read_store(folder), set())
         first = made._toggle([], picked(table[0]))[0]["value"]
         both = made._toggle(first, picked(table[2]))[0]["value"]
-        assert both == [table[0][1], table[2][1]]
-        assert made._toggle(both, picked(table[0]))[0]["value"] == [table[2][1]]
+        assert both == [table[0][0], table[2][0]]
+        assert made._toggle(both, picked(table[0]))[0]["value"] == [table[2][0]]
         full = [f"{i:012x}" for i in range(MOST)]
         update, said = made._toggle(full, picked(table[0]))
         assert "value" not in update

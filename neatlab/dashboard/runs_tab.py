@@ -30,7 +30,7 @@ from neatlab.dashboard.words import mistake
 from neatlab.errors import BadInput, NeatlabError
 
 TABLE_SCRIPT = (Path(__file__).parent / "runs_table.js").read_text(encoding="utf-8")
-FOLLOW_LINK = "(runs) => { window.neatlabSetLink?.({ run: runs ?? [] }); }"
+FOLLOW = "(runs) => { window.neatlabPick?.(runs ?? []); window.neatlabSetLink?.({ run: runs ?? [] }); }"
 FOCUS = "() => { setTimeout(() => document.querySelector('#runs-no')?.focus(), 100); }"
 
 
@@ -115,7 +115,7 @@ class RunsTab(Tab):
         self._refresh.click(**anew)
         self._table.select(self._toggle, self._chosen, [self._chosen, self._message], **LIGHT)
         self._chosen.change(self._show, given, self._shown, **looked)
-        self._chosen.change(None, self._chosen, None, js=FOLLOW_LINK)
+        self._chosen.change(None, self._chosen, None, js=FOLLOW)
         self._task.input(self._draw, [self._chosen, self._task], self._curves, **looked)
         self._downloads.connect(self._chosen)
         asked = self._delete.click(self._ask, self._chosen, [self._result, self._sure, self._question], **LIGHT)
@@ -140,7 +140,10 @@ class RunsTab(Tab):
     def _renew(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
         """Everything anew; the selection stays, the list to choose from may have grown."""
         listing, _ = self._chosen_now(given)
-        return [gr.update(choices=choices(listing)), *self._show(given, task, run_id, format, request)]
+        shown = self._show(given, task, run_id, format, request)
+        table = gr.update(value=rows(listing, self._training()), visible=bool(listing.runs))
+        place = self._shown.index(self._table)
+        return [gr.update(choices=choices(listing)), *shown[:place], table, *shown[place + 1 :]]
 
     def _show(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
         listing, (asked, problems) = self._chosen_now(given)
@@ -148,12 +151,11 @@ class RunsTab(Tab):
         found, broken = sound(asked)
         groups = by_task(found)
         at = str(task) if str(task) in groups else next(iter(groups), None)
-        ids = [run.run_id for run in found]
         messages = "".join(mistake(text) for text in (*problems, *broken))
         return [
-            count_text(listing, len(ids)),
+            count_text(listing, len(found)),
             "" if listing.runs else EMPTY,
-            gr.update(value=rows(listing, set(ids), self._training()), visible=bool(listing.runs)),
+            gr.update(),  # a thousand rows are not sent again for a click; the page marks those selected
             messages,
             gr.update(choices=list(groups), value=at, visible=len(groups) > 1),
             curves(groups.get(at or "", [])),

@@ -1,6 +1,19 @@
-// Gradio's table leaves its headings' menus to the mouse, and its search field without a name.
+// Gradio's table marks no rows, leaves its headings' menus to the mouse and its search field without a name.
 // `element` is what gr.HTML hands to js_on_load; the table comes and goes in the same tab.
 const tab = element.closest("[role=tabpanel]") ?? document.body;
+let picked = new Set();
+
+window.neatlabPick = (runs) => {
+  picked = new Set(runs);
+  mark();
+};
+
+function mark() {
+  for (const row of tab.querySelectorAll("#runs-table .virtual-row")) {
+    const chosen = picked.has(row.querySelector("[data-col='0']")?.textContent.trim());
+    if (row.ariaSelected !== String(chosen)) row.ariaSelected = String(chosen);
+  }
+}
 
 function name() {
   const search = tab.querySelector("#runs-table .search-input");
@@ -15,5 +28,10 @@ function name() {
   if (opened) tab.querySelector("[role=menu] [role=menuitem]")?.focus();
 }
 
-new MutationObserver(name).observe(tab, { childList: true, subtree: true });
-name();
+function tend() {
+  name();
+  mark();
+}
+
+new MutationObserver(tend).observe(tab, { childList: true, subtree: true, characterData: true });
+tend();

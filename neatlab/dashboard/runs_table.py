@@ -11,10 +11,9 @@ from neatlab.store import RUN_ID, Run, Store
 from neatlab.tasks import TASKS, Metric, metric_of
 
 MOST = 20  # runs that are shown together
-ID = 1  # column of the run's id
+ID = 0  # column of the run's id
 COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Gradio's type, width
-    "✓": ("str", "52px"),
-    "run": ("str", "128px"),
+    "run": ("str", "140px"),
     "status": ("str", "100px"),
     "task": ("str", "150px"),
     "arm": ("str", "190px"),
@@ -110,21 +109,19 @@ def _problem(listing: Listing, run_id: str) -> str:
     return f"no run {run_id} in this runs folder; it may have been deleted"
 
 
-def rows(listing: Listing, chosen: Collection[str], training: Collection[str]) -> list[list[Any]]:
+def rows(listing: Listing, training: Collection[str]) -> list[list[Any]]:
     """The table: a row a run.
 
     Args:
         listing: The runs.
-        chosen: Ids of those selected.
         training: Ids of those that this server trains now.
     """
-    return [_row(run, run_id in chosen, run_id in training) for run_id, run in listing.runs.items()]
+    return [_row(run, run_id in training) for run_id, run in listing.runs.items()]
 
 
-def _row(run: Run, chosen: bool, training: bool) -> list[Any]:
+def _row(run: Run, training: bool) -> list[Any]:
     config, summary, judged = run.config, run.summary, metric(run.config)
     return [
-        "✓" if chosen else "",
         run.run_id,
         "training" if training and not summary else run.status,
         task_text(config),
