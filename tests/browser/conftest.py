@@ -74,7 +74,7 @@ def wait_until(true: Callable[[], Any], seconds: float = 150) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

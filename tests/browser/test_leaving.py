@@ -14,7 +14,7 @@ from playwright.sync_api import BrowserContext, Page
 from neatlab.store import Store
 from tests.browser.conftest import App, fill, open_page, says, stop_all, train, wait_until
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]  # it waits for those who left to be missed
 STEPS, SEED = 2987, 4_000_000_000  # numbers that stand nowhere else in what a page sends
 SHORT, LONG = 14, 6
 
