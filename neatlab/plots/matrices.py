@@ -49,7 +49,7 @@ def matrices(matrices: Mapping[str, Any], dark: bool = False) -> go.Figure:
         The figure.
     """
     data = matrix_data(matrices)
-    figure = go.Figure(layout={"template": DARK if dark else LIGHT, "height": 260, "margin": {"l": 8, "b": 8}})
+    figure = go.Figure(layout={"template": DARK if dark else LIGHT, "height": 240, "margin": {"l": 8, "b": 8}})
     width = (1 - GAP * (len(data) - 1)) / max(len(data), 1)
     for place, matrix in enumerate(data):
         _add(figure, matrix, place, place * (width + GAP), width)
@@ -66,6 +66,7 @@ def _add(figure: go.Figure, matrix: MatrixData, place: int, left: float, width: 
         "scaleanchor": f"x{key}",
         "autorange": "reversed",
         "constrain": "domain",
+        "constraintoward": "top",
     }
     figure.add_trace(
         go.Heatmap(

@@ -112,7 +112,8 @@ def spectrum(
     ceilings = sorted({len(line.x) for line in data.spectra})
     for ceiling in ceilings:
         mark = {"text": f"ceiling {ceiling}", "font": {"size": 11}}
-        figure.add_vline(x=ceiling + 0.3, line={"dash": "dot", "width": 1}, annotation=mark)
+        line = {"dash": "dot", "width": 1, "color": "#7b8794"}  # seen on a light and on a dark page
+        figure.add_vline(ceiling + 0.3, line=line, annotation=mark, annotation_position="bottom right")
     longest = max(ceilings, default=1)
     figure.update_xaxes(tickformat="d", dtick=1 if longest <= 16 else None, range=[0.5, longest * 1.12 + 0.5])
     figure.update_yaxes(rangemode="tozero")
