@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats
+
+from neatlab.lazy import lazy
+
+optimize, stats = lazy("scipy.optimize"), lazy("scipy.stats")
 
 NAN = float("nan")
 LEVEL = 0.05

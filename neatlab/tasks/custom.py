@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
 from neatlab.tasks.answers import answer_loss, score_answers, score_final
@@ -20,10 +20,12 @@ from neatlab.tasks.images import image_shape, normalised
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.sequences import LABEL, forward, label_loss, score_labels
 
-CLASSES: dict[str, Any] = {
-    "labels": AutoModelForSequenceClassification,
-    "images": AutoModelForImageClassification,
-    "language": AutoModelForCausalLM,
+transformers = lazy("transformers")
+
+CLASSES = {
+    "labels": "AutoModelForSequenceClassification",
+    "images": "AutoModelForImageClassification",
+    "language": "AutoModelForCausalLM",
 }
 
 
@@ -121,7 +123,9 @@ class Custom(Task):
         told, settings = self._options, {"dtype": getattr(torch, self._options.dtype)}
         if told.kind != "language":
             settings |= {"num_labels": self._data.outputs, "ignore_mismatched_sizes": told.new_head}
-        loaded: tuple[Any, list[str]] = pretrained.load(CLASSES[told.kind], self._folder, told.split_seed, **settings)
+        loaded: tuple[Any, list[str]] = pretrained.load(
+            getattr(transformers, CLASSES[told.kind]), self._folder, told.split_seed, **settings
+        )
         model, drawn = loaded
         if told.new_head and told.kind != "language":
             _draw_again(model, head_of(model, drawn), told.split_seed)

@@ -7,15 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import train_test_split
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
 from neatlab.tasks import columns, images, pretrained, tables
 from neatlab.tasks.answers import encode_answers
 from neatlab.tasks.base import Batch, Split, size, take
 from neatlab.tasks.custom_options import REGRESSION, CustomOptions, has_split
 from neatlab.tasks.sequences import LABEL, Encoded, encode
 from neatlab.tasks.tables import Rows
+
+selection = lazy("sklearn.model_selection")
 
 TRAINED = ("ForSequenceClassification", "ForImageClassification")
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.15
@@ -176,7 +178,7 @@ def _cut_off(told: CustomOptions, batch: Batch, count: int) -> tuple[Batch, Batc
         counts = np.bincount(labels)
         count = max(count, int((counts > 0).sum()))
         labels = None if counts[counts > 0].min() < 2 else labels
-    kept, cut = train_test_split(
+    kept, cut = selection.train_test_split(
         np.arange(size(batch)), test_size=max(count, 1), stratify=labels, random_state=told.split_seed
     )
     return take(batch, torch.from_numpy(np.sort(kept))), take(batch, torch.from_numpy(np.sort(cut)))

@@ -10,17 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import ViTConfig, ViTForImageClassification
 
+from neatlab.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
 from neatlab.tasks.checkpoints import Weights, checkpoint
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.pretraining import pretrain
+
+datasets, selection = lazy("sklearn.datasets"), lazy("sklearn.model_selection")
+transformers = lazy("transformers")
 
 ARCHITECTURE: dict[str, Any] = {
     "image_size": 8,
@@ -97,18 +98,18 @@ def turned(pixels: Tensor) -> Tensor:
 
 @cache
 def _upright_splits(seed: int) -> dict[Split, Batch]:
-    data = load_digits()
+    data = datasets.load_digits()
     pixels = torch.tensor(data.images / 8 - 1, dtype=torch.float32).unsqueeze(1)
     labels = torch.tensor(data.target)
     index = np.arange(len(labels))
-    train, rest = train_test_split(index, test_size=0.5, stratify=data.target, random_state=seed)
-    validation, test = train_test_split(rest, test_size=0.6, stratify=data.target[rest], random_state=seed)
+    train, rest = selection.train_test_split(index, test_size=0.5, stratify=data.target, random_state=seed)
+    validation, test = selection.train_test_split(rest, test_size=0.6, stratify=data.target[rest], random_state=seed)
     parts: dict[Split, Any] = {"train": train, "validation": validation, "test": test}
     return {name: {"pixels": pixels[i], "label": labels[i]} for name, i in parts.items()}
 
 
 def _new_model() -> nn.Module:
-    return ViTForImageClassification(ViTConfig(**ARCHITECTURE))
+    return transformers.ViTForImageClassification(transformers.ViTConfig(**ARCHITECTURE))
 
 
 @cache

@@ -2,11 +2,12 @@
 
 from difflib import get_close_matches
 
-from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as PEFT_TARGETS
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
+
+known, layers = lazy("peft.utils.constants"), lazy("transformers.pytorch_utils")
 
 USUAL = (["q_proj", "v_proj"], ["query", "value"], ["q_lin", "v_lin"], ["c_attn"], ["query_key_value"], ["qkv"])
 
@@ -34,7 +35,7 @@ def head_of(model: nn.Module, drawn: list[str]) -> list[str]:
 
 def linear_names(model: nn.Module) -> list[str]:
     """Last parts of the names of all layers that adapters can go on, in the model's order."""
-    named = (name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D))
+    named = (name for name, module in model.named_modules() if isinstance(module, nn.Linear | layers.Conv1D))
     return list(dict.fromkeys(name.split(".")[-1] for name in named))
 
 
@@ -46,7 +47,7 @@ def usual_targets(model: nn.Module) -> list[str]:
     """
     kind = str(getattr(model.config, "model_type", ""))
     names = linear_names(model)
-    for targets in ([*PEFT_TARGETS.get(kind, [])], *USUAL):
+    for targets in ([*known.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(kind, [])], *USUAL):
         if targets and {*targets} <= {*names}:
             return targets
     raise BadInput(f"no usual target layers in a {kind} model; give targets=, of {', '.join(names)}")
@@ -58,7 +59,7 @@ def check_targets(model: nn.Module, targets: list[str]) -> None:
     Raises:
         BadInput: Says which, and the layers whose names are nearest.
     """
-    every = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    every = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | layers.Conv1D)]
     for target in targets:
         if not any(f".{name}".endswith(f".{target}") for name in every):
             names = linear_names(model)

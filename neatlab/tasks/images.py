@@ -4,17 +4,21 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import PreTrainedConfig
-from transformers.image_processing_utils import BaseImageProcessor
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+processing = lazy("transformers.image_processing_utils")
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -31,13 +35,13 @@ class Shape(NamedTuple):
     std: tuple[float, ...]
 
 
-def image_shape(folder: Path, config: PreTrainedConfig) -> Shape:
+def image_shape(folder: Path, config: "PreTrainedConfig") -> Shape:
     """The input of the model in `folder`: size from its configuration, mean and deviation from its preprocessor's."""
     side = getattr(config, "image_size", 224)
     channels = int(getattr(config, "num_channels", 3))
     told: dict[str, Any] = {}
     if (folder / "preprocessor_config.json").exists():
-        told, _ = BaseImageProcessor.get_image_processor_dict(folder, local_files_only=True)
+        told, _ = processing.BaseImageProcessor.get_image_processor_dict(folder, local_files_only=True)
     mean, std = (tuple(told.get(name) or [0.5] * channels)[:channels] for name in ("image_mean", "image_std"))
     return Shape(int(side if isinstance(side, int) else side[0]), channels, mean, std)
 

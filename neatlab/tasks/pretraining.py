@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from tqdm import trange
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from neatlab.lazy import lazy
 from neatlab.tasks.base import Batch, size, take
 from neatlab.tasks.checkpoints import Weights
+
+transformers = lazy("transformers")
 
 LLAMA: dict[str, Any] = {
     "hidden_size": 64,
@@ -27,7 +29,7 @@ LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]  # NEAT's
 
 def tiny_llama(vocabulary: int) -> nn.Module:
     """A randomly initialised causal language model of two layers for sequences of up to 32 tokens."""
-    return LlamaForCausalLM(LlamaConfig(vocab_size=vocabulary, **LLAMA))
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(vocab_size=vocabulary, **LLAMA))
 
 
 def answer_logits(model: nn.Module, tokens: Tensor, width: int) -> Tensor:

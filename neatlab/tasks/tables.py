@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pandas as pd
+from huggingface_hub import constants
 
 from neatlab.errors import BadInput
 from neatlab.tasks.pretrained import HUB_NAME, asking_the_hub, file_digest
@@ -205,8 +206,11 @@ def _dataset(source: Source) -> Any:
 
 @contextmanager
 def _asked(name: str) -> Iterator[None]:
+    import datasets
+
     try:
         with asking_the_hub():
+            datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE  # read once, when it was imported
             yield
     except Exception as error:  # whatever the network or the data set's reader raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]

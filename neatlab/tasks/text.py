@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from transformers import AutoModelForSequenceClassification
 
 from neatlab.errors import BadInput
+from neatlab.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
 from neatlab.tasks.base import Batch, Score, Split, Task
@@ -21,6 +21,8 @@ from neatlab.tasks.docstrings import PACKAGES, Text, docstring_splits, packages_
 from neatlab.tasks.heads import head_of, usual_targets
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.sequences import LABEL, encode, forward, label_loss, score_labels
+
+transformers = lazy("transformers")
 
 
 class TextOptions(Schema):
@@ -93,7 +95,7 @@ class TextTask(Task):
     def _loaded(self) -> tuple[nn.Module, list[str]]:
         told = self._options
         return pretrained.load(
-            AutoModelForSequenceClassification, self._folder, told.split_seed, num_labels=len(PACKAGES)
+            transformers.AutoModelForSequenceClassification, self._folder, told.split_seed, num_labels=len(PACKAGES)
         )
 
     def split(self, name: Split) -> Batch:
