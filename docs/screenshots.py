@@ -94,9 +94,9 @@ def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None
         expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
     page.wait_for_timeout(DRAWING)
     picture = Image.open(BytesIO(page.screenshot(full_page=True)))
-    picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
+    seen = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
     path = HERE / f"{name}-{theme}-{width}.png"
-    print(path.relative_to(HERE.parent), save(picture, path), "bytes")
+    print(path.relative_to(HERE.parent), save(seen, path), "bytes")
     page.close()
 
 
