@@ -249,6 +249,7 @@ def app(arguments: argparse.Namespace) -> None:
         insecure=arguments.insecure,
         lessons=arguments.lessons,
         trainings=arguments.trainings,
+        inspect_root=arguments.inspect_root,
     )
 
 

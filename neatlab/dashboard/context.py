@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from neatlab.dashboard.jobs import Jobs
@@ -13,10 +14,17 @@ FORGET = 3600.0  # seconds after which a window that nobody has touched is forgo
 
 
 class Context(NamedTuple):
-    """The runs folder and the trainings of this server."""
+    """The runs folder and the trainings of this server.
+
+    Args:
+        store: The runs folder.
+        jobs: The trainings.
+        inspect_root: Where a visitor may open adapter folders; None where nowhere.
+    """
 
     store: Store
     jobs: Jobs
+    inspect_root: Path | None = None
 
 
 class Windows(Generic[T]):

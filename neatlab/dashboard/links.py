@@ -54,6 +54,7 @@ class Link(Schema):
     ablate_task: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
     ablate_steps: int | None = Field(None, ge=1, le=5000)
     run: tuple[RunId, ...] | None = Field(None, max_length=20)
+    inspect: RunId | None = None
 
     @classmethod
     def read(cls, query: Iterable[tuple[str, str]]) -> Self:

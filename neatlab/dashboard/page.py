@@ -11,6 +11,7 @@ from gradio.components import Component
 from neatlab.dashboard import api
 from neatlab.dashboard.ablate_tab import AblateTab
 from neatlab.dashboard.context import Context
+from neatlab.dashboard.inspect_tab import InspectTab
 from neatlab.dashboard.lessons import Lesson
 from neatlab.dashboard.links import HIDEABLE, Link, write
 from neatlab.dashboard.live_plot import serve_plotly
@@ -22,7 +23,7 @@ from neatlab.dashboard.understand_tab import UnderstandTab
 from neatlab.dashboard.words import HEADER, mistake
 from neatlab.errors import BadInput, unknown
 
-TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab)
+TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)
 KEPT_SECONDS = 3600  # how long a file made for a download stays
 
 SCRIPTS = Path(__file__).parent

@@ -36,6 +36,7 @@ def launch(
     insecure: bool = False,
     lessons: str | Path | None = None,
     trainings: int | None = None,
+    inspect_root: str | Path | None = None,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -47,9 +48,11 @@ def launch(
         insecure: Serve other machines without a password.
         lessons: Folder of lessons.
         trainings: How many train at the same time; as many as there are cores by default.
+        inspect_root: Folder under which visitors may open adapters.
 
     Raises:
-        BadInput: The address cannot be used, or is open to others without a password; a lesson that is none.
+        BadInput: The address cannot be used, or is open to others without a password; a lesson that is none; a root
+            that is no folder.
         StoreError: The folder cannot be written.
     """
     store = Store(runs)
@@ -57,12 +60,19 @@ def launch(
     check_host(host, auth, insecure)
     _check_address(host, port)
     known = read_lessons(lessons) if lessons else {}
+    root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
-    demo = build(Context(store, jobs), known)
+    demo = build(Context(store, jobs, root), known)
     _serve(demo, host, port, auth)
     jobs.warm_up()
     print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
     _until_told(demo, jobs)
+
+
+def _folder(path: str | Path) -> Path:
+    if not Path(path).is_dir():
+        raise BadInput(f"--inspect-root {path} is no folder; give one that holds adapters")
+    return Path(path).resolve()
 
 
 def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:

@@ -2,6 +2,7 @@
 
 from neatlab.plots.alignment import AngleLine, OverlapData, angle_data, overlap, overlap_data, principal_angles
 from neatlab.plots.curves import CurveData, learning_curves, loss_curves, loss_data, metric_curves, metric_data
+from neatlab.plots.energy import EnergyData, energy, energy_data
 from neatlab.plots.heatmap import HeatmapData, crossed, heatmap, heatmap_data
 from neatlab.plots.intervals import IntervalData, interval_data, intervals
 from neatlab.plots.layers import (
@@ -27,6 +28,7 @@ from neatlab.plots.parameters import ParameterData, parameter_counts, parameter_
 from neatlab.plots.pareto import ParetoData, RankData, pareto, pareto_data, rank_against_metric, rank_data
 from neatlab.plots.profile import KindData, ProfileData, kind_data, kinds, profile, profile_data
 from neatlab.plots.rates import RateData, rate_data, rates
+from neatlab.plots.scaling import ScalingData, scaling, scaling_data
 from neatlab.plots.spectrum import (
     EffectiveRankData,
     SpectrumData,
@@ -41,6 +43,7 @@ __all__ = [
     "AngleLine",
     "CurveData",
     "EffectiveRankData",
+    "EnergyData",
     "FUNCTIONS",
     "FunctionData",
     "HeatmapData",
@@ -56,12 +59,15 @@ __all__ = [
     "QUANTITIES",
     "RankData",
     "RateData",
+    "ScalingData",
     "SizeData",
     "SpectrumData",
     "angle_data",
     "crossed",
     "effective_rank",
     "effective_rank_data",
+    "energy",
+    "energy_data",
     "function_curve",
     "function_data",
     "heatmap",
@@ -95,6 +101,8 @@ __all__ = [
     "rank_data",
     "rate_data",
     "rates",
+    "scaling",
+    "scaling_data",
     "size_curves",
     "size_data",
     "spectrum",
