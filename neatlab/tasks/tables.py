@@ -4,8 +4,7 @@ Files are read in pieces, so that a large one costs no more memory than the rows
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 import pandas as pd
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
 
 from neatlab.errors import BadInput
-from neatlab.tasks.pretrained import HUB_NAME, asking_the_hub, file_digest
+from neatlab.tasks.pretrained import HUB_NAME, HUB_SECONDS, asking_the_hub, file_digest
 
 READABLE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 MOST_BYTES = 4 * 2**30
@@ -108,10 +107,7 @@ def hashed(parts: Iterable[str]) -> str:
 
 def split_names(name: str, subset: str) -> list[str]:
     """The splits of a data set of the hub."""
-    import datasets
-
-    with _asked(name):
-        return list(datasets.get_dataset_split_names(name, subset or None))
+    return list(_asked(name, lambda datasets: datasets.get_dataset_split_names(name, subset or None)))
 
 
 def head(source: Source) -> Rows:
@@ -197,25 +193,31 @@ def _records(value: Any) -> list[dict[str, Any]]:
 
 
 def _dataset(source: Source) -> Any:
-    import datasets
-
     name, subset, split = source.dataset
-    with _asked(name):
-        return datasets.load_dataset(name, subset or None, split=split)
+    return _asked(name, lambda datasets: datasets.load_dataset(name, subset or None, split=split))
 
 
-@contextmanager
-def _asked(name: str) -> Iterator[None]:
+def _asked(name: str, call: Callable[[Any], Any]) -> Any:
+    """What `call` makes of the `datasets` library: from its cache, else from the hub if that answers."""
     import datasets
 
+    before = constants.HF_HUB_OFFLINE
+    try:
+        constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        return call(datasets)
+    except Exception:  # not in the cache
+        constants.HF_HUB_OFFLINE = before
     try:
         with asking_the_hub():
-            datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE  # read once, when it was imported
-            yield
+            HfApi().dataset_info(name, timeout=HUB_SECONDS)  # the library itself waits for minutes
+            datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE
+            return call(datasets)
     except Exception as error:  # whatever the network or the data set's reader raises
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         way = f"`hf download --repo-type dataset {name} --local-dir DIR` and data=DIR"
         raise BadInput(f"data set {name}: {reason}; without a network: {way}") from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _read_dataset(source: Source, limit: int, seed: int) -> Rows:
