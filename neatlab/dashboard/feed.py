@@ -13,18 +13,17 @@ from neatlab.store import Run, read_run
 
 @dataclass
 class _Tail:
-    """What was read of one events file; a run that is started anew has another file."""
+    """What was read of one events file, and when its run was started: one that is started anew has another file."""
 
-    file: int = 0
+    start: Any = None
     offset: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
 
-    def read(self, path: Path) -> list[dict[str, Any]]:
-        """All whole lines so far."""
+    def read(self, path: Path, start: Any) -> list[dict[str, Any]]:
+        """All whole lines so far of the run that was started at `start`."""
         with open(path, "rb") as file:
-            found = path.stat().st_ino
-            if found != self.file:
-                self.file, self.offset, self.events = found, 0, []
+            if start != self.start or path.stat().st_size < self.offset:
+                self.start, self.offset, self.events = start, 0, []
             file.seek(self.offset)
             whole = file.read().rpartition(b"\n")[0]
         if whole:
@@ -49,6 +48,7 @@ class Feed:
         path = self._root / config.run_id
         with contextlib.suppress(StoreError, OSError):
             run = read_run(path)
-            vars(run)["events"] = self._tails.setdefault(config.run_id, _Tail()).read(path / "events.jsonl")
+            tail = self._tails.setdefault(config.run_id, _Tail())
+            vars(run)["events"] = tail.read(path / "events.jsonl", run.environment.get("created"))
             return run
         return None
