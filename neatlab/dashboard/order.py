@@ -23,6 +23,9 @@ TASK_CHOICES = {
     "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
     "teacher, ΔW* of low rank": "teacher:kind=low-rank",
     "teacher, ΔW* of full rank": "teacher:kind=full-rank",
+    "arithmetic, a new operation": "arithmetic",
+    "facts, another world": "facts",
+    "text, on MiniLM": "text",
 }
 
 
