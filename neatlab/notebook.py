@@ -111,7 +111,7 @@ def check(answer: float | str | None, expected: float | str, hint: str) -> None:
     if answer is None:
         say("*Not answered yet: put your answer in the place of* `None` *and run the cell again.*")
     elif _agree(answer, expected):
-        say(f"**Right:** {expected}")
+        say(f"**Right:** {expected:.4g}" if isinstance(expected, float) else f"**Right:** {expected}")
     else:
         say(f"**Not {answer}.** {hint}")
 
