@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 MISTAKES = [  # field, value, what mends it, where the message stands, what it says
     ("b_depth", 3, 2, "b", "paired residuals need an even depth"),
     ("a_rank", 65, 4, "a", "rank=65 is above"),
-    ("a_rank", 1e12, 4, "a", "less than or equal to 512"),
+    ("a_rank", 513, 4, "a", "less than or equal to 512"),
     ("lr", "nan", "", "run", "finite number"),
     ("lr", "<img src=x onerror='window.pwned=1'>", "", "run", "valid number"),
     ("steps", 5001, 150, "run", "less than or equal to 5000"),
