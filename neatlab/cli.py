@@ -109,6 +109,13 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--match", choices=("rank", "params"), help="size every adapter as the first arm's")
     parser.add_argument("--lr", help="adapter learning rate, or auto: each arm's best on validation data")
     parser.add_argument("--steps", help="optimiser steps (default: the task's)")
+    parser.add_argument(
+        "--train",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="batch_size=16, accumulate=4, precision=bfloat16",
+    )
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
 
 

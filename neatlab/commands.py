@@ -34,11 +34,12 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     """Task, arms, learning rate and steps: the recipe's, and what the command line puts in their place."""
     given = {name: getattr(arguments, name) for name in ("task", "arms", "lr", "steps")}
     told = {name: value for name, value in given.items() if value is not None}
+    training = _training(arguments)
     if arguments.recipe is None:
         for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
             if name not in told:
                 raise BadInput(f"compare needs {option}; or --recipe")
-        return told
+        return {**told, "training": training}
     if "task" in told:
         raise BadInput("--task beside --recipe; a recipe has its task, and --recipe NAME:option=value changes it")
     from neatlab.recipes import load_recipe
@@ -46,7 +47,19 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     recipe = load_recipe(arguments.recipe)
     for line in recipe.describe():
         print(f"neatlab: {line}", file=sys.stderr)
-    return {**recipe.request(), **told}
+    asked = recipe.request()
+    return {**asked, **told, "training": {**asked.get("training", {}), **training}}
+
+
+def _training(arguments: argparse.Namespace) -> dict[str, str]:
+    """Further training settings; steps and lr have options of their own, which would win in silence."""
+    from neatlab.config import parse_pairs
+
+    pairs = parse_pairs(arguments.train, "--train")
+    for name in ("steps", "lr"):
+        if name in pairs:
+            raise BadInput(f"--train {name}={pairs[name]}: write --{name} {pairs[name]}")
+    return pairs
 
 
 def sweep(arguments: argparse.Namespace) -> None:
@@ -64,7 +77,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         reference=arguments.reference or defaults.get("reference"),
         lr=arguments.lr,
         match=arguments.match or defaults.get("match"),
-        training={"steps": arguments.steps},
+        training={**_training(arguments), "steps": arguments.steps},
         runs=arguments.runs,
     )
     if arguments.dry_run:

@@ -15,7 +15,7 @@ from neatlab.errors import BadInput
 from neatlab.points import read_events
 from neatlab.results import Results
 from neatlab.store import Run
-from neatlab.tasks import TASKS
+from neatlab.tasks import metric_of
 
 
 def to_tensorboard(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
@@ -77,7 +77,7 @@ def measurements(run: Run) -> Iterator[tuple[int, dict[str, float]]]:
     Raises:
         StoreError: Its events are damaged.
     """
-    metric = TASKS[run.config.task].metric.name.replace(" ", "_")
+    metric = metric_of(run.config.task, run.config.task_options).name.replace(" ", "_")
     for event in read_events(run):
         values = {name: value for name, value in _named(event, metric).items() if _is_number(value)}
         if values:

@@ -10,7 +10,7 @@ from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
 from neatlab.errors import BadInput, unknown
 from neatlab.store import Run
-from neatlab.tasks import TASKS, load_task
+from neatlab.tasks import TASKS, load_task, metric_of
 
 Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
@@ -98,11 +98,12 @@ class Plan:
         return min(runs, key=self._validation_cost).config.arm
 
     def _validation_cost(self, run: Run) -> float:
-        task = TASKS[self._task]
-        value = run.summary.get(f"validation_{task.selects_by}")
+        by = TASKS[self._task].selects_by
+        value = run.summary.get(f"validation_{by}")
         if run.status != "finished" or value is None:
             return math.inf
-        return -value if task.selects_by == "metric" and task.metric.higher_is_better else value
+        upward = by == "metric" and metric_of(self._task, run.config.task_options).higher_is_better
+        return -value if upward else value
 
     def _run(self, arm: Arm, seed: int, purpose: Any = "report") -> RunConfig:
         return make_run(self._task, arm, seed, self._options, self._training, purpose)

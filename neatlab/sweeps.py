@@ -23,7 +23,7 @@ from neatlab.lab import build, check, make_task, one_thread
 from neatlab.plan import Plan, seed_list
 from neatlab.results import Comparison
 from neatlab.store import Run, Store
-from neatlab.tasks import TASKS
+from neatlab.tasks import TASKS, metric_of
 from neatlab.training import train
 
 Axes = Mapping[str, Sequence[Any]]
@@ -176,9 +176,9 @@ class Halving:
     """
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
-        task, steps = TASKS[configs[0].task], configs[0].training.steps
-        self._by_metric = task.selects_by == "metric"
-        upward = self._by_metric and task.metric.higher_is_better
+        first, steps = configs[0], configs[0].training.steps
+        self._by_metric = TASKS[first.task].selects_by == "metric"
+        upward = self._by_metric and metric_of(first.task, first.task_options).higher_is_better
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         every = min(configs[0].training.eval_every, steps)
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=every, reduction_factor=4)

@@ -115,7 +115,8 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
 
 def _spectrum(event: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: event[name] if name in ("layer", "singular_values") else number(event.get(name)) for name in SPECTRUM_FIELDS
+        name: event[name] if name in ("layer", "singular_values") else number(event.get(name))
+        for name in SPECTRUM_FIELDS
     }
 
 

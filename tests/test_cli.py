@@ -155,3 +155,14 @@ def test_importing_the_package_is_cheap_and_the_lab_needs_no_gradio():
     for module, expected in (("neatlab", ""), ("neatlab.lab", "torch transformers"), ("neatlab.plots", "plotly")):
         done = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected, module
+
+
+def test_further_training_settings_are_taken_and_those_with_an_option_are_refused(tmp_path, capsys):
+    words = ["compare", "--task", SMALL, "--arm", "lora:rank=2", "--seeds", "1", "--steps", "2", "--json"]
+    words += ["--runs", str(tmp_path / "runs")]
+    assert main([*words, "--train", "batch_size=8", "--train", "accumulate=2"]) == 0
+    config = json.loads(capsys.readouterr().out)["arms"][0]["config"]
+    assert (config["batch_size"], config["accumulate"]) == (8, 2)
+    for pair, said in (("steps=3", "write --steps 3"), ("batch=3", "batch_size"), ("accumulate", "name=value")):
+        assert main([*words, "--train", pair]) == 2
+        assert said in capsys.readouterr().err
