@@ -79,7 +79,7 @@ class _Endpoints:
         return self._described(found)
 
     def _found(self, key: Any) -> Job:
-        job = self._context.jobs.get(key) if isinstance(key, int) else None
+        job = self._context.jobs.get(key) if type(key) is int else None
         if job is None:
             raise _refused(
                 BadInput(f"no training {str(key)[:40]!r}; `start` gives the number, `list` shows those there are")
