@@ -56,16 +56,15 @@ class OpenForm:
             self._lay_base()
 
     def _lay_run(self) -> None:
-        self.run = _picker("finished run", "of any tab", "inspect-run")
+        self.run = _picker("finished run", "inspect-run")
         self._message("run")
-        self._other = _picker("beside another", "on the same task", "inspect-other")
+        self._other = _picker("beside another on the same task", "inspect-other")
         self._message("other")
 
     def _lay_upload(self) -> None:
         self._files = gr.File(
             label="a zip, or adapter_config.json and adapter_model.safetensors",
             file_count="multiple",
-            file_types=[".zip", ".json", ".safetensors"],
             height=150,
             elem_id="inspect-files",
         )
@@ -145,8 +144,8 @@ def said(refusal: Refused | None) -> list[str]:
     return [mistake(str(refusal)) if refusal and refusal.place == place else "" for place in PLACES]
 
 
-def _picker(label: str, info: str, name: str) -> gr.Dropdown:
-    return gr.Dropdown([], value=None, label=label, info=info, allow_custom_value=True, elem_id=name)
+def _picker(label: str, name: str) -> gr.Dropdown:
+    return gr.Dropdown([], value=None, label=label, allow_custom_value=True, elem_id=name)
 
 
 def _switch(kind: Any) -> list[Any]:

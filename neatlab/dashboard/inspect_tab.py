@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab.dashboard import inspect_view as view
-from neatlab.dashboard.context import Context, Windows
+from neatlab.dashboard.context import FORGET, Context, Windows
 from neatlab.dashboard.inspect_form import RAW, OpenForm, said
 from neatlab.dashboard.inspect_order import FOLDER, PLACES, RUN, UPLOAD, Found, Place, Progress, Refused
 from neatlab.dashboard.inspect_scale import ScalePart, Scaling
@@ -29,8 +29,8 @@ CHARTS = {  # name → title, what stands in its place
     "spectrum": ("Singular values of ΔW", "The spectrum of one layer."),
     "energy": ("Energy", "How many directions hold ΔW."),
     "profile": ("Over the layers", "Where the change is."),
-    "overlap": ("Overlap with W₀", "Needs the base: what ΔW writes to and reads from."),
     "intruders": ("Intruder dimensions", "Needs the base: new leading directions of W₀ + ΔW."),
+    "overlap": ("Overlap with W₀", "Needs the base: what ΔW writes to and reads from."),
     "angles": ("Principal angles", "Needs a second run: what the two share."),
 }
 TALL = ("overlap", "angles")  # two panels
@@ -62,6 +62,7 @@ class Window:
         wanted: A run that the window's link asks for, not opened yet.
         refusal: Why the last one could not be opened.
         scaling: The slider's part.
+        turn: How often something else was to be shown.
     """
 
     shelf: Shelf = field(default_factory=Shelf)
@@ -71,6 +72,7 @@ class Window:
     wanted: str | None = None
     refusal: Refused | None = None
     scaling: Scaling = field(default_factory=Scaling)
+    turn: int = 0
 
 
 class InspectTab(Tab):
@@ -89,6 +91,7 @@ class InspectTab(Tab):
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
                 self._lay_results()
         self._scale = ScalePart(context, self._windows.get)
+        self._turn = gr.State(0, time_to_live=FORGET)  # changes when there is something else to show
         self.fields = {"inspect": self._opening.run}
 
     def _lay_results(self) -> None:
@@ -118,10 +121,11 @@ class InspectTab(Tab):
         """Attach the handlers. Gradio checks no values: the orders say what is wrong beside the control."""
         long: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
         long |= {"preprocess": False}
-        form, followed = self._opening.inputs, [*self._opening.messages, self._status, self._start]
+        form, followed = self._opening.inputs, [*self._opening.messages, self._status, self._start, self._turn]
         self._opening.connect()
-        self._start.click(self._begin, form, followed, **long).then(self._show, None, self._shown, **RAW)
-        self.restored = [(self._restore, form, followed, long), (self._show, None, self._shown, RAW)]
+        self._start.click(self._begin, form, followed, **long)
+        self.restored = [(self._restore, form, followed, long)]
+        self._turn.change(self._show, None, self._shown, **RAW)
         chosen = [self._charts[name] for name in ("spectrum", "energy", "angles")]
         self._layer.input(self._draw_layer, self._layer, chosen, **RAW)
         self._quantity.input(self._draw_profile, self._quantity, self._charts["profile"], **RAW)
@@ -157,6 +161,7 @@ class InspectTab(Tab):
                     await asyncio.sleep(PULSE)
             finally:
                 self._take(window, job)
+        window.turn += 1
         yield self._said(window)
 
     def _submit(self, window: Window, values: tuple[Any, ...]) -> None:
@@ -189,15 +194,16 @@ class InspectTab(Tab):
             window.refusal = Refused(place, str(job.refusal or "it was stopped; press Inspect again"))
 
     def _said(self, window: Window) -> list[Any]:
-        """Messages, status and button."""
-        return [*said(window.refusal), self._state(window), gr.update(interactive=window.job is None)]
+        """Messages, status, button and turn."""
+        button = gr.update(interactive=window.job is None)
+        return [*said(window.refusal), self._state(window), button, window.turn]
 
     def _state(self, window: Window) -> str:
         job = window.job
         if job is None:
             if window.refusal:
                 return status(f"Not opened. {window.refusal}")
-            return status(_done(window.found)) if window.found else INVITATION
+            return status(_done(window.found), "", 1, 1) if window.found else INVITATION
         if isinstance(job.result, Progress):
             return status("Measuring.", job.result.layer, job.result.done, job.result.total)
         place = self.context.jobs.place(job)

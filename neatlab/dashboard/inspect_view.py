@@ -35,13 +35,13 @@ def verdict(found: Found | None) -> str:
     if found is None:
         return NOTHING
     parts = [
-        f"<h3>{escape(one.title)}</h3><p class='hint'>{escape(one.about)}</p>"
+        f"<h2>{escape(one.title)}</h2><p class='hint'>{escape(one.about)}</p>"
         f"<ul>{''.join(map(_finding, one.findings))}</ul>"
         for one in found.adapters
     ]
     if found.sentences:
         told = "".join(f"<li>{escape(text)}</li>" for text in found.sentences)
-        parts.append(f"<h3>Shared and own directions</h3><ul>{told}</ul>")
+        parts.append(f"<h2>Shared and own directions</h2><ul>{told}</ul>")
     return "".join(parts)
 
 
@@ -74,7 +74,7 @@ def _headings(known: Mapping[str, tuple[str, int]], several: bool) -> list[str]:
 
 def _row(values: Mapping[Any, Any], known: Mapping[str, tuple[str, int]], several: bool) -> str:
     cells = [str(values["adapter"])] if several else []
-    cells += [f"{values['d_out']} × {values['d_in']}"]
+    cells += [f"{values['d_out']}\u00a0×\u00a0{values['d_in']}"]
     cells += [number(values[name], digits) for name, (_, digits) in known.items()]
     return f'<tr><th scope="row">{escape(values["layer"])}</th>{"".join(f"<td>{escape(c)}</td>" for c in cells)}</tr>'
 

@@ -54,7 +54,8 @@ def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> Non
     try:
         pipe.send(("result", _found(order, Store(root), listen)))
     except (NeatlabError, OSError) as error:
-        pipe.send(("refused", place, _without(order.target, str(error))))
+        said = str(error).replace(f"{order.target}/", "").replace(order.target, "the upload")
+        pipe.send(("refused", "base" if "--base" in said else place, said.replace("--base", "“base model”")))
 
 
 def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -69,16 +70,11 @@ def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
     try:
         layers = [order.layer] if order.layer else None
         found = Slider(Store(root).get(order.run)).scale(order.which, layers=layers)
-        what = {"intruders": "the intruders", "all": "all of ΔW"}.get(str(order.which), f"direction {order.which}")
+        what = {"intruders": "Intruders", "all": "All of ΔW"}.get(str(order.which), f"Direction {order.which}")
         part = f"{what} in {order.layer or 'all layers'}"
         pipe.send(("result", Scaled(part, found.metric, found.base_metric, found.frame())))
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "scale", str(error)))
-
-
-def _without(folder: str, message: str) -> str:
-    """A message that does not name the server's own folders."""
-    return message.replace(f"{folder}/", "").replace(folder, "the upload")
 
 
 def _found(order: InspectOrder, store: Store, listen: Listener) -> Found:
