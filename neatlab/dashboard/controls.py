@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from neatlab.adapters.methods import METHODS
 from neatlab.config import parse_task
 from neatlab.dashboard.form import NO_MATCH, default, option_names
-from neatlab.dashboard.order import PARTS, TASK_CHOICES
+from neatlab.dashboard.order import PARTS, TASK_CHOICES, UPLOADED
 from neatlab.dashboard.presets import PRESETS
 from neatlab.dashboard.tab import LIGHT
 from neatlab.dashboard.words import equation
@@ -90,7 +90,7 @@ def run_controls(form: Form) -> None:
                 MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110
             )
     form.groups.update({"task": [task], "settings": [settings], "run": [group]})
-    task.input(_task_defaults, task, [rate, steps], **LIGHT)
+    task.input(task_defaults, task, [rate, steps], **LIGHT)
 
 
 def arm_controls(part: str, method: str, form: Form) -> None:
@@ -177,9 +177,11 @@ def _line(name: str, label: str, hint: str) -> gr.Textbox:
     return gr.Textbox("", label=label, placeholder=hint, elem_id=name, max_lines=1, min_width=110)
 
 
-def _task_defaults(text: str) -> list[Any]:
+def task_defaults(text: str) -> list[Any]:
     """The task's own learning rate, as what an empty field stands for, and its number of steps."""
-    if text not in TASK_CHOICES.values():
+    if str(text).startswith(UPLOADED):
+        text = "custom"
+    elif text not in TASK_CHOICES.values():
         return [gr.update(), gr.update()]
     training = TASKS[parse_task(text)[0]].training
     return [gr.update(value="", placeholder=_rate_hint(text)), gr.update(value=training["steps"])]

@@ -23,11 +23,12 @@ def default(method: str, name: str) -> Any:
     return None if name == "lr" else METHODS[method].options.model_fields[name].default
 
 
-def read_form(values: Values) -> Order:
+def read_form(values: Values, uploads: Mapping[str, str] | None = None) -> Order:
     """Check the form.
 
     Args:
         values: Field → value: those of SETTINGS, and for each arm "a.method", "a.rank", …
+        uploads: Key → task, of what the window has brought.
 
     Returns:
         What to train.
@@ -46,7 +47,7 @@ def read_form(values: Values) -> Order:
     settings = {name: given[name] for name in ("steps", "lr")}
     settings |= {"batch_size": given["batch"], "seed": given["seed"] or 0}
     settings |= {"match": None if given["match"] == NO_MATCH else given["match"]}
-    return Order.check(given["task"], list(arms.values()), settings)
+    return Order.check(given["task"], list(arms.values()), settings, uploads)
 
 
 def _arm(part: Any, values: Values) -> Arm:

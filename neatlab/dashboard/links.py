@@ -19,6 +19,7 @@ RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 HIDEABLE = (
     "presets",
     "task",
+    "data",
     "settings",
     "arms",
     "more",

@@ -1,11 +1,13 @@
 """What a visitor may ask the server to train: one check for the form, the link and the API."""
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task, task_text
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
@@ -14,10 +16,11 @@ if TYPE_CHECKING:
 
 Part = Literal["a", "b", "c", "d", "run"]
 PARTS: tuple[Literal["a", "b", "c", "d"], ...] = ("a", "b", "c", "d")
+UPLOADED = "upload:"  # begins the keys of data that a window has brought
 FEWEST = 2  # arms on the page; the API takes one
 
-# What the page offers as a task, written as on the command line. Nothing else is taken: a task's options can name
-# files and sizes of any kind.
+# What the page offers as a task, written as on the command line. Nothing else is taken but keys of what a window has
+# uploaded: a task's options can name files and sizes of any kind.
 TASK_CHOICES = {
     "digits, turned and inverted": "digits",
     "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
@@ -63,7 +66,7 @@ class Order(RunLimits):
     """Arms to train side by side, checked as far as that goes without a model.
 
     Args:
-        task: One of TASK_CHOICES.
+        task: One of TASK_CHOICES, or the task that a window's upload stands for.
         arms: Labels of the arms.
         steps: Optimiser steps; None takes the task's default.
         batch_size: Examples a step; likewise.
@@ -76,8 +79,16 @@ class Order(RunLimits):
     arms: tuple[str, ...]
 
     @classmethod
-    def check(cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any]) -> Self:
+    def check(
+        cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any], uploads: Mapping[str, str] | None = None
+    ) -> Self:
         """The order, or why not.
+
+        Args:
+            task: One of TASK_CHOICES, or a key of `uploads`.
+            arms: What to train.
+            settings: Fields of RunLimits.
+            uploads: Key → task, of the window that asks.
 
         Raises:
             Refusal: Says where the mistake is.
@@ -87,8 +98,7 @@ class Order(RunLimits):
             if labels.index(label) < PARTS.index(part):
                 raise Refusal(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
         try:
-            if task not in TASK_CHOICES.values():
-                raise unknown("task", task, TASK_CHOICES.values())
+            task = _known(task, uploads or {})
             limits = RunLimits.parse(settings, "this page").model_dump()
             for arm in arms:
                 _run(task, arm, limits)
@@ -113,7 +123,11 @@ class Order(RunLimits):
     @property
     def command(self) -> str:
         """The command that repeats it with three seeds."""
-        words = ["python -m neatlab compare", f"--task {self.task}", *(f"--arm {arm}" for arm in self.arms)]
+        words = [
+            "python -m neatlab compare",
+            f"--task {_repeatable(self.task)}",
+            *(f"--arm {arm}" for arm in self.arms),
+        ]
         given = {"steps": self.steps, "lr": self.lr, "match": self.match}
         words += [f"--{name} {value}" for name, value in given.items() if value is not None]
         return " ".join([*words, "--seeds 3"])
@@ -131,6 +145,25 @@ def check_arm(part: Part, method: Any, options: Mapping[str, Any]) -> Arm:
     except BadInput as error:
         raise Refusal(part, str(error)) from None
     return arm
+
+
+def _known(task: Any, uploads: Mapping[str, str]) -> str:
+    if isinstance(task, str) and task in uploads:
+        return uploads[task]
+    if isinstance(task, str) and task.startswith(UPLOADED):
+        raise BadInput("these data are not here any more; upload them again under Your own data, or choose a task")
+    if task not in TASK_CHOICES.values():
+        raise unknown("task", task, TASK_CHOICES.values())
+    return str(task)
+
+
+def _repeatable(task: str) -> str:
+    """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
+    name, options = parse_task(task)
+    if name != "custom":
+        return task
+    kept = {option: value for option, value in options.items() if not option.endswith("sha256")}
+    return shlex.quote(task_text(name, kept | {"data": Path(options["data"]).name}))
 
 
 def _run(task: str, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:

@@ -156,7 +156,7 @@ def task_text(config: RunConfig) -> str:
 
 @cache
 def _defaults(task: str) -> dict[str, Any]:
-    return TASKS[task].options().model_dump()
+    return {name: field.default for name, field in TASKS[task].options.model_fields.items()}
 
 
 def by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -8,13 +8,14 @@ from gradio.components import Component
 
 from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.controls import Form, arm_controls, preset_control, run_controls
+from neatlab.dashboard.custom_form import DataForm
 from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.follow import Update, View, follow, leave, resume, start, update
 from neatlab.dashboard.form import arm_fields, arm_text, read_form
 from neatlab.dashboard.hints import LAYERS, LEARNING, MAP, PARAMETERS, SPECTRUM
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.live_plot import live_plot
-from neatlab.dashboard.order import PARTS, Refusal
+from neatlab.dashboard.order import PARTS, TASK_CHOICES, Refusal
 from neatlab.dashboard.tab import LIGHT, Tab
 from neatlab.dashboard.view import Look
 from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
@@ -37,6 +38,7 @@ class TrainTab(Tab):
             with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
                 self._preset = preset_control()
                 run_controls(self._form)
+                self._data = DataForm(context, self._form)
                 for part, method in zip(PARTS, ("lora", "neat", "", ""), strict=True):
                     arm_controls(part, method, self._form)
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
@@ -92,6 +94,8 @@ class TrainTab(Tab):
         *filled, layer, _ = values
         form, look = dict(zip(self._form.fields, filled, strict=True)), self._windows.get(window).look
         arms = [text for part in PARTS if (text := arm_text(part, form))]
+        if form["task"] not in TASK_CHOICES.values():
+            form["task"] = None  # an upload is this window's alone
         return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": layer, "at": look.at}
 
     def read_link(self, link: Link, window: str | None) -> list[Any]:
@@ -122,6 +126,7 @@ class TrainTab(Tab):
         self._layer.input(self._look("layer"), self._layer, **looked)
         self._arm.input(self._look("arm"), self._arm, **looked)
         self._at.input(self._look("at"), self._at, **looked)
+        self._data.connect(demo)
         demo.unload(self._close)
 
     @property
@@ -146,7 +151,7 @@ class TrainTab(Tab):
         """Check the form, then start its order or go on with it; a refused one trains nothing."""
         view = self._windows.get(request.session_hash)
         try:
-            order = read_form(dict(zip(self._form.fields, values, strict=True)))
+            order = read_form(dict(zip(self._form.fields, values, strict=True)), self._data.tasks(request.session_hash))
             if view.active and view.order == order:
                 self.context.jobs.tell(view.active, word)
             else:

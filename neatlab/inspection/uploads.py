@@ -76,7 +76,7 @@ def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
     _check_names(list(by_name))
     for name, limit in limits.items():
         with open(by_name[name], "rb") as source:
-            _copy(source, folder / name, limit)
+            copy_limited(source, folder / name, limit)
 
 
 def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
@@ -85,16 +85,21 @@ def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
         if len(members) > MOST_MEMBERS:
             raise BadInput(f"the zip holds {len(members):,} files; allowed: {MOST_MEMBERS:,}, and two are needed")
         for member in members:
-            _check_member(member)
+            check_member(member)
         found = _adapter_members(members)
         for name, limit in limits.items():
             if found[name].file_size > limit:
                 raise BadInput(f"{name} unpacks to {found[name].file_size:,} bytes; allowed: {limit:,}")
             with opened.open(found[name]) as source:
-                _copy(source, folder / name, limit)
+                copy_limited(source, folder / name, limit)
 
 
-def _check_member(member: zipfile.ZipInfo) -> None:
+def check_member(member: zipfile.ZipInfo) -> None:
+    """Refuse a member that leads out of its folder, is a link, or is encrypted.
+
+    Raises:
+        BadInput: Says which.
+    """
     path = PurePosixPath(member.filename.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise BadInput(f"the zip holds the path {member.filename!r}, which leads out of its folder")
@@ -126,8 +131,12 @@ def _check_names(names: Sequence[str]) -> None:
             raise BadInput(f"the upload holds no {name}{reason}; give a zip of both files, or both")
 
 
-def _copy(source: IO[bytes], target: Path, limit: int) -> None:
-    """Copy at most `limit` bytes: what a header says of the size is not trusted."""
+def copy_limited(source: IO[bytes], target: Path, limit: int) -> int:
+    """Copy at most `limit` bytes, and say how many: what a header says of the size is not trusted.
+
+    Raises:
+        BadInput: There are more.
+    """
     taken = 0
     with open(target, "wb") as file:
         while chunk := source.read(CHUNK):
@@ -135,3 +144,4 @@ def _copy(source: IO[bytes], target: Path, limit: int) -> None:
             if taken > limit:
                 raise BadInput(f"{target.name} has more than {limit:,} bytes, which is the limit")
             file.write(chunk)
+    return taken

@@ -103,7 +103,7 @@ class CustomOptions(Schema):
 
 def _found(told: CustomOptions) -> dict[str, Any]:
     folder = model_folder(told.model, told.revision or None)
-    filled = _images_by_class(told) or _columns(told, _architecture(folder))
+    filled = _images_by_class(told) or _columns(told, architecture(folder))
     metric = told.metric or _usual_metric(filled)
     if metric not in MEASURES[filled["kind"]]:
         raise unknown(f"metric for {filled['kind']}", metric, MEASURES[filled["kind"]])
@@ -117,7 +117,8 @@ def _usual_metric(filled: Mapping[str, Any]) -> str:
     return next(iter(MEASURES[filled["kind"]]))
 
 
-def _architecture(folder: Path) -> str:
+def architecture(folder: Path) -> str:
+    """The class that a model's configuration names; empty where it names none."""
     return str((model_config(folder).architectures or [""])[0])
 
 
@@ -129,11 +130,11 @@ def _images_by_class(told: CustomOptions) -> dict[str, Any] | None:
     return {"kind": "images", "image": images.IMAGE, "label": images.CLASS}
 
 
-def _columns(told: CustomOptions, architecture: str) -> dict[str, Any]:
+def _columns(told: CustomOptions, model_class: str) -> dict[str, Any]:
     source = tables.find_source(told.data, told.subset, told.train_split)
     frame = tables.head(source).frame
     image = told.image or (columns.guess_image(frame) if told.kind in ("auto", "images") else "")
-    kind = told.kind if told.kind != "auto" else _kind(image, architecture)
+    kind = told.kind if told.kind != "auto" else usual_kind(image, model_class)
     filled = {"kind": kind, **_roles(told, frame, kind, image, source.name)}
     used = [filled.get(role, "") for role in ("text", "pair", "label", "image")]
     places = columns.PLACE.findall(filled.get("prompt", ""))
@@ -141,10 +142,11 @@ def _columns(told: CustomOptions, architecture: str) -> dict[str, Any]:
     return filled
 
 
-def _kind(image: str, architecture: str) -> str:
+def usual_kind(image: str, model_class: str) -> str:
+    """What to learn, by the column of images, if there is one, and the model's class."""
     if image:
         return "images"
-    return "language" if architecture.endswith(("ForCausalLM", "LMHeadModel")) else "labels"
+    return "language" if model_class.endswith(("ForCausalLM", "LMHeadModel")) else "labels"
 
 
 def _roles(told: CustomOptions, frame: Any, kind: str, image: str, where: str) -> dict[str, str]:
