@@ -1,6 +1,5 @@
 """The Ablate tab without a browser: what it lets through, what it shows of a store, and that a sweep ends when told."""
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -21,12 +20,12 @@ from neatlab.dashboard import sweep_order
 from neatlab.dashboard.ablate_tab import AblateTab
 from neatlab.dashboard.ablate_view import EMPTY, board, outlook, picture
 from neatlab.dashboard.context import Context
-from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.sweep_order import MOST_RUNS, SweepOrder, SweepRefusal
 from neatlab.errors import BadInput
 from neatlab.store import Store
 from neatlab.sweeps import Sweep
+from tests.awaiting import awaited
 
 TEACHER = "teacher:kind=weight-aware"
 GOOD: dict[str, Any] = {
@@ -238,7 +237,7 @@ def visit(window: str) -> Any:
 
 
 def first(stream: Any) -> list[Any]:
-    return asyncio.run(anext(stream))
+    return awaited(anext(stream))
 
 
 def test_start_refuses_beside_the_field_and_queues_nothing(tab: AblateTab) -> None:
@@ -286,7 +285,7 @@ def test_the_end_of_a_sweep_ends_the_following(tab: AblateTab) -> None:
             tab.context.jobs.job.phase = "ended"  # type: ignore[attr-defined]
         return seen
 
-    said = asyncio.run(follow())
+    said = awaited(follow())
     assert "Sweeping." in said[0] and "Press Start." in said[-1]
 
 
@@ -296,25 +295,6 @@ def test_a_link_with_values_that_the_tab_does_not_have_is_refused(tab: AblateTab
             tab.read_link(Link.text(link), "w")
     updates = tab.read_link(Link.text("?tab=ablate&depth=2&depth=6&ablate_steps=20"), "w")
     assert updates[2]["value"] == [2, 6] and updates[5]["value"] == 20
-
-
-def test_stop_ends_every_process_of_a_sweep(tmp_path: Path) -> None:
-    """A real sweep: interrupted once it trains, it leaves no process and no finished run."""
-    jobs, order = Jobs(tmp_path), checked(steps=5000, activations=["relu"], depths=[2])
-    job = jobs.submit("neatlab.dashboard.sweep_worker:run", order)
-    try:
-        wait_for(lambda: any(tmp_path.glob("*/events.jsonl")), look=job.look)
-        assert job.process and job.process.pid
-        family = descendants(job.process.pid)
-        assert len(family) >= 2  # the sweep's process and its workers
-        jobs.tell(job, "stop")
-        wait_for(lambda: job.phase == "ended")
-        assert job.refusal is None and job.stopped
-        wait_for(lambda: not any(map(alive, family)))
-    finally:
-        jobs.close()
-    statuses = [run.status for run in Store(tmp_path).runs()]
-    assert statuses and set(statuses) <= {"interrupted", "unfinished"}  # a busy worker may not get to say so in time
 
 
 SERVER = """
@@ -344,10 +324,9 @@ def test_a_killed_server_takes_its_sweep_along(tmp_path: Path) -> None:
     wait_for(lambda: not any(map(alive, family)))
 
 
-def wait_for(condition: Callable[[], Any], look: Callable[[], None] = lambda: None, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 150) -> None:
     until = time.monotonic() + seconds
     while not condition():
-        look()
         assert time.monotonic() < until, f"nothing after {seconds} s"
         time.sleep(0.1)
 

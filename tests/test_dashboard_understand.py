@@ -1,6 +1,5 @@
 """The Understand tab without a browser: its numbers against built layers, its construction, its cards."""
 
-import asyncio
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +29,7 @@ from neatlab.dashboard.understand_tab import UnderstandTab, _size
 from neatlab.dashboard.understand_words import HINTS, construction, hints
 from neatlab.errors import BadInput
 from neatlab.store import Store
+from tests.awaiting import awaited
 
 TEACHER = "teacher:kind=weight-aware"
 
@@ -220,7 +220,7 @@ def built(jobs: Any, runs: Path) -> UnderstandTab:
 def test_a_result_fills_the_page_and_its_layers(teacher_layer: Layer, runs: Path) -> None:
     tab, window = built(FakeJobs([teacher_layer.model_dump()]), runs), SimpleNamespace(session_hash="w")
     asked: Any = tab._contains(window, TEACHER, 4)  # type: ignore[arg-type]
-    message, page, picker, _ = asyncio.run(anext(asked))
+    message, page, picker, _ = awaited(anext(asked))
     assert message == "" and picker["choices"] == ["layers.0.linear"]
     assert page == tab._show_layer("layers.0.linear", window) == tab._show_layer(["x"], window)  # type: ignore[arg-type]
 
@@ -229,7 +229,7 @@ def test_a_refusal_is_told_and_what_was_there_stays(runs: Path) -> None:
     tab, window = built(FakeJobs(None, BadInput("no room")), runs), SimpleNamespace(session_hash="w")
     for rank, said in ((0, "rank=0"), (40, "no room")):
         asked: Any = tab._contains(window, TEACHER, rank)  # type: ignore[arg-type]
-        message, page, _, _ = asyncio.run(anext(asked))
+        message, page, _, _ = awaited(anext(asked))
         assert said in message and "Press Construct" in page
 
 

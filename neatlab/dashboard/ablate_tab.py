@@ -148,8 +148,10 @@ class AblateTab(Tab):
         shown += [self._verdict, self._start, self._stop]
         long: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
         long |= {"preprocess": False}
+        # A gr.Textbox tells of a text that was pasted as `change` alone.
+        changed = [field.change if isinstance(field, gr.Textbox) else field.input for field in fields]
         # "multiple": a new follower takes the place of the one before, which would otherwise keep it waiting.
-        gr.on([field.input for field in fields], self._look, fields, shown, trigger_mode="multiple", **long)
+        gr.on(changed, self._look, fields, shown, trigger_mode="multiple", **long)
         self._start.click(self._begin, fields, shown, **long)
         self.restored = [(self._look, fields, shown, long)]
         fields[0].input(_hint, fields[0], fields[-1], **LIGHT)

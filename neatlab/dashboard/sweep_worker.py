@@ -1,7 +1,9 @@
 """What a sweep's process does: a local Dask cluster whose workers end with it."""
 
+import logging
 import os
 import signal
+import sys
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
@@ -24,6 +26,7 @@ def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
             ("refused", "run", message) where there will be none or some were lost.
     """
     begin()
+    _hush()
     try:
         asked = sweep(order, root)
         pipe.send(("runs", [config.model_dump() for config in asked.todo]))
@@ -40,6 +43,12 @@ def sweep(order: SweepOrder, root: str) -> Sweep:
     """The order as `neatlab.sweep` understands it."""
     settings: dict[str, Any] = {"seeds": order.seeds, "reference": order.reference, "training": order.training}
     return Sweep(order.task, [order.base], order.grid, runs=root, **settings)
+
+
+def _hush() -> None:
+    """Keep Dask's complaints about a cluster that goes down in the middle of its work out of the server's log."""
+    logging.disable(logging.CRITICAL)
+    sys.unraisablehook = lambda _: None
 
 
 def _obey(pipe: "Connection[Any, Any]") -> None:

@@ -1,0 +1,97 @@
+"""The Ablate tab as a person uses it: ask for a grid, watch it fill, stop, resume, load again, read the verdict."""
+
+from contextlib import suppress
+from statistics import fmean
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from neatlab.dashboard.sweep_order import SweepOrder
+from neatlab.store import Store
+from tests.browser.conftest import PATIENCE, App, chart, fill, wait_until
+
+pytestmark = pytest.mark.browser
+
+ORDER = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu", "tanh"], 2, 2000)
+LINK = (
+    "?tab=ablate&ablate_task=teacher:kind=weight-aware&base=neat:rank=4&depth=2&activation=relu&activation=tanh"
+    "&seeds=2&ablate_steps=2000"
+)
+
+
+def open_tab(page: Page, app: App, query: str = "?tab=ablate") -> None:
+    page.set_default_timeout(PATIENCE)
+    page.goto(app.url + query)
+    expect(page.locator("#ablate-outlook")).to_contain_text("The runs folder holds", timeout=PATIENCE)
+
+
+def says(page: Page, text: str) -> None:
+    expect(page.locator("#ablate-status")).to_contain_text(text, timeout=200_000)
+
+
+def finished(app: App) -> int:
+    store = Store(app.runs)
+    return sum(store.finished(config) is not None for config in ORDER.runs())
+
+
+def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> None:
+    before = set(psutil.Process(app.pid).children(recursive=True))
+    open_tab(page, app, LINK)
+    expect(page.locator("#ablate-outlook")).to_contain_text(
+        "6 runs: 2 arms and the reference lora:rank=4, 2 seeds each"
+    )
+    page.click("#ablate-start")
+    wait_until(lambda: finished(app) >= 1)
+    page.click("#ablate-stop")
+    says(page, "Stopped; what had finished is kept")
+    kept = finished(app)
+    says(page, f"{kept} of 6 runs")
+    wait_until(lambda: not [p for p in left(app, before) if "distributed" in p or "spawn_main" in p])
+
+    page.get_by_role("button", name="Resume").click()
+    says(page, "Sweeping.")
+    page.reload()
+    says(page, "All runs are there. 6 of 6 runs")
+    store = Store(app.runs)
+    scores: dict[str, list[float]] = {}
+    for config in ORDER.runs():
+        run = store.finished(config)
+        assert run is not None
+        scores.setdefault(config.arm.label, []).append(run.summary["metric"])
+    for label, found in scores.items():
+        row = page.locator("#ablate-verdict tr").filter(has=page.get_by_role("rowheader", name=label, exact=True))
+        expect(row).to_contain_text(f"{fmean(found):.4f}")
+    drawn = chart(page, "ablate-heat", "chart => chart.data[0].z[0]")
+    assert drawn == pytest.approx([fmean(scores[config.arm.label]) for config in ORDER.runs()[2::2]])
+    expect(page.locator("#ablate-verdict")).to_contain_text("Reference: lora:rank=4, LoRA of the same rank")
+    expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
+
+
+def left(app: App, before: set[psutil.Process]) -> list[str]:
+    """Commands of the server's processes that were not there before."""
+    commands = []
+    for process in set(psutil.Process(app.pid).children(recursive=True)) - before:
+        with suppress(psutil.Error):  # it has just ended
+            commands.append(" ".join(process.cmdline()))
+    return commands
+
+
+def test_what_cannot_be_built_is_said_beside_the_field(page: Page, app: App) -> None:
+    open_tab(page, app)
+    page.locator("#ablate-depth").get_by_label("3", exact=True).check()
+    expect(page.locator("#ablate-message-depth")).to_contain_text("depth 3 cannot be built")
+    fill(page, ablate_base="neat:rank=4,residual=none")
+    expect(page.locator("#ablate-message-depth [role=alert]")).to_have_count(0)
+    expect(page.locator("#ablate-outlook")).to_contain_text("30 runs: 9 arms")
+    fill(page, ablate_seeds=50)
+    expect(page.locator("#ablate-message-run")).to_contain_text("seeds=50")
+    page.click("#ablate-start")
+    expect(page.locator("#ablate-message-run")).to_contain_text("seeds=50")
+    expect(page.locator("#ablate-start")).to_be_enabled()
+
+
+def test_a_link_with_another_depth_is_refused(page: Page, app: App) -> None:
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{app.url}?tab=ablate&depth=16")
+    expect(page.locator("#message-page")).to_contain_text("This link cannot be opened: depth '16'", timeout=PATIENCE)
