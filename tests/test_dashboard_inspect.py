@@ -35,6 +35,7 @@ from neatlab.dashboard.inspect_order import (
 from neatlab.dashboard.inspect_tab import InspectTab
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.runs_table import read_store
+from neatlab.dashboard.server import launch
 from neatlab.errors import BadInput
 from neatlab.inspection.runs import inspect_run
 from neatlab.store import Run, Store
@@ -439,3 +440,19 @@ class TestTab:
         chosen, beside = tab._opening._fill(run_id, "")
         assert len(chosen["choices"]) == 5 and len(beside["choices"]) == 4  # of a task's four "none" for itself
         assert run_id not in [value for _, value in beside["choices"]]
+
+
+def test_a_root_that_is_no_folder_is_refused_before_the_page_is_served(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--inspect-root .*nowhere is no folder"):
+        launch("127.0.0.1", 0, tmp_path / "runs", inspect_root=tmp_path / "nowhere")
+
+
+def test_without_a_root_no_folder_is_offered(store: Store) -> None:
+    jobs: Any = FakeJobs(store)
+    with gr.Blocks() as demo:
+        made = InspectTab(Context(store, jobs))
+        made.connect(demo)
+    assert [name for name, _ in made._opening.inputs[0].choices] == [RUN, UPLOAD]
+    last = every(made._begin(visit("w"), FOLDER, None, None, None, "/etc", "", ""))[-1]
+    assert "opens no folders" in last[3] and jobs.orders == []
+    made._close(visit("w"))
