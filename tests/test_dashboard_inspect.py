@@ -443,7 +443,7 @@ class TestTab:
 
 
 def test_a_root_that_is_no_folder_is_refused_before_the_page_is_served(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="--inspect-root .*nowhere is no folder"):
+    with pytest.raises(BadInput, match=r"--inspect-root .*nowhere is no folder"):
         launch("127.0.0.1", 0, tmp_path / "runs", inspect_root=tmp_path / "nowhere")
 
 
