@@ -215,6 +215,14 @@ class InspectTab(Tab):
         found = window.found
         layer, names, known = view.largest(found), view.layers(found), view.quantities(found)
         quantity = next((name for name in ("relative_norm", "norm") for _, own in known if own == name), None)
+        drawn = {
+            "spectrum": view.spectrum(found, layer),
+            "energy": view.energy(found, layer),
+            "profile": view.profile(found, quantity),
+            "intruders": view.intruders(found),
+            "overlap": view.overlap(found),
+            "angles": view.angles(found, layer),
+        }
         return [
             view.verdict(found),
             view.table(found),
@@ -222,12 +230,7 @@ class InspectTab(Tab):
             gr.update(choices=known, value=quantity),
             gr.update(value=found and found.json, interactive=found is not None),
             gr.update(value=found and found.report, interactive=found is not None),
-            view.spectrum(found, layer),
-            view.energy(found, layer),
-            view.profile(found, quantity),
-            view.overlap(found),
-            view.intruders(found),
-            view.angles(found, layer),
+            *(drawn[name] for name in CHARTS),
             *self._scale.show(window),
         ]
 
