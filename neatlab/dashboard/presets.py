@@ -26,8 +26,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "loras-home": Preset(
         "LoRA's home",
-        "The same layer and budget, but the right update is a plain product of two thin matrices and owes nothing to W₀: "
-        "LoRA's own form.",
+        "The same layer and budget, but the right update is a plain product of two thin matrices and owes nothing to "
+        "W₀: LoRA's own form.",
         "?task=teacher:kind=low-rank&arm=lora:rank=4&arm=neat:rank=10&match=params&steps=600",
     ),
     "learning-rate": Preset(

@@ -81,7 +81,7 @@ def _rank_used(layers: Sequence[LayerReport]) -> Finding:
     )
     advice = ""
     if bounded and held <= asked / 2:
-        advice = f"Try rank {max(1, round(held))} to {max(1, round(effective))} and see whether the score holds."
+        advice = f"Try rank {_between(held, effective)} and see whether the score holds."
     elif bounded and held >= 0.85 * asked:
         advice = "Nearly every direction is in use: a higher rank may help."
     return Finding("rank used", text, held, advice)
@@ -233,3 +233,9 @@ def _skipped(left_out: Mapping[str, str]) -> Finding | None:
 
 def _count(layers: Sequence[LayerReport]) -> str:
     return f"{len(layers)} layer{'s' * (len(layers) != 1)}"
+
+
+def _between(low: float, high: float) -> str:
+    """Two ranks as whole numbers, "1 to 3", or the one that both round to."""
+    ranks = sorted({max(1, round(low)), max(1, round(high))})
+    return " to ".join(str(rank) for rank in ranks)
