@@ -1,0 +1,77 @@
+"""What the tests of the Inspect tab share: a store of small runs, uploads, and processes that run here."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neatlab.config import make_run, parse_arm
+from neatlab.dashboard import inspect_worker
+from neatlab.dashboard.inspect_order import (
+    Found,
+    InspectOrder,
+    Progress,
+)
+from neatlab.store import Run, Store
+from tests.dashboard_runs import four_runs, trained
+
+LAYER = "layers.0.linear"
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Gradio keeps uploads, and where this module's processes would nice themselves."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
+    monkeypatch.setattr(inspect_worker, "begin", lambda: None)
+    monkeypatch.setattr(inspect_worker.tempfile, "tempdir", None)
+    (tmp_path / "served").mkdir()
+    return tmp_path / "served"
+
+
+def make_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    found = four_runs(tmp_path_factory.mktemp("runs"))
+    (run,) = trained(found, make_run("digits", parse_arm("head"), 0, {}, {"steps": 1}))
+    assert run.status == "finished"
+    return found
+
+
+def of(store: Store, method: str, seed: int = 0) -> Run:
+    return next(run for run in store.runs() if (run.config.arm.method, run.config.seed) == (method, seed))
+
+
+class Pipe:
+    """What a process says."""
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+
+    def send(self, message: Any) -> None:
+        self.said.append(message)
+
+
+def inspected(store: Store, order: InspectOrder, folder: Path) -> list[Any]:
+    pipe: Any = Pipe()
+    folder.mkdir(exist_ok=True)
+    inspect_worker.inspect(order._replace(target=str(folder)), str(store.root), pipe)
+    return list(pipe.said)
+
+
+def found_in(store: Store, order: InspectOrder, folder: Path) -> Found:
+    *progress, (kind, found) = inspected(store, order, folder)
+    assert kind == "result" and isinstance(found, Found), found
+    assert progress and all(isinstance(values[0], Progress) for _, *values in progress)
+    return found
+
+
+def refused(store: Store, order: InspectOrder, folder: Path) -> tuple[str, str]:
+    (kind, place, said) = inspected(store, order, folder)[-1]
+    assert kind == "refused"
+    assert list(folder.iterdir()) == []  # nothing half-written, nothing unpacked is left
+    return place, said
+
+
+def uploaded(served: Path, name: str, content: bytes) -> dict[str, str]:
+    folder = served / f"{len(list(served.iterdir())):064x}"
+    folder.mkdir()
+    (folder / name).write_bytes(content)
+    return {"path": str(folder / name)}
