@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
+JOBS ?= 2
 
 .PHONY: app test check bench notebooks clean
 
@@ -13,7 +14,7 @@ app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
 
 test: check $(VENV)/.chromium
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -21,11 +22,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.app
+bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/step_cost.py
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
 	$(BIN)/python benchmarks/sweep_throughput.py
+	$(BIN)/python benchmarks/inspect_cost.py
+	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.
