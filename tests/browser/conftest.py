@@ -50,6 +50,11 @@ class App(NamedTuple):
     runs: Path
     pid: int
 
+    @property
+    def models(self) -> Path:
+        """Where its visitors may open models."""
+        return self.runs.parent / "models"
+
     def stored(self, seed: int) -> dict[str, Run]:
         """Label of the arm → run, of the runs with this seed."""
         return {run.config.arm.label: run for run in Store(self.runs).runs() if run.config.seed == seed}
@@ -79,7 +84,9 @@ def wait_until(true: Callable[[], Any], seconds: float = 150) -> None:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    with serve(tmp_path_factory.mktemp("app"), "--trainings", "4") as served:
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "models").mkdir()
+    with serve(folder, "--trainings", "4", "--inspect-root", str(folder / "models")) as served:
         yield served
 
 
