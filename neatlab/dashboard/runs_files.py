@@ -1,5 +1,6 @@
 """What the Runs tab gives away: files in a folder of the window's own, which goes when the window does."""
 
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -106,14 +107,14 @@ def _command(task: str, steps: int, lr: str | None, configs: Sequence[RunConfig]
     arms = " ".join(dict.fromkeys(f"--arm {config.arm.label}" for config in configs))
     seeds = max(config.seed for config in configs) + 1
     rate = f" --lr {lr}" if lr else ""
-    return f"python -m neatlab compare --task {task} {arms} --seeds {seeds} --steps {steps}{rate}"
+    return f"python -m neatlab compare --task {shlex.quote(task)} {arms} --seeds {seeds} --steps {steps}{rate}"
 
 
 def _same(config: RunConfig, task: str, lr: str | None) -> bool:
     """Whether a run with the task's defaults, these steps and this learning rate is the same run."""
-    name, options = parse_task(task)
     training = {"steps": config.training.steps, "lr": lr and float(lr)}
     try:
+        name, options = parse_task(task)
         return make_run(name, config.arm, config.seed, options, training).run_id == config.run_id
     except BadInput:
         return False
