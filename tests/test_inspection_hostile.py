@@ -278,7 +278,9 @@ def files_of(adapter, prefix=""):
 
 def test_uploads_are_opened_and_gone_after(adapter, temporary, tmp_path):
     plain = [vars(one) for one in inspect(adapter).verdict()]
-    nested = archive(tmp_path / "a.zip", [*files_of(adapter, "deep/down/"), ("deep/README.md", "hello"), ("x/", "")])
+    nested = archive(
+        tmp_path / "a.zip", [*files_of(adapter, "deep/down/"), ("deep/README.md", "hello"), ("x/", ""), ("./", "")]
+    )
     for upload in (nested, str(nested), [adapter / CONFIG, adapter / TENSORS]):
         with open_upload(upload) as folder:
             assert [vars(one) for one in inspect(folder).verdict()] == plain

@@ -101,7 +101,7 @@ def check_member(member: zipfile.ZipInfo) -> None:
         BadInput: Says which.
     """
     path = PurePosixPath(member.filename.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
         raise BadInput(f"the zip holds the path {member.filename!r}, which leads out of its folder")
     if stat.S_ISLNK(member.external_attr >> 16):
         raise BadInput(f"the zip holds a link, {member.filename!r}; give the file itself")
