@@ -11,7 +11,7 @@ from neatlab import lab
 from neatlab.config import make_arm, make_run
 from neatlab.errors import BadInput
 from neatlab.tasks import load_task, metric_of, pretrained
-from neatlab.tasks.answers import FINAL_ANSWER, encode_answers, final_answer, score_answers, score_final
+from neatlab.tasks.answers import FINAL_ANSWER, counted, encode_answers, final_answer, score_answers, score_final
 from neatlab.tasks.base import evaluating, size
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
 
@@ -241,6 +241,25 @@ def test_answers_to_prompts(tmp_path, runs):
     text = f'custom:model={llama_folder()},data={data},label=answer,prompt="Q: {{question}}, A: "'
     compared = lab.compare(text, ["lora:rank=2"], seeds=1, steps=5, runs=runs)
     assert compared.metric.name == "exact match"
+
+
+def test_a_prompt_without_room_for_its_answer_is_left_out_of_training(tmp_path, runs):
+    long = [{"question": "9" * 20 + str(n), "answer": "1"} for n in range(20)]
+    parts = {"train": [*SUMS, *long], "validation": [{"question": "8" * 30, "answer": "2"}]}
+    for name, rows in parts.items():
+        table(tmp_path, rows, f"{name}.csv")
+    options = {"label": "answer", "prompt": "{question}=", "max_length": 16}
+    task = custom(str(tmp_path), llama_folder(), **options)
+    assert "20 examples left out of training: their prompts fill max_length=16" in "\n".join(task.describe())
+    assert (counted(task.split("train")) > 0).all()
+    assert task.score(task.base_model(), "validation").metric == 0  # what is reported on stays: not answered is wrong
+    text = f'custom:model={llama_folder()},data={tmp_path},label=answer,prompt="{{question}}=",max_length=16'
+    frame = lab.compare(text, ["lora:rank=2"], seeds=1, steps=8, training={"batch_size": 1}, runs=runs).frame()
+    assert (frame["status"] == "finished").all()
+    with pytest.raises(BadInput, match="all prompts fill max_length=8 tokens"):
+        custom(str(tmp_path), llama_folder(), **options | {"max_length": 8, "prompt": "Please add {question}="}).split(
+            "train"
+        )
 
 
 def test_plain_text_is_judged_by_its_loss(tmp_path):

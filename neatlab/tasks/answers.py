@@ -59,6 +59,11 @@ def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     return list(tokenizer(list(texts), add_special_tokens=False)["input_ids"])
 
 
+def counted(batch: Batch) -> Tensor:
+    """How many tokens of each example the loss counts (n); none comes before the first token, so that one never is."""
+    return (batch["label"][:, 1:] != IGNORED).sum(1)
+
+
 def answer_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Mean negative log-likelihood of the counted tokens, in nats."""
     logits, targets = _shifted(model, batch)

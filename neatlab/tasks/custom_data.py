@@ -11,7 +11,7 @@ import torch
 from neatlab.errors import BadInput
 from neatlab.lazy import lazy
 from neatlab.tasks import columns, images, pretrained, tables
-from neatlab.tasks.answers import encode_answers
+from neatlab.tasks.answers import counted, encode_answers
 from neatlab.tasks.base import Batch, Split, size, take
 from neatlab.tasks.custom_options import REGRESSION, CustomOptions, has_split
 from neatlab.tasks.sequences import LABEL, Encoded, encode
@@ -55,7 +55,11 @@ def prepared(told: CustomOptions) -> Prepared:
     encoded = {name: _encoded(told, rows, name, order) for name, rows in found.items()}
     notes += [_told_columns(told), *([_told_labels(order)] if order else [])]
     notes += [_told_cut(told, name, part) for name, part in encoded.items() if part.truncated]
-    fresh, repeated = _without_repetitions({name: part.batch for name, part in encoded.items()})
+    parts = {name: part.batch for name, part in encoded.items()}
+    if told.kind == "language":
+        parts["train"], silent = _with_answers(told, parts["train"])
+        notes += silent
+    fresh, repeated = _without_repetitions(parts)
     notes += [f"{repeated} examples left out of training: they are in it twice, or also in another split"] * bool(
         repeated
     )
@@ -134,6 +138,16 @@ def _language(told: CustomOptions, rows: Rows, name: Split, label: str, where: s
     answers = columns.texts(rows, label, where) if label else None
     tokenizer = pretrained.tokenizer(pretrained.model_folder(told.model, told.revision or None))
     return encode_answers(tokenizer, prompts, answers, told.max_length)
+
+
+def _with_answers(told: CustomOptions, batch: Batch) -> tuple[Batch, list[str]]:
+    """The examples that something can be learnt from, and what to tell about the others."""
+    kept = counted(batch).nonzero().flatten()
+    filled = f"max_length={told.max_length} tokens and leave none to an answer"
+    if not len(kept):
+        raise BadInput(f"{told.data}: all prompts fill {filled}; give a larger max_length or a shorter prompt")
+    lost = size(batch) - len(kept)
+    return take(batch, kept), [f"{lost:,} examples left out of training: their prompts fill {filled}"] * bool(lost)
 
 
 def _without_repetitions(parts: dict[Split, Batch]) -> tuple[dict[Split, Batch], int]:
