@@ -194,6 +194,20 @@ def test_two_checkpoints_are_compared(bases, tmp_path):
     assert "model.embed_tokens" in found.left_out
 
 
+TABLES = ["wte", "transformer.wpe", "shared", "model.embed_tokens", "bert.embeddings.word_embeddings"]
+TABLES += ["encoder.block.0.layer.0.SelfAttention.relative_attention_bias", "gpt_neox.embed_in"]
+LINEAR = ["model.layers.0.mlp.shared_expert.up_proj", "model.layers.0.mlp.shared_expert_gate"]
+LINEAR += ["encoder.embedding_hidden_mapping_in", "embed_out", "bert.embeddings.dense"]
+
+
+def test_tables_are_told_from_linear_layers_by_the_last_part_of_their_names(tmp_path):
+    before = {f"{name}.weight": torch.randn(6, 5) for name in TABLES + LINEAR}
+    save_file(before, tmp_path / "before.safetensors")
+    save_file({name: tensor + 1 for name, tensor in before.items()}, tmp_path / "after.safetensors")
+    source = open_source(tmp_path / "after.safetensors", tmp_path / "before.safetensors")
+    assert (sorted(source.left_out), sorted(source.layers)) == (sorted(TABLES), sorted(LINEAR))
+
+
 def oracle(delta, weight, k):
     """Every quantity from full SVDs in float64."""
     u, s, vh = torch.linalg.svd(delta)

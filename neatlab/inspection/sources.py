@@ -1,6 +1,7 @@
 """Where ΔW comes from: an adapter folder, a pair of checkpoints, or a model in memory; one layer at a time."""
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from neatlab.inspection.weights import Weights
 
 Folder = str | os.PathLike[str]
 Shape = tuple[int, int]
+
+TABLES = re.compile(  # names that transformers gives to embedding tables and not to linear layers
+    r"shared|wte|wpe|(tokens|positions)_embed|embed_(tokens|positions|in)|((word|tok|token|position)_)?embedding"
+    r"|(\w+_)?embeddings|relative_attention_bias"
+)
 
 
 @dataclass(frozen=True)
@@ -211,7 +217,7 @@ def _shown(adapter: AdapterFolder) -> dict[str, Any]:
 
 
 def _is_table(name: str) -> bool:
-    return any(word in name.lower() for word in ("embed", ".wte", ".wpe", "shared"))
+    return TABLES.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None, Tensor | None]:
