@@ -23,6 +23,7 @@ from neatlab.dashboard.cards import CARDS, measured_rank, revealed
 from neatlab.dashboard.context import Context
 from neatlab.dashboard.equations import side_by_side, written_out
 from neatlab.dashboard.jobs import Jobs
+from neatlab.dashboard.links import Link, write
 from neatlab.dashboard.presets import PRESETS
 from neatlab.dashboard.understand_order import ContainsOrder, Layer, LayerSizes, Side
 from neatlab.dashboard.understand_tab import UnderstandTab, _size
@@ -206,7 +207,7 @@ class FakeJobs:
     def find(self, entry: str, order: ContainsOrder) -> Any:
         return None
 
-    def submit(self, entry: str, order: ContainsOrder) -> Any:
+    def submit(self, entry: str, order: ContainsOrder, brief: bool = False) -> Any:
         return self.job
 
 
@@ -241,3 +242,20 @@ def test_jobs_keep_what_a_process_has_found(tmp_path: Path) -> None:
         assert job.result == [1, 2] and job.refusal is None
     finally:
         jobs.close()
+
+
+def test_the_link_says_what_differs_from_the_start_and_brings_it_back(runs: Path) -> None:
+    tab = built(FakeJobs(None), runs)
+    values = [1024, 64, 4, 6, "in", "relu", "digits", 8]
+    said = tab.write_link(values, "w")
+    assert said == {"d_in": 1024, "maps": 6, "side": "in", "contains_rank": 8}
+    updates = tab.read_link(Link.text(write(said)), "w")
+    assert [update.get("value") for update in updates] == [1024, None, None, 6, "in", None, None, 8]
+
+
+@pytest.mark.parametrize(
+    "link", ["d_in=0", "maps=99", "side=up", "sigma=<script>", "contains=digits:split_seed=1", "rank=1e9"]
+)
+def test_a_link_out_of_range_is_refused(link: str) -> None:
+    with pytest.raises(BadInput, match="the link"):
+        Link.text(f"?{link}")

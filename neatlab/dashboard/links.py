@@ -56,6 +56,14 @@ class Link(Schema):
     ablate_steps: int | None = Field(None, ge=1, le=5000)
     run: tuple[RunId, ...] | None = Field(None, max_length=20)
     inspect: RunId | None = None
+    d_in: int | None = Field(None, ge=1, le=65_536)
+    d_out: int | None = Field(None, ge=1, le=65_536)
+    rank: int | None = Field(None, ge=1, le=4096)
+    maps: int | None = Field(None, ge=2, le=16)
+    side: Literal["auto", "out", "in"] | None = None
+    sigma: Literal["relu", "gelu", "silu", "tanh", "sin", "linear"] | None = None
+    contains: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
+    contains_rank: int | None = Field(None, ge=1, le=512)
 
     @classmethod
     def read(cls, query: Iterable[tuple[str, str]]) -> Self:

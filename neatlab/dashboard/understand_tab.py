@@ -24,6 +24,17 @@ ENTRY = "neatlab.dashboard.understand_worker:contains"
 PULSE = 0.2  # seconds between two looks at a construction
 START = LayerSizes()
 SIDES = ["auto", "out", "in"]
+# Link parameter → value at the start, which a link need not say.
+FIELDS: dict[str, Any] = {
+    "d_in": START.d_in,
+    "d_out": START.d_out,
+    "rank": START.rank,
+    "maps": START.depth,
+    "side": START.orientation,
+    "sigma": START.activation,
+    "contains": "digits",
+    "contains_rank": 4,
+}
 
 
 @dataclass
@@ -54,6 +65,7 @@ class UnderstandTab(Tab):
         self._lay_cards()
         _heading("Where to look next")
         gr.HTML(hints(), apply_default_css=False, elem_id="understand-hints")
+        self.fields = dict(zip(FIELDS, [*self._sizes, self._task, self._rank], strict=True))
 
     def _lay_sizes(self) -> None:
         _heading("One layer, two methods")
@@ -86,8 +98,12 @@ class UnderstandTab(Tab):
         _heading("NEAT contains LoRA")
         gr.HTML(PROPOSITION, apply_default_css=False, elem_classes=["prose"])
         with gr.Row(elem_classes=["understand-fields"]):
-            self._task = gr.Dropdown(list(TASK_CHOICES.items()), value="digits", label="task", elem_id="contains-task")
-            self._rank = gr.Number(4, label="LoRA's rank r", precision=0, elem_id="contains-rank", min_width=90)
+            self._task = gr.Dropdown(
+                list(TASK_CHOICES.items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
+            )
+            self._rank = gr.Number(
+                FIELDS["contains_rank"], label="LoRA's rank r", precision=0, elem_id="contains-rank", min_width=90
+            )
             self._layer = gr.Dropdown([], label="layer", elem_id="contains-layer", interactive=True)
             self._construct = gr.Button("Construct", variant="primary", elem_id="contains-start", min_width=110)
         self._contains_message = gr.HTML(
@@ -105,6 +121,10 @@ class UnderstandTab(Tab):
                     button = gr.Button("Reveal", size="sm", elem_id=f"reveal-{index}")
                     answer = gr.HTML("", elem_id=f"answer-{index}", elem_classes=["answer"], apply_default_css=False)
                 self._cards.append((choice, button, answer))
+
+    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
+        said = super().write_link(values, window)
+        return {name: value for name, value in said.items() if value != FIELDS[name]}
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the orders say what is wrong."""
@@ -131,7 +151,7 @@ class UnderstandTab(Tab):
         window = self._windows.get(request.session_hash)
         try:
             order = ContainsOrder.check(task, rank)
-            job = self.context.jobs.find(ENTRY, order) or self.context.jobs.submit(ENTRY, order)
+            job = self.context.jobs.find(ENTRY, order) or self.context.jobs.submit(ENTRY, order, brief=True)
         except BadInput as error:
             yield [mistake(str(error)), _told(window, None), gr.update(), gr.update()]
             return

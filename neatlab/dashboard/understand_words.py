@@ -95,7 +95,7 @@ def construction(layers: Sequence[Layer], chosen: str | None, rank: int) -> str:
     said = "".join(f"<p>{escape(_sentence(name, side))}</p>" for name, side in sides.items())
     lora = counts.lora(RankOptions(rank=rank), layer.out.columns, layer.out.rows)
     title = f"{layer.name}: a LoRA of rank {rank}, {lora:,} parameters, as NEAT with {2 * rank} hidden units"
-    return f"<h4>{escape(title)}</h4>{table(HEAD, rows, 'The construction on both sides')}{said}<p>{escape(PRICE)}</p>"
+    return f"<h3>{escape(title)}</h3>{table(HEAD, rows, 'The construction on both sides')}{said}<p>{escape(PRICE)}</p>"
 
 
 def _cells(side: Side, rank: int) -> list[str]:

@@ -25,6 +25,9 @@ def test_the_equations_follow_the_numbers(opened: Page) -> None:
     fill(opened, size_rank=8)
     expect(opened.locator("#size-message [role=alert]")).to_have_count(0)
     expect(opened.locator("#size-lora")).to_contain_text("8·(256 + 64) = 2,560")
+    opened.wait_for_function("['rank=8', 'maps=4'].every(said => location.search.includes(said))")
+    opened.reload()
+    expect(opened.locator("#size-neat")).to_contain_text("2·8·64 + 2·8² = 1,152")
     choose(opened, "size-sigma", "tanh")
     expect(opened.locator("#size-curve-caption")).to_contain_text("tanh(4) = 1.00")
     assert chart(opened, "size-lines", "chart => chart.data.map(t => t.name)")[:3:2] == ["LoRA", "NEAT"]
@@ -40,7 +43,7 @@ def test_lora_is_written_as_neat_on_the_tasks_layers(opened: Page) -> None:
     expect(table.locator("tbody tr")).to_have_count(2, timeout=PATIENCE)
     assert all(float(text) < 1e-3 for text in table.locator("tbody tr td:last-child").all_inner_texts())
     choose(opened, "contains-layer", "vit.layers.3.attention.v_proj")
-    expect(opened.locator("#contains-found h4")).to_contain_text("vit.layers.3.attention.v_proj: a LoRA of rank 4")
+    expect(opened.locator("#contains-found h3")).to_contain_text("vit.layers.3.attention.v_proj: a LoRA of rank 4")
     expect(table).to_contain_text("64 of 64")
 
 
