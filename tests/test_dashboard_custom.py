@@ -18,7 +18,7 @@ from PIL import Image
 
 from neatlab import lab
 from neatlab.config import parse_arm, parse_task
-from neatlab.dashboard import custom_order, custom_worker, custom_zip
+from neatlab.dashboard import custom_form, custom_order, custom_worker, custom_zip
 from neatlab.dashboard.context import Context
 from neatlab.dashboard.custom_order import SUFFIXES, DataOrder, DataRefused, Drawer, Made, order_data, safe_name
 from neatlab.dashboard.form import read_form
@@ -290,6 +290,12 @@ class TestZip:
             tmp_path, bomb.replace((4_000).to_bytes(4, "little"), (4).to_bytes(4, "little")), "damaged|more than"
         )
 
+    def test_a_folder_that_was_removed_meanwhile_stays_so(self, tmp_path: Path) -> None:
+        (tmp_path / "a.zip").write_bytes(zipped(pictures()))
+        with pytest.raises(BadInput):
+            custom_zip.unzip_images(tmp_path / "a.zip", tmp_path / "closed" / "out")
+        assert not (tmp_path / "closed").exists()
+
     def test_links_counts_and_repetitions(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         link = zipfile.ZipInfo("cat/1.png")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -344,7 +350,7 @@ class TestKeys:
 
 def visit(name: str | None) -> gr.Request:
     request: Any = SimpleNamespace(session_hash=name)
-    return request  # type: ignore[no-any-return]
+    return request
 
 
 def every(stream: Any) -> list[list[Any]]:
@@ -360,7 +366,7 @@ class Here:
     def __init__(self) -> None:
         self.submitted: list[Job] = []
 
-    def submit(self, entry: str, order: DataOrder) -> Job:
+    def submit(self, entry: str, order: DataOrder, brief: bool = False) -> Job:
         job = Job(entry, order, False, len(self.submitted), phase="preparing")
         self.submitted.append(job)
         threading.Thread(target=self._run, args=(job, order)).start()
@@ -368,6 +374,9 @@ class Here:
 
     def place(self, job: Job) -> int:
         return 0
+
+    def tell(self, job: Job, word: str) -> None:
+        job.stopped, job.phase = word == "stop", "ended"
 
     def _run(self, job: Job, order: DataOrder) -> None:
         pipe: Any = Pipe()
@@ -424,8 +433,20 @@ class TestForm:
         file = {"path": str(tmp_path / "served" / "a.csv")}
         (only,) = every(tab._data._use(visit(None), file, "", "", "", "", False))
         assert "belongs to its window" in only[0]
-        assert lab.jobs.submitted == []
+        jobs: Any = lab.jobs
+        assert jobs.submitted == []
         assert not [*tmp_path.glob("neatlab-data-*")]
+
+    def test_what_takes_too_long_is_stopped_and_removed(
+        self, tab: TrainTab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "served" / "a.csv").write_bytes(csv())
+        monkeypatch.setattr(Here, "_run", lambda *_: None)
+        monkeypatch.setattr(custom_form, "PATIENCE", 0.0)
+        file = {"path": str(tmp_path / "served" / "a.csv")}
+        *_, last = every(tab._data._use(visit("w"), file, "", "", "", "", False))
+        assert "it was stopped" in last[0] and last[4]["interactive"] is True
+        assert tab._data.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*/*")]
 
     def test_it_hides_with_the_settings_and_alone(self, tab: TrainTab, lab: Context) -> None:
         assert tab.controls["data"][0] is tab._data._accordion

@@ -20,7 +20,7 @@ def unzip_images(archive: Path, folder: Path) -> None:
 
     Args:
         archive: The zip: CLASS/NAME, in one more folder or not, or SPLIT/CLASS/NAME.
-        folder: Where to; must not exist.
+        folder: Where to; the folder that it is to lie in must exist.
 
     Raises:
         BadInput: Not a zip, no images by class, paths that lead elsewhere, or more than the limits allow.
@@ -30,10 +30,10 @@ def unzip_images(archive: Path, folder: Path) -> None:
             found = _images(opened.infolist())
             left = LARGEST
             for path, member in found.items():
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
+                for parent in reversed(path.parents):  # none above `folder`: one that was removed meanwhile stays so
+                    (folder / parent).mkdir(exist_ok=True)
                 with opened.open(member) as source:
-                    left -= copy_limited(source, target, left)
+                    left -= copy_limited(source, folder / path, left)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise BadInput(f"the zip is damaged: {str(error) or type(error).__name__}; make it again") from error
 
