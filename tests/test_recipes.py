@@ -10,6 +10,8 @@ from neatlab.adapters.presets import PRESETS
 from neatlab.config import TrainingConfig, parse_arm, task_text
 from neatlab.errors import BadInput
 from neatlab.recipes import load_recipe, recipe_names
+from neatlab.tasks import load_task
+from neatlab.tasks.base import size
 from neatlab.tasks.columns import PLACE
 from neatlab.tasks.custom_options import MEASURES
 from tests.folders import llama_folder, roberta_folder, vit_folder
@@ -55,8 +57,9 @@ def write_split(folder, task, split, start):
 def stand_in(tmp_path):
     """Writes a recipe's data and gives the options that point to it."""
 
-    def make(task):
-        splits = ["train", "validation", task.get("test_split", "test")]
+    def make(recipe):
+        task = recipe.task
+        splits = ["train", *["validation"] * recipe.own_validation, task.get("test_split", "test")]
         for place, split in enumerate(dict.fromkeys(splits)):
             write_split(tmp_path / "data", task, split, 50 * place)
         other = {}
@@ -71,7 +74,7 @@ def stand_in(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_runs_on_a_stand_in(name, stand_in, runs):
-    changes = stand_in(load_recipe(name).task) | {"max_answer": 4}
+    changes = stand_in(load_recipe(name)) | {"max_answer": 4}
     recipe = load_recipe(task_text(name, changes))
     request = recipe.request() | {"steps": 3, "lr": None}
     request["training"] |= {"batch_size": 4, "accumulate": min(2, recipe.training.get("accumulate", 1))}
@@ -118,10 +121,26 @@ def test_a_recipe_that_chose_on_the_reported_split_says_so():
         assert ("best epoch on the GLUE validation split" in load_recipe(name).selection) == name.startswith("glue/")
 
 
-def test_steps_follow_from_the_epochs():
-    recipe = load_recipe("glue/rte")
-    assert recipe.steps == 100 * 78  # ⌈2490/32⌉
-    assert recipe.request()["training"]["eval_every"] == 78
+@pytest.mark.parametrize(
+    ("name", "an_epoch"),
+    [
+        ("glue/rte", 66),  # ⌊(2490 − 374)/32⌋: 15 % are set aside
+        ("glue/mnli", 12209),  # ⌊(392702 − 2000)/32⌋
+        ("vision/resisc45", 73),  # ⌊18900/256⌋: it has a validation split
+    ],
+)
+def test_steps_follow_from_the_epochs(name, an_epoch):
+    recipe = load_recipe(name)
+    assert recipe.steps == recipe.epochs * an_epoch
+    assert recipe.request()["training"]["eval_every"] == an_epoch
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_epoch_is_one_pass_over_what_is_learnt_from(name, stand_in):
+    recipe = load_recipe(name)
+    small = recipe.model_copy(update={"examples": EXAMPLES["train"], "training": {"batch_size": 5}})
+    task = load_task("custom", {**recipe.task, **stand_in(recipe)})
+    assert small.steps_an_epoch == size(task.split("train")) // 5
 
 
 @pytest.mark.parametrize(
@@ -140,7 +159,7 @@ def test_recipes_that_are_not_there(text, message):
 def test_the_command_line_takes_a_recipe(stand_in, runs, capsys):
     from neatlab.cli import main
 
-    changes = stand_in(load_recipe("glue/rte").task)
+    changes = stand_in(load_recipe("glue/rte"))
     words = ["compare", "--recipe", task_text("glue/rte", changes), "--steps", "2", "--seeds", "1", "--runs", str(runs)]
     assert main([*words, "--arm", "lora:rank=2", "--json"]) == 0
     out, err = capsys.readouterr()

@@ -1,6 +1,5 @@
 """The paper's experiments as data: one file a data set, each figure with its source."""
 
-import math
 import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,7 +10,7 @@ from pydantic import Field
 from neatlab.config import parse_task, task_text
 from neatlab.errors import unknown
 from neatlab.schema import Schema
-from neatlab.tasks.custom_options import CustomOptions
+from neatlab.tasks.custom_options import CustomOptions, validation_count
 
 
 class Estimates(Schema):
@@ -28,7 +27,8 @@ class Recipe(Schema):
     Args:
         title: What it is.
         epochs: Passes over the training data.
-        examples: Training examples.
+        examples: Training examples of the data.
+        own_validation: Whether the data have a validation split beside the one reported on; else it is set aside.
         lr: "auto" where a learning rate is unknown: arms that name none are given theirs on validation data.
         selection: Which checkpoint the authors report, and which we do.
         published: The published result, or that it is unknown.
@@ -42,6 +42,7 @@ class Recipe(Schema):
     title: str
     epochs: int = Field(ge=1)
     examples: int = Field(ge=1)
+    own_validation: bool = False
     lr: Literal["auto"] | None = None
     selection: str
     published: str
@@ -53,8 +54,9 @@ class Recipe(Schema):
 
     @property
     def steps_an_epoch(self) -> int:
-        """Optimiser steps of one pass over the training data."""
-        return math.ceil(self.examples / int(self.training["batch_size"]))
+        """Optimiser steps of one pass over what is learnt from; the loop drops the last short batch."""
+        learnt = self.examples - (0 if self.own_validation else validation_count(self.examples))
+        return max(learnt // int(self.training["batch_size"]), 1)
 
     @property
     def steps(self) -> int:

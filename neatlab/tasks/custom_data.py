@@ -13,15 +13,14 @@ from neatlab.lazy import lazy
 from neatlab.tasks import columns, images, pretrained, tables
 from neatlab.tasks.answers import counted, encode_answers
 from neatlab.tasks.base import Batch, Split, size, take
-from neatlab.tasks.custom_options import REGRESSION, CustomOptions, has_split
+from neatlab.tasks.custom_options import REGRESSION, CustomOptions, has_split, validation_count
 from neatlab.tasks.sequences import LABEL, Encoded, encode
 from neatlab.tasks.tables import Rows
 
 selection = lazy("sklearn.model_selection")
 
 TRAINED = ("ForSequenceClassification", "ForImageClassification")
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.15
-MOST_VALIDATION = 2_000  # examples that are set aside to choose settings on
+TEST_SHARE = 0.2
 FEWEST = 10  # examples to learn from
 
 
@@ -180,9 +179,10 @@ def _carved(told: CustomOptions, parts: dict[Split, Batch]) -> dict[Split, Batch
     if size(train) < FEWEST:
         raise BadInput(f"{told.data}: {size(train)} different examples; to learn takes at least {FEWEST}")
     found = dict(parts)
-    for name, share, most in (("test", TEST_SHARE, told.rows), ("validation", VALIDATION_SHARE, MOST_VALIDATION)):
-        if name not in found:
-            train, found[name] = _cut_off(told, train, min(round(share * size(train)), most))  # type: ignore[index]
+    if "test" not in found:
+        train, found["test"] = _cut_off(told, train, min(round(TEST_SHARE * size(train)), told.rows))
+    if "validation" not in found:
+        train, found["validation"] = _cut_off(told, train, validation_count(size(train)))
     return {"train": train, "validation": found["validation"], "test": found["test"]}
 
 

@@ -21,6 +21,8 @@ MEASURES: dict[str, dict[str, Metric]] = {  # kind → what it can be judged by,
     "language": {"exact-match": METRICS["exact-match"].metric, "final-answer": FINAL_ANSWER, "loss": LM_LOSS},
 }
 
+VALIDATION_SHARE, MOST_VALIDATION = 0.15, 2_000  # of the training examples, set aside to choose settings on
+
 
 class CustomOptions(Schema):
     """Options of `custom`; what is empty is found and filled in.
@@ -99,6 +101,11 @@ class CustomOptions(Schema):
     def measure(self) -> Metric:
         """What the task is judged by."""
         return MEASURES[self.kind][self.metric]
+
+
+def validation_count(examples: int) -> int:
+    """How many of so many training examples are set aside where the data have no validation split."""
+    return min(round(VALIDATION_SHARE * examples), MOST_VALIDATION)
 
 
 def _found(told: CustomOptions) -> dict[str, Any]:
