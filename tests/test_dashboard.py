@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import orjson
 import pytest
 
@@ -16,7 +17,7 @@ from neatlab.dashboard import build
 from neatlab.dashboard.captions import number
 from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.feed import Feed
-from neatlab.dashboard.follow import View, follow, resume, start, update
+from neatlab.dashboard.follow import View, follow, leave, resume, start, tell, update
 from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.order import Order
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
@@ -99,6 +100,25 @@ class TestFollow:
         *_, last = follow(second, lab)
         assert "Stopped" in last.status or "press Train" in last.status
 
+    def test_another_window_watches_and_cannot_stop(self, lab: Context) -> None:
+        first, second = View(Feed(lab.store.root)), View(Feed(lab.store.root))
+        start(first, lab, order(steps=5000))
+        assert resume(second, lab, order(steps=5000))
+        assert not tell(second, lab, "stop")
+        assert update(second, lab).phase == "watching"
+        assert first.active
+        assert not first.active.stopped
+        assert tell(first, lab, "stop")
+
+    def test_a_reset_is_not_drawn_over_by_what_was_being_drawn(self, lab: Context) -> None:
+        view = View(Feed(lab.store.root))
+        start(view, lab, order(steps=5000))
+        running = follow(view, lab)
+        next(running)
+        leave(view, lab)
+        view.follower = None
+        assert list(running) == []
+
     def test_the_newer_follower_takes_over(self, lab: Context) -> None:
         view = View(Feed(lab.store.root))
         start(view, lab, order(steps=5000))
@@ -123,6 +143,12 @@ class TestUpdate:
         now = update(view, Context(Store(runs), None))  # type: ignore[arg-type]
         assert "Diverged: " in now.status
         assert "try a lower learning rate" in now.table
+
+    def test_an_arm_that_has_diverged_does_not_hold_the_step(self, runs: Path) -> None:
+        lost, fine = tiny("lora", lr=100.0, steps=60), tiny("neat", steps=60)
+        now = update(finished(runs, lost, fine), Context(Store(runs), None))  # type: ignore[arg-type]
+        assert "Diverged" in now.status
+        assert "Step 60 of 60" in now.status
 
     def test_charts_hold_the_runs_numbers(self, runs: Path) -> None:
         now = update(finished(runs), Context(Store(runs), None))  # type: ignore[arg-type]
@@ -212,7 +238,8 @@ def test_numbers_for_people(value: float | None, said: str) -> None:
 
 def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> None:
     demo = build(lab)
-    assert not any(type(block).__name__ == "State" for block in demo.blocks.values())
+    states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
+    assert all(isinstance(state.value, int) and state.time_to_live for state in states)
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"}
     assert public == {"start", "status", "list", "stop"}
 

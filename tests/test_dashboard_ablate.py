@@ -208,7 +208,7 @@ class FakeJobs:
         self.words: list[str] = []
         self.job: Any = None
 
-    def submit(self, entry: str, order: SweepOrder) -> Any:
+    def submit(self, entry: str, order: SweepOrder, owner: Any = None) -> Any:
         self.orders.append(order)
         self.job = SimpleNamespace(phase="running", stopped=False, refusal=None, look=lambda: None)
         return self.job

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -53,7 +54,7 @@ def ended(job: Job) -> Callable[[], bool]:
 
 class TestTraining:
     def test_a_job_trains_its_runs_in_another_process_and_ends(self, jobs: Jobs, runs: Path) -> None:
-        job = jobs.submit(TRAIN, plain(*pair()))
+        job = jobs.submit(TRAIN, plain(*pair()), kept=True)
         until(ended(job))
         assert job.refusal is None
         assert [run.run_id for run in job.runs] == [config.run_id for config in pair()]
@@ -98,6 +99,57 @@ class TestTraining:
         until(lambda: job.phase == "running")
         jobs.tell(job, "stop")
         until(ended(job), 10)
+
+    def test_a_word_to_one_that_has_ended_changes_nothing(self, jobs: Jobs) -> None:
+        job = jobs.submit("tests.job_entries:refuse", "too large")
+        until(ended(job))
+        jobs.tell(job, "pause")
+        jobs.tell(job, "go")
+        assert job.phase == "ended"
+
+    def test_a_stop_before_the_first_step_is_not_taken_back(self, jobs: Jobs, runs: Path) -> None:
+        config = tiny("neat", LONG)
+        job = jobs.submit(TRAIN, plain(config))
+        jobs.tell(job, "stop")
+        jobs.tell(job, "pause")
+        jobs.tell(job, "go")
+        until(ended(job))
+        assert steps(runs, config) == 0
+
+    def test_the_end_of_many_at_once_is_no_failure(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=8, most=100) as jobs:
+            made = [jobs.submit(TRAIN, plain(tiny("neat", 1, seed))) for seed in range(16)]
+            until(lambda: all(job.phase == "ended" for job in made))
+        assert [str(job.refusal) for job in made if job.refusal] == []
+
+    def test_a_message_that_is_not_known_frees_the_place(self, jobs: Jobs) -> None:
+        job = jobs.submit(TRAIN, [{"task": "none"}])
+        until(ended(job))
+        assert "not known" in str(job.refusal)
+        until(ended(jobs.submit("tests.job_entries:refuse", "")))
+
+    def test_a_brief_one_has_a_place_beside_the_trainings_and_ends_at_once(self, jobs: Jobs) -> None:
+        long = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
+        brief = jobs.submit("tests.job_entries:hang", None, brief=True)
+        until(lambda: brief.phase == "running" and long.phase == "running")
+        jobs.tell(brief, "stop")
+        until(ended(brief), 8)
+
+    def test_the_same_runs_wait_for_one_that_is_being_stopped(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=2) as jobs:
+            first = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
+            until(lambda: first.phase == "running")
+            jobs.tell(first, "stop")
+            second = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
+            until(lambda: second.phase == "running")
+            assert second.refusal is None
+
+    def test_whoever_started_it_alone_may_stop_it_until_their_window_is_closed(self, jobs: Jobs) -> None:
+        first, second = SimpleNamespace(closed=False), SimpleNamespace(closed=False)
+        job = jobs.submit(TRAIN, plain(tiny("neat", LONG)), owner=first)
+        assert [job.owned_by(window) for window in (first, second)] == [True, False]
+        first.closed = True
+        assert [job.owned_by(window) for window in (second, first)] == [True, False]
 
 
 class TestQueue:

@@ -111,6 +111,8 @@ class TestLessons:
             ("a.json", {"title": "A"}, "link"),
             ("a.json", {"title": "", "link": "?"}, "title"),
             ("a.json", {"title": "A", "link": "?", "script": 1}, "unknown option of lesson a.json 'script'"),
+            ("a.json", {"title": "A", "link": "?preset=none"}, "unknown preset in lesson a.json"),
+            ("a.json", {"title": "A", "link": "?arm=neat:rank=99999"}, "rank"),
             ("a.json", [1], "is not an object"),
             ("A b.json", {"title": "A", "link": "?"}, "small letters"),
         ],

@@ -59,6 +59,7 @@ class Window:
     job: Job | None = None
     refusal: Exception | None = None
     turn: int = 0
+    closed: bool = False
 
     @property
     def busy(self) -> bool:
@@ -165,6 +166,7 @@ class AblateTab(Tab):
         if window.asked and not window.busy:
             window.order, window.job = window.asked, self.context.jobs.find(ENTRY, window.asked)
         async for shown in self._follow(window):
+            self._windows.touch(request.session_hash)
             yield shown
 
     async def _begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
@@ -172,6 +174,7 @@ class AblateTab(Tab):
         window = self._windows.get(request.session_hash)
         await asyncio.to_thread(self._submit, window, values)
         async for shown in self._follow(window):
+            self._windows.touch(request.session_hash)
             yield shown
 
     def _ask(self, window: Window, values: Sequence[Any]) -> None:
@@ -193,14 +196,14 @@ class AblateTab(Tab):
             self.context.store.check_writable()
             job = self.context.jobs.find(ENTRY, window.asked)
             if job is None and not picture(window.asked, self.context.store).complete:
-                job = self.context.jobs.submit(ENTRY, window.asked)
+                job = self.context.jobs.submit(ENTRY, window.asked, owner=window)
             window.order, window.job = window.asked, job
         except NeatlabError as error:
             window.refusal = error
 
     def _end(self, request: gr.Request) -> Any:
         window = self._windows.get(request.session_hash)
-        if window.job and window.busy:
+        if window.job and window.busy and window.job.owned_by(window):
             self.context.jobs.tell(window.job, "stop")
         return gr.update(interactive=False)
 
@@ -208,6 +211,7 @@ class AblateTab(Tab):
         """The window is gone; its sweep goes on for a little while, for it may only be loaded again."""
         if window := self._windows.end(request.session_hash):
             window.turn += 1
+            window.closed = True
 
     async def _follow(self, window: Window) -> AsyncIterator[list[Any]]:
         """Show the window's sweep until its process has ended, or another follower takes over."""

@@ -48,6 +48,12 @@ class Windows(Generic[T]):
             self._open[str(key)] = (now, state)
         return state
 
+    def touch(self, key: str | None) -> None:
+        """Say that a window is in use; one that was closed stays closed."""
+        with self._lock:
+            if kept := self._open.get(str(key)):
+                self._open[str(key)] = (time.monotonic(), kept[1])
+
     def end(self, key: str | None) -> T | None:
         """Forget a window that was closed; returns its state."""
         with self._lock:

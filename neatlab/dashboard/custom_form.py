@@ -143,7 +143,7 @@ class DataForm:
                 raise DataRefused("file", "open the page: an upload belongs to its window")
             order = order_data(get_upload_folder(), self._context.inspect_root, *values)
             window.order = order._replace(target=str(window.drawer.place()))
-            window.job = self._context.jobs.submit(ENTRY, window.order)
+            window.job = self._context.jobs.submit(ENTRY, window.order, brief=True)
         except DataRefused as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:

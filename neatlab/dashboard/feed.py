@@ -1,6 +1,7 @@
 """Runs as far as they are written: each line of their events is read once, however often one looks."""
 
 import contextlib
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,19 @@ class _Tail:
     start: Any = None
     offset: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)  # a follower and a handler may read at once
 
     def read(self, path: Path, start: Any) -> list[dict[str, Any]]:
         """All whole lines so far of the run that was started at `start`."""
-        with open(path, "rb") as file:
+        with self.lock, open(path, "rb") as file:
             if start != self.start or path.stat().st_size < self.offset:
                 self.start, self.offset, self.events = start, 0, []
             file.seek(self.offset)
             whole = file.read().rpartition(b"\n")[0]
-        if whole:
-            self.events = [*self.events, *parse_lines(path, whole.split(b"\n"))]
-            self.offset += len(whole) + 1
-        return self.events
+            if whole:
+                self.events = [*self.events, *parse_lines(path, whole.split(b"\n"))]
+                self.offset += len(whole) + 1
+            return self.events
 
 
 class Feed:

@@ -78,14 +78,13 @@ def start(view: View, context: Context, order: Order, first: Any = "go") -> None
     Raises:
         BadInput: The queue is full.
     """
+    plain = tuple(order.runs()) if order.match is None else ()
+    stored = frozenset(c.run_id for c in plain if context.store.finished(c))
+    todo = not plain or len(stored) < len(plain)
+    job = context.jobs.submit(TRAIN, order, owner=view, first=first) if todo else None
     leave(view, context)
-    view.order, view.job, view.refusal, view.drawn = order, None, None, None
-    view.look = Look(layer=view.look.layer)
-    plain = order.runs() if order.match is None else []
-    view.configs = tuple(plain)
-    view.stored = frozenset(c.run_id for c in plain if context.store.finished(c))
-    if not plain or len(view.stored) < len(plain):
-        view.job = context.jobs.submit(TRAIN, order, first=first)
+    view.order, view.job, view.refusal, view.drawn = order, job, None, None
+    view.look, view.configs, view.stored = Look(layer=view.look.layer), plain, stored
 
 
 def resume(view: View, context: Context, order: Order) -> bool:
@@ -105,10 +104,18 @@ def resume(view: View, context: Context, order: Order) -> bool:
     return True
 
 
+def tell(view: View, context: Context, word: Any) -> bool:
+    """Say a word to the window's training; False where that belongs to another window."""
+    job = view.active
+    if job is not None and job.owned_by(view):
+        context.jobs.tell(job, word)
+        return True
+    return job is None
+
+
 def leave(view: View, context: Context) -> None:
-    """Stop the window's training, if it has one."""
-    if view.active:
-        context.jobs.tell(view.active, "stop")
+    """Stop the window's training; one that it only watches goes on."""
+    tell(view, context, "stop")
 
 
 def follow(view: View, context: Context) -> Iterator[Update]:
@@ -131,6 +138,8 @@ def follow(view: View, context: Context) -> Iterator[Update]:
         mark, now = _mark(view, context), time.monotonic()
         if ended or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
             made = _timed(lambda: update(view, context))
+            if said and view.follower is not me:  # a reset while this was drawn must not be drawn over
+                return
             shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
             yield made[0]
         if ended or view.follower is not me or view.closed:
@@ -166,11 +175,12 @@ def update(view: View, context: Context) -> Update:
         view.refusal = job.refusal
     if view.order is None:
         return Update(READY, "idle")
+    phase = "watching" if view.active and not view.active.owned_by(view) else view.phase
     early = view.phase in ("waiting", "preparing")
     seen = picture(view.configs, view.feed, ended_only=early)
     if not seen.runs:
-        return Update(_before(view, context), view.phase, total=seen.total)
-    done, look = min(map(steps_done, seen.runs)), view.look
+        return Update(_before(view, context), phase, total=seen.total)
+    done, look = _done(seen), view.look
     said = (
         _before(view, context)
         if early
@@ -178,7 +188,7 @@ def update(view: View, context: Context) -> Update:
     )
     return Update(
         said,
-        view.phase,
+        phase,
         _charts(view, seen),
         table(seen, view.stored),
         tuple(seen.layers),
@@ -193,9 +203,16 @@ def update(view: View, context: Context) -> Update:
 def _charts(view: View, seen: Picture) -> Charts:
     """The charts, those of ΔW drawn anew only after a new measurement."""
     mark = (seen.key, view.look, len(seen.runs), seen.size[1])
-    before = view.drawn[1] if view.drawn and view.drawn[0] == mark else None
-    view.drawn = (mark, charts(seen, view.look, before))
-    return view.drawn[1]
+    drawn = view.drawn
+    made = charts(seen, view.look, drawn[1] if drawn and drawn[0] == mark else None)
+    view.drawn = (mark, made)
+    return made
+
+
+def _done(seen: Picture) -> int:
+    """Steps of the slowest run that goes on; of the longest where none does."""
+    going = [steps_done(run) for run in seen.runs if not run.summary]
+    return min(going) if going else max(map(steps_done, seen.runs))
 
 
 def _before(view: View, context: Context) -> str:
@@ -222,5 +239,6 @@ def _doing(view: View, done: bool) -> str:
     if done:
         return "Done."
     if view.active:
-        return "Paused." if view.phase == "paused" else "Training."
+        where = "" if view.active.owned_by(view) else " in another window, which alone can pause or stop it"
+        return f"Paused{where}." if view.phase == "paused" else f"Training{where}."
     return "Stopped. What did not finish starts anew, from the same initialisation, with the next Train."

@@ -119,7 +119,7 @@ class ScalePart:
             if scaling.job is not None:
                 raise Refused("scale", "a measurement of this window is not done; wait for it")
             order = order_scale(window.run, window.found, part, index, layer)
-            scaling.job = job = self._context.jobs.submit(ENTRY, order)
+            scaling.job = job = self._context.jobs.submit(ENTRY, order, brief=True)
         except BadInput as error:
             yield [mistake(str(error)), gr.update(), _note(window), *self._results(window, 1.0)]
             return

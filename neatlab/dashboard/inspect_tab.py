@@ -173,7 +173,10 @@ class InspectTab(Tab):
             order, run = self._opening.order(*values)
             target = window.shelf.place("inspection")
             target.mkdir()
-            window.job, window.run = self.context.jobs.submit(ENTRY, order._replace(target=str(target))), run
+            window.job, window.run = (
+                self.context.jobs.submit(ENTRY, order._replace(target=str(target)), brief=True),
+                run,
+            )
         except Refused as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:

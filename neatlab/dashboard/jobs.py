@@ -4,6 +4,7 @@ The processes are forked from a server that has imported torch once, so that a t
 second; where the system cannot fork they are started afresh.
 """
 
+import contextlib
 import multiprocessing as mp
 import threading
 import time
@@ -13,14 +14,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import count
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
 from neatlab.config import RunConfig
 from neatlab.dashboard.order import Refusal
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, NeatlabError
 
 Word = Literal["go", "pause", "step", "stop"]
 Phase = Literal["waiting", "preparing", "running", "paused", "ended"]
@@ -40,6 +41,8 @@ class Job:
         entry: What its process calls, "module:function", with the order, the runs folder and a pipe.
         order: What to train.
         kept: Whether it goes on while nobody looks.
+        brief: Whether it computes for seconds and hears nothing: it has a place of its own beside the trainings.
+        owner: Who may pause and stop it.
         phase: Where it is.
         runs: Its runs, once the process knows them.
         refusal: Why nothing was trained, or why it ended early.
@@ -51,6 +54,8 @@ class Job:
     order: Any
     kept: bool
     key: int
+    brief: bool = False
+    owner: Any = None
     first: Word = "go"
     phase: Phase = "waiting"
     runs: tuple[RunConfig, ...] = ()
@@ -61,6 +66,12 @@ class Job:
     deadline: float | None = None
     process: BaseProcess | None = None
     pipe: "Connection[Any, Any] | None" = None
+
+    def owned_by(self, window: Any) -> bool:
+        """Whether a window may pause and stop it: it has started it, or whoever did is closed, as after a reload."""
+        if self.owner is None or self.owner.closed:
+            self.owner = window
+        return self.owner is window
 
     def look(self) -> None:
         """Say that someone is looking."""
@@ -84,6 +95,7 @@ class Jobs:
         self._active: list[Job] = []
         self._ended: deque[Job] = deque(maxlen=REMEMBERED)
         self._keys = count(1)
+        self._children = threading.Lock()  # to start a process asks after all others, as to join one does
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
@@ -93,13 +105,17 @@ class Jobs:
             forkserver.set_forkserver_preload(PRELOADED)
             forkserver.ensure_running()
 
-    def submit(self, entry: str, order: Any, *, kept: bool = False, first: Word = "go") -> Job:
+    def submit(
+        self, entry: str, order: Any, *, kept: bool = False, brief: bool = False, owner: Any = None, first: Word = "go"
+    ) -> Job:
         """Queue a training; it starts as soon as there is a place.
 
         Args:
             entry: What its process calls.
             order: What to train.
             kept: Whether it goes on while nobody looks.
+            brief: Whether it computes for seconds and hears nothing.
+            owner: Who may pause and stop it.
             first: What it is told at the start: "go", or "step" for one step and a pause.
 
         Raises:
@@ -108,7 +124,7 @@ class Jobs:
         with self._lock:
             if sum(job.phase == "waiting" for job in self._active) >= self._most:
                 raise BadInput(f"{self._most} trainings wait already; try again in a minute")
-            job = Job(entry, order, kept, next(self._keys), first)
+            job = Job(entry, order, kept, next(self._keys), brief, owner, first)
             self._active.append(job)
         self._fill()
         return job
@@ -119,7 +135,7 @@ class Jobs:
             return next((job for job in self._active if (job.entry, job.order) == (entry, order)), None)
 
     def get(self, key: int) -> Job | None:
-        """The training with this key; of those that have ended, the newest are known."""
+        """The training with this key; of the kept ones that have ended, the newest are known."""
         with self._lock:
             return next((job for job in [*self._active, *self._ended] if job.key == key), None)
 
@@ -137,6 +153,8 @@ class Jobs:
     def tell(self, job: Job, word: Word) -> None:
         """Say go, pause, step or stop to a training; one that waits is stopped at once, or changes its first word."""
         with self._lock:
+            if job.phase == "ended" or (job.stopped and word != "stop"):
+                return
             if job.phase == "waiting":
                 job.first = word
                 if word == "stop":
@@ -144,7 +162,7 @@ class Jobs:
                     self._end(job)
                 return
             if word == "stop" and job.deadline is None:
-                job.stopped, job.deadline = True, time.monotonic() + STOP_SECONDS
+                job.stopped, job.deadline = True, time.monotonic() + (0 if job.brief else STOP_SECONDS)
             if job.phase == "preparing":
                 job.first = word
             else:
@@ -166,10 +184,14 @@ class Jobs:
         """Start those that have a place."""
         with self._lock:
             while not self._closed.is_set():
-                waiting = [job for job in self._active if job.phase == "waiting"]
-                if not waiting or len(self._active) - len(waiting) >= self._at_once:
+                waiting = [job for job in self._active if job.phase == "waiting" and self._has_place(job)]
+                if not waiting:
                     return
                 self._start(waiting[0])
+
+    def _has_place(self, job: Job) -> bool:
+        begun = sum(other.phase != "waiting" and other.brief == job.brief for other in self._active)
+        return begun < (1 if job.brief else self._at_once)
 
     def _start(self, job: Job) -> None:
         job.phase = "preparing"
@@ -181,22 +203,36 @@ class Jobs:
     def _follow(
         self, job: Job, process: BaseProcess, pipe: "Connection[Any, Any]", theirs: "Connection[Any, Any]"
     ) -> None:
-        """Start its process and hear what it says, until it ends."""
-        process.start()
-        theirs.close()
+        """Start its process and hear what it says, until it ends; whatever happens, its place is free again."""
         try:
+            with self._children:
+                process.start()
+            theirs.close()
             while True:
                 self._hear(job, *pipe.recv())
         except (EOFError, OSError):
-            process.join()
-        if process.exitcode and not job.refusal and not job.stopped:
-            job.refusal = Refusal(
-                "run", f"the training process ended by itself ({process.exitcode}); Train starts it anew"
-            )
+            pass
+        except (NeatlabError, TypeError, ValueError) as error:
+            job.refusal, job.stopped = Refusal("run", f"the training process said what is not known: {error}"), True
+            self._kill(job)
+        finally:
+            self._conclude(job, process)
+            pipe.close()
+            self._fill()
+
+    def _conclude(self, job: Job, process: BaseProcess) -> None:
+        """Wait for its process, and say it where that ended by itself."""
+        code = None
+        if process.pid is not None:
+            wait([process.sentinel])
+            with self._children:
+                process.join()
+                code = process.exitcode
+        if code != 0 and not job.refusal and not job.stopped:
+            job.refusal = Refusal("run", f"the training process ended by itself ({code}); Train starts it anew")
         with self._lock:
+            job.process = None
             self._end(job)
-        pipe.close()
-        self._fill()
 
     def _hear(self, job: Job, kind: str, *values: Any) -> None:
         if kind == "refused":
@@ -206,21 +242,24 @@ class Jobs:
         if kind == "result":
             job.result = values[0]
             return
+        runs = tuple(RunConfig.parse(config, "run") for config in values[0])
+        while (other := self._taken(runs)) and other[0].stopped:  # it will be gone in a moment
+            time.sleep(0.05)
         with self._lock:
-            runs = tuple(RunConfig.parse(config, "run") for config in values[0])
             if taken := self._taken(runs):
                 job.refusal = Refusal(
-                    "run", f"run {taken} is being trained in another window; wait, or take another seed"
+                    "run", f"run {taken[1]} is being trained in another window; wait, or take another seed"
                 )
                 job.first = "stop"
             job.runs = () if taken else runs
             job.phase = "running" if job.first == "go" else "paused"
             self._send(job, job.first)
 
-    def _taken(self, runs: Sequence[RunConfig]) -> str | None:
-        """A run among these that another training writes: two processes must not share a run's directory."""
+    def _taken(self, runs: Sequence[RunConfig]) -> tuple[Job, str] | None:
+        """Another training and a run that both write: two processes must not share a run's directory."""
         ids = {run.run_id for run in runs}
-        return next((run.run_id for job in self._active for run in job.runs if run.run_id in ids), None)
+        with self._lock:
+            return next(((job, run.run_id) for job in self._active for run in job.runs if run.run_id in ids), None)
 
     def _send(self, job: Job, word: Word) -> None:
         try:
@@ -232,7 +271,8 @@ class Jobs:
     def _end(self, job: Job) -> None:
         job.phase = "ended"
         self._active = [other for other in self._active if other is not job]
-        self._ended.append(job)
+        if job.kept:
+            self._ended.append(job)
 
     def _watch(self) -> None:
         """Stop what nobody looks at, and kill what does not stop."""
@@ -245,8 +285,8 @@ class Jobs:
                     self._kill(job)
 
     def _kill(self, job: Job) -> None:
-        if job.process and job.process.is_alive():
-            job.process.kill()
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it has just ended, or not yet begun
+            job.process.kill()  # type: ignore[union-attr]
 
 
 def enter(entry: str, order: Any, root: str, pipe: "Connection[Any, Any]") -> None:

@@ -10,8 +10,10 @@ from typing import Annotated
 import orjson
 from pydantic import StringConstraints
 
+from neatlab.dashboard.form import arm_fields
 from neatlab.dashboard.links import Link
-from neatlab.errors import BadInput
+from neatlab.dashboard.presets import PRESETS
+from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -63,5 +65,8 @@ def _read(path: Path) -> Lesson:
     if not isinstance(values, dict):
         raise BadInput(f"lesson {path.name} is not an object with title, text and link")
     lesson = Lesson.parse(values, f"lesson {path.name}")
-    Link.text(lesson.link)
+    link = Link.text(lesson.link)
+    if link.preset is not None and link.preset not in PRESETS:
+        raise unknown(f"preset in lesson {path.name}", link.preset, PRESETS)
+    arm_fields(link.arm or ())
     return lesson

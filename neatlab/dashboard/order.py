@@ -128,7 +128,8 @@ class Order(RunLimits):
             f"--task {_repeatable(self.task)}",
             *(f"--arm {arm}" for arm in self.arms),
         ]
-        given = {"steps": self.steps, "lr": self.lr, "match": self.match}
+        batch = None if self.batch_size is None else f"batch_size={self.batch_size}"
+        given = {"steps": self.steps, "lr": self.lr, "match": self.match, "train": batch}
         words += [f"--{name} {value}" for name, value in given.items() if value is not None]
         return " ".join([*words, "--seeds 3"])
 

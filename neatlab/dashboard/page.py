@@ -94,7 +94,10 @@ class _Page:
             tab.connect(demo)
             holder.select(None, None, None, js=SELECT_TAB.format(name=name))
         for component in self._inputs:
-            component.input(self._write, self._inputs, self._link, trigger_mode="always_last", **LIGHT)  # type: ignore[attr-defined]
+            # Text that is pasted at once fires no `input`.
+            events = [component.input, component.blur] if isinstance(component, gr.Textbox) else [component.input]  # type: ignore[attr-defined]
+            for event in events:
+                event(self._write, self._inputs, self._link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = [self._message, self._lesson, self._tabs, *self._inputs, *hidden]
@@ -126,11 +129,10 @@ class _Page:
 
     def _whole(self, link: Link) -> Link:
         """The link with what its preset or lesson says."""
-        for kind, name, table in (("preset", link.preset, PRESETS), ("lesson", link.lesson, self._lessons)):
-            if name is not None:
-                if name not in table:
-                    raise unknown(kind, name, table)
-                link = link.over(Link.text(table[name].link))
+        if link.lesson is not None:
+            link = link.over(Link.text(_named("lesson", link.lesson, self._lessons).link))
+        if link.preset is not None:
+            link = link.over(Link.text(_named("preset", link.preset, PRESETS).link))
         return link
 
     def _opened(self, link: Link, filled: list[Any], message: str) -> list[Any]:
@@ -145,6 +147,12 @@ class _Page:
         if told is None:
             return _list(self._lessons)
         return f'<section class="lesson"><h2>{html.escape(told.title)}</h2><p>{html.escape(told.text)}</p></section>'
+
+
+def _named(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    if name not in table:
+        raise unknown(kind, name, table)
+    return table[name]
 
 
 def _list(lessons: Mapping[str, Lesson]) -> str:

@@ -136,7 +136,7 @@ class Downloads:
                 raise BadInput("an adapter is being written for this window already; wait for it")
             run = some(read_store(self._context.store), [run_id])[0]
             target = window.shelf.place(f"{run.run_id}-{check_export(run, format)}.zip")
-            job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)))
+            job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
         except (NeatlabError, OSError) as error:
             yield [NO_FILE, mistake(str(error))]
             return

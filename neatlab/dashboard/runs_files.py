@@ -100,12 +100,15 @@ def commands(runs: Sequence[Run]) -> str:
             others.append(f"python -m neatlab runs show {run.run_id}")
         else:
             groups.setdefault((task, run.config.training.steps, lr), []).append(run.config)
-    return "\n".join([*(_command(*setting, configs) for setting, configs in groups.items()), *others])
+    told = [_command(*setting, configs) for setting, configs in groups.items()]
+    return "\n".join([*told, *others])
 
 
 def _command(task: str, steps: int, lr: str | None, configs: Sequence[RunConfig]) -> str:
-    arms = " ".join(dict.fromkeys(f"--arm {config.arm.label}" for config in configs))
-    seeds = max(config.seed for config in configs) + 1
+    seeds = len({config.seed for config in configs})
+    if {config.seed for config in configs} != set(range(seeds)):  # compare counts its seeds from 0
+        return "\n".join(f"python -m neatlab runs show {config.run_id}" for config in configs)
+    arms = " ".join(dict.fromkeys(f"--arm {shlex.quote(config.arm.label)}" for config in configs))
     rate = f" --lr {lr}" if lr else ""
     return f"python -m neatlab compare --task {shlex.quote(task)} {arms} --seeds {seeds} --steps {steps}{rate}"
 

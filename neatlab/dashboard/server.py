@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -65,6 +67,8 @@ def launch(
     demo = build(Context(store, jobs, root), known)
     _serve(demo, host, port, auth)
     jobs.warm_up()
+    # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
+    threading.Thread(target=import_module, args=("neatlab.adapters.neat_config",), daemon=True).start()
     print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
     _until_told(demo, jobs)
 

@@ -10,7 +10,7 @@ from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.controls import Form, arm_controls, preset_control, run_controls
 from neatlab.dashboard.custom_form import DataForm
 from neatlab.dashboard.feed import Feed
-from neatlab.dashboard.follow import Update, View, follow, leave, resume, start, update
+from neatlab.dashboard.follow import Update, View, follow, leave, resume, start, tell, update
 from neatlab.dashboard.form import arm_fields, arm_text, read_form
 from neatlab.dashboard.hints import LAYERS, LEARNING, MAP, PARAMETERS, SPECTRUM
 from neatlab.dashboard.links import Link
@@ -152,10 +152,10 @@ class TrainTab(Tab):
         view = self._windows.get(request.session_hash)
         try:
             order = read_form(dict(zip(self._form.fields, values, strict=True)), self._data.tasks(request.session_hash))
-            if view.active and view.order == order:
-                self.context.jobs.tell(view.active, word)
-            else:
+            if not (view.active and view.order == order):
                 start(view, self.context, order, word)
+            elif not tell(view, self.context, word):
+                raise Refusal("run", "another window trains these runs; watch them here, or take another seed")
             view.refusal = None
         except NeatlabError as error:
             view.refusal = error if isinstance(error, Refusal) else Refusal("run", str(error))
@@ -166,19 +166,18 @@ class TrainTab(Tab):
         view = self._windows.get(request.session_hash)
         known: Any = None
         for now in follow(view, self.context):
+            self._windows.touch(request.session_hash)
             # Only a new list: one that someone is choosing from must not be replaced under their hand.
             lists = now.layers, now.layer, now.arms, now.arm
             yield [*self._said(view, now), *_buttons(now.phase), *now.charts, now.table, *_pickers(now, lists == known)]
             known = lists
 
     def _tell(self, word: Any) -> Any:
-        def tell(request: gr.Request) -> Any:
-            view = self._windows.get(request.session_hash)
-            if view.active:
-                self.context.jobs.tell(view.active, word)
+        def handle(request: gr.Request) -> Any:
+            tell(self._windows.get(request.session_hash), self.context, word)
             return gr.update(interactive=False)
 
-        return tell
+        return handle
 
     def _clear(self, request: gr.Request) -> list[Any]:
         """Back to the start: the training is stopped, the page emptied; the initialisation stays that of the seed."""
@@ -222,7 +221,7 @@ def _checked(view: View, name: str, value: Any) -> Any:
 
 def _buttons(phase: str) -> list[Any]:
     """Train, Pause, Step, Stop as the phase allows them."""
-    active = phase not in ("idle", "shown", "ended")
+    active = phase not in ("idle", "shown", "ended", "watching")
     paused = phase == "paused"
     return [
         gr.update(interactive=not active or paused, value="Go on" if paused else "Train"),
