@@ -27,7 +27,6 @@ bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
 	$(BIN)/python benchmarks/sweep_throughput.py
-	$(BIN)/python benchmarks/inspect_cost.py
 	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py
 
