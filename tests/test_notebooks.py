@@ -67,8 +67,14 @@ def test_a_lesson_is_short_and_begins_and_ends_with_prose(lesson: NotebookNode) 
 
 def test_the_first_cell_helps_where_the_import_fails(lesson: NotebookNode) -> None:
     first = lesson.cells[0].source
-    for part in ("No module named 'neatlab'", "make app", "%pip install neatlab==", "colab", "mybinder", "tag `v"):
+    for part in ("No module named 'neatlab'", "make app", "`%pip install -e ..`", "colab", "mybinder", "tag `v"):
         assert part in first, part
+    assert (FOLDER / ".." / "pyproject.toml").is_file(), "what `-e ..` installs from here"
+
+
+def test_no_cell_installs_a_bare_name_that_an_index_may_give_to_somebody_else(lesson: NotebookNode) -> None:
+    for cell in lesson.cells:
+        assert not re.search(r"pip install (-\S+ )*['\"]?neatlab(?!\S* @ git\+URL)", cell.source), cell.id
 
 
 def test_a_lesson_links_to_presets_of_the_dashboard(lesson: NotebookNode) -> None:
@@ -93,8 +99,9 @@ def test_a_lesson_asserts_and_ends_in_exercises(lesson: NotebookNode) -> None:
 def test_the_installed_version_is_the_one_that_the_first_cell_names(lesson: NotebookNode) -> None:
     from neatlab import __version__
 
-    assert f"neatlab=={__version__}`" in lesson.cells[0].source
-    assert f"`v{__version__}`" in lesson.cells[0].source
+    first = lesson.cells[0].source
+    assert f"tag `v{__version__}`" in first and f"git+URL@v{__version__}`" in first
+    assert set(re.findall(r"git\+URL@v([\d.]+)", first)) == {__version__}
 
 
 def test_one_variable_sets_the_size(monkeypatch: pytest.MonkeyPatch) -> None:
