@@ -109,11 +109,11 @@ def _steps(
 
 
 def _backward(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> float:
-    """The batch's loss; its gradient is gathered part by part, each by its share of the examples."""
+    """The batch's loss; its gradient is gathered part by part, each by its share of the loss's terms."""
     adapted.model.train()
     total = 0.0
     for part in _parts(beside(batch, adapted.model), config.accumulate):
-        loss = _loss(adapted, task, config, part) * (size(part) / size(batch))
+        loss = _loss(adapted, task, config, part) * (task.weight(part) / task.weight(batch))
         loss.backward()
         total += float(loss.detach())
     return total

@@ -11,6 +11,7 @@ from neatlab.errors import BadInput
 from neatlab.events import Evaluated, RunFinished, RunStarted, Step
 from neatlab.store import Store
 from neatlab.training import train
+from tests.folders import llama_folder
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
 CLOCKS = ("seconds", "seconds_per_step")
@@ -130,9 +131,20 @@ def losses(found):
     return [event.loss for event in found if isinstance(event, Step)]
 
 
+@pytest.fixture(params=["teacher", "custom"])
+def parted(request, tmp_path):
+    """Of a task whose examples count alike, and of one whose answers are one token and many."""
+    if request.param == "teacher":
+        return {}
+    rows = [{"text": f"{number}=", "answer": "x" * (1 + 9 * (number % 2))} for number in range(40)]
+    (tmp_path / "train.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    told = {"model": llama_folder(), "data": str(tmp_path / "train.jsonl"), "kind": "language", "label": "answer"}
+    return {"task": "custom", "options": {**told, "prompt": "{text}"}, "batch_size": 7}
+
+
 @pytest.mark.parametrize("accumulate", [2, 3, 100])
-def test_a_batch_in_parts_has_the_gradient_of_the_whole(accumulate):
-    whole, parts = events(config()), events(config(accumulate=accumulate))
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(accumulate, parted):
+    whole, parts = events(config(**parted)), events(config(**parted, accumulate=accumulate))
     assert losses(parts) == pytest.approx(losses(whole), rel=1e-4)
     assert parts[0].saved_bytes < whole[0].saved_bytes
 

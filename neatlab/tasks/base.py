@@ -67,6 +67,10 @@ class Task(ABC):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The training loss of a batch, a scalar."""
 
+    def weight(self, batch: Batch) -> int:
+        """How many terms `loss` is the mean of, so that a batch in parts has the gradient of the whole."""
+        return size(batch)
+
     @abstractmethod
     def score(self, model: nn.Module, name: Split) -> Score:
         """Loss and metric on a whole split, without gradients."""

@@ -11,8 +11,8 @@ from neatlab.errors import BadInput
 from neatlab.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
-from neatlab.tasks.answers import answer_loss, score_answers, score_final
-from neatlab.tasks.base import Batch, Score, Split, Task
+from neatlab.tasks.answers import answer_loss, counted, score_answers, score_final
+from neatlab.tasks.base import Batch, Score, Split, Task, size
 from neatlab.tasks.custom_data import Prepared, prepared
 from neatlab.tasks.custom_options import CustomOptions, data_digest
 from neatlab.tasks.heads import check_targets, head_of, usual_targets
@@ -81,6 +81,9 @@ class Custom(Task):
         if self._options.kind == "language":
             return answer_loss(model, batch)
         return label_loss(forward(model, self._inputs(batch)), batch[LABEL])
+
+    def weight(self, batch: Batch) -> int:
+        return int(counted(batch).sum()) if self._options.kind == "language" else size(batch)
 
     def score(self, model: nn.Module, name: Split) -> Score:
         told, batch = self._options, self.split(name)
