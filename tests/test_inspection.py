@@ -3,11 +3,18 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 from peft import AdaLoraConfig, IA3Config, LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+)
 
 import neatlab
 from neatlab import BadInput, NeatConfig
@@ -67,7 +74,7 @@ def merged_deltas(tiny, folder):
     before, after = tiny.build().state_dict(), merged.state_dict()
     conv1d = tiny is GPT2
     changed = {n.removesuffix(".weight"): (after[n] - before[n]).double() for n in before if n.endswith(".weight")}
-    return {n: d.T if conv1d else d for n, d in changed.items() if d.ndim == 2}
+    return {n: d.T if conv1d and ".h." in n else d for n, d in changed.items() if d.ndim == 2}
 
 
 def dense(delta):
@@ -174,6 +181,63 @@ def test_a_base_saved_without_its_head_fits(tmp_path):
     weights = dict(tiny.build().named_parameters())
     assert source.layers[0] == "bert.encoder.layer.0.attention.self.query"
     assert all(torch.equal(source.read(n).weight, weights[f"{n}.weight"]) for n in source.layers)
+
+
+def gpt2_config(**settings):
+    return GPT2Config(vocab_size=24, n_embd=16, n_layer=1, n_head=2, n_positions=16, pad_token_id=0, **settings)
+
+
+def test_only_the_conv1d_layers_of_gpt2_are_transposed(tmp_path):
+    model = GPT2ForSequenceClassification(gpt2_config(num_labels=3))
+    model.save_pretrained(tmp_path / "before")
+    source = open_source(_moved(model, tmp_path / "after"), tmp_path / "before")
+    shapes = {name: tuple(source.read(name).delta.shape) for name in source.layers}
+    assert shapes == {
+        "score": (3, 16),
+        "transformer.h.0.attn.c_attn": (48, 16),
+        "transformer.h.0.attn.c_proj": (16, 16),
+        "transformer.h.0.mlp.c_fc": (64, 16),
+        "transformer.h.0.mlp.c_proj": (16, 64),
+    }
+
+
+def test_gpt2_is_transposed_inside_another_model_too(tmp_path):
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        MODELS["vit"].build().config, gpt2_config(add_cross_attention=True, is_decoder=True)
+    )
+    model = VisionEncoderDecoderModel(config)
+    model.save_pretrained(tmp_path / "before")
+    source = open_source(_moved(model, tmp_path / "after"), tmp_path / "before")
+    shapes = {name: tuple(source.read(name).delta.shape) for name in source.layers}
+    assert shapes["decoder.transformer.h.0.mlp.c_fc"] == (64, 16)
+    assert shapes["encoder.encoder.layer.0.intermediate.dense"] == (32, 16)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_head_tied_to_the_embedding_stands_on_it(tied, bases, tmp_path):
+    shutil.copytree(bases / "gpt2", tmp_path / "base")
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": tied}))
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 2}))
+    left, right = torch.randn(24, 2), torch.randn(2, 16)
+    lora = {"lora_A": right, "lora_B": left}
+    tensors = {f"base_model.model.lm_head.{name}.weight": tensor for name, tensor in lora.items()}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    if not tied:
+        with pytest.raises(BadInput, match="layer lm_head of the adapter is not in"):
+            open_source(tmp_path, tmp_path / "base")
+        return
+    found = open_source(tmp_path, tmp_path / "base").read("lm_head")
+    assert torch.equal(found.weight, GPT2.build().transformer.wte.weight)
+    assert torch.allclose(dense(found.delta), (left @ right).double(), atol=1e-6)
+
+
+def _moved(model, folder):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1
+    model.save_pretrained(folder)
+    return folder
 
 
 def test_two_checkpoints_are_compared(bases, tmp_path):
@@ -453,8 +517,15 @@ def test_verdict_beside_w0():
     assert found["norm"].value == pytest.approx(40 * math.sqrt(2) / float(weight.norm()))
     assert found["intruders"].text.startswith("2 intruder dimensions")
     assert "random ΔW of the same singular values makes" in found["intruders"].text
-    assert found["intruders"].advice
     assert "random" in found["overlap with W₀"].text
+
+
+@pytest.mark.parametrize(("random", "trouble"), [(1, True), (2, False), (3, False)])
+def test_intruders_are_trouble_only_where_a_random_update_makes_fewer(random, trouble):
+    layer = report("m.0.q", [40.0, 40.0], weight=torch.randn(32, 32, dtype=torch.float64))
+    assert layer.beside.intruders.count == 2
+    found = said(replace(layer, beside=replace(layer.beside, random_intruders=random)))["intruders"]
+    assert (found.trouble, bool(found.advice)) == (trouble, trouble)
 
 
 def test_the_command_line_prints_one_document_or_a_table(bases, tmp_path, capsys):

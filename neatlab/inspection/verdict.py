@@ -164,8 +164,9 @@ def _intruders(layers: Sequence[LayerReport]) -> Finding | None:
         f"{count} intruder dimensions among the leading directions of W₀ + ΔW{open_ends} "
         f"(a random ΔW of the same singular values makes {random})."
     )
-    advice = "Intruders go with forgetting: try a smaller learning rate or scaling, or a higher rank." if count else ""
-    return Finding("intruders", text, float(count), advice, trouble=count > 0)
+    more = count > random  # no more than by chance says nothing about the training
+    advice = "Intruders go with forgetting: try a smaller learning rate or scaling, or a higher rank." if more else ""
+    return Finding("intruders", text, float(count), advice, trouble=more)
 
 
 def _collapsed(layers: Sequence[LayerReport]) -> Finding | None:

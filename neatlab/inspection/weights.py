@@ -18,7 +18,10 @@ Folder = str | os.PathLike[str]
 INDEX = "model.safetensors.index.json"
 SINGLE = ("model.safetensors", "trained.safetensors")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-CONV1D = ("decision_transformer", "gpt2", "imagegpt", "openai-gpt")  # models that keep linear weights as d_in × d_out
+CONV1D = ("decision_transformer", "gpt2", "imagegpt", "openai-gpt")  # models with linear weights as d_in × d_out,
+CONV1D_LAYERS = ("c_attn", "q_attn", "c_proj", "c_fc")  # in these layers of theirs alone
+HEADS = ("lm_head", "embed_out")
+EMBEDDINGS = ("embed_tokens", "wte", "shared", "embed_in", "tokens_embed", "word_embeddings")  # that a head is tied to
 LARGEST_JSON = 2**24  # bytes
 
 
@@ -54,7 +57,6 @@ class Weights:
         self.path = _local(path)
         self.entries = _entries(self.path)
         self.config = read_json(self.path / "config.json") if (self.path / "config.json").is_file() else {}
-        self.transposed = self.config.get("model_type") in CONV1D
 
     @property
     def layers(self) -> list[str]:
@@ -66,7 +68,8 @@ class Weights:
         """Where a layer's weight lies; None where there is none.
 
         The name may be that of the module in another class of the same model ("encoder.x" for "bert.encoder.x"), or
-        the one that this transformers gives to what older ones saved under another.
+        the one that this transformers gives to what older ones saved under another. A head that is tied to the input
+        embedding, and so not saved, has that one's weight.
         """
         direct = self.entries.get(f"{layer}.weight")
         if direct is not None:
@@ -74,7 +77,7 @@ class Weights:
         for names in (self.entries, self._renamed):
             if found := _by_name(names, f"{layer}.weight"):
                 return found
-        return None
+        return self._embedding if layer.rpartition(".")[2] in HEADS else None
 
     def shape(self, layer: str) -> tuple[int, int] | None:
         """(d_out, d_in) of a layer; None where it has no weight with two dimensions."""
@@ -82,7 +85,7 @@ class Weights:
         if entry is None or len(entry.shape) != 2:
             return None
         first, second = entry.shape
-        return (second, first) if self.transposed else (first, second)
+        return (second, first) if self._transposed(entry) else (first, second)
 
     def weight(self, layer: str) -> Tensor:
         """W₀ of a layer as d_out × d_in, from the file."""
@@ -90,7 +93,22 @@ class Weights:
         if entry is None:
             raise BadInput(f"{self.path} has no weight for layer {layer}")
         weight = read_tensor(entry)
-        return weight.T if self.transposed else weight
+        return weight.T if self._transposed(entry) else weight
+
+    def _transposed(self, entry: Entry) -> bool:
+        """Whether a weight is kept as d_in × d_out, in the model or in the part of it that its name begins with."""
+        parts = entry.tensor.removesuffix(".weight").split(".")
+        inner = self.config.get(parts[0])
+        model = inner if isinstance(inner, dict) else self.config
+        return parts[-1] in CONV1D_LAYERS and model.get("model_type") in CONV1D
+
+    @cached_property
+    def _embedding(self) -> Entry | None:
+        """The input embedding, where the configuration ties the head to it (transformers' default)."""
+        if not self.config or not self.config.get("tie_word_embeddings", True):
+            return None
+        found = [e for n, e in self.entries.items() if n.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS]
+        return found[0] if len(found) == 1 else None
 
     @cached_property
     def _renamed(self) -> Mapping[str, Entry]:
