@@ -299,6 +299,14 @@ def test_exact_match_and_final_answer_of_a_known_text():
         assert score_final(model, batch, tokenizer, 5).metric in (0, 0.5, 1)
 
 
+def test_the_final_answer_of_a_long_solution_is_not_cut_off_with_it():
+    tokenizer = pretrained.tokenizer(pretrained.model_folder(llama_folder()))
+    solution = "2 and 2 are more than 3\nand so #### 4"
+    whole, cut = (encode_answers(tokenizer, ["2+2 "], [solution], length).batch for length in (60, 20))
+    assert cut["input_ids"].shape[1] == 20 < whole["input_ids"].shape[1]
+    assert score_final(Parrot(whole["input_ids"][0]), cut, tokenizer, 60).metric == 1
+
+
 def custom_llama():
     from transformers import AutoModelForCausalLM
 

@@ -14,6 +14,7 @@ from neatlab.tasks.sequences import Encoded, trimmed
 
 IGNORED = -100
 PROMPT_LENGTH = "prompt_length"
+REFERENCE = "reference"  # final answers as UTF-8 with zeros after them, n × longest: whole, however much is cut off
 EVALUATED = 16  # examples at once
 LM_LOSS = Metric("loss", "nats a token", False)
 FINAL_ANSWER = Metric("final answer", "share of problems", True)
@@ -32,7 +33,8 @@ def encode_answers(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str
         max_length: Tokens an example; of a longer one the end is cut off.
 
     Returns:
-        `input_ids`, `attention_mask`, `label` (−100 where the loss does not count) and `prompt_length`.
+        `input_ids`, `attention_mask`, `label` (−100 where the loss does not count) and `prompt_length`; of answers
+        also `reference`.
     """
     begin = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
     ids = [begin + row for row in _ids(tokenizer, prompts)]
@@ -43,16 +45,19 @@ def encode_answers(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str
     hidden = [min(len(prompt), max_length) if answers else 0 for prompt in ids]
     padded = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in whole])
     lengths, place = torch.tensor([len(row) for row in whole]), torch.arange(width)
-    counted = (place >= torch.tensor(hidden)[:, None]) & (place < lengths[:, None])
-    return Encoded(
-        {
-            "input_ids": padded,
-            "attention_mask": (place < lengths[:, None]).long(),
-            "label": padded.where(counted, torch.tensor(IGNORED)),
-            PROMPT_LENGTH: torch.tensor(hidden),
-        },
-        cut,
-    )
+    learnt = (place >= torch.tensor(hidden)[:, None]) & (place < lengths[:, None])
+    batch = {
+        "input_ids": padded,
+        "attention_mask": (place < lengths[:, None]).long(),
+        "label": padded.where(learnt, torch.tensor(IGNORED)),
+        PROMPT_LENGTH: torch.tensor(hidden),
+    }
+    return Encoded(batch | ({REFERENCE: _as_bytes([*map(final_answer, answers)])} if answers else {}), cut)
+
+
+def _as_bytes(texts: Sequence[str]) -> Tensor:
+    rows = [torch.tensor([*text.encode()], dtype=torch.uint8) for text in texts]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
 def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -87,10 +92,10 @@ def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
     with evaluating(model):
         for rows in torch.arange(size(batch)).split(EVALUATED):
             logits, targets = _shifted(model, take(batch, rows))
-            counted = targets != IGNORED
+            judged = targets != IGNORED
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
-            total, tokens = total + float(loss), tokens + int(counted.sum())
-            right += int((((logits.argmax(-1) == targets) | ~counted).all(1) & counted.any(1)).sum())
+            total, tokens = total + float(loss), tokens + int(judged.sum())
+            right += int((((logits.argmax(-1) == targets) | ~judged).all(1) & judged.any(1)).sum())
     return total / max(tokens, 1), right / size(batch)
 
 
@@ -108,9 +113,8 @@ def score_final(model: nn.Module, batch: Batch, tokenizer: Any, most: int) -> Sc
     with evaluating(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
-            length = int(batch["attention_mask"][row].sum())
             written = _generate(model, ids[:start], tokenizer, most)
-            true.append(final_answer(tokenizer.decode(ids[start:length], skip_special_tokens=True)))
+            true.append(bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode())
             found.append(final_answer(tokenizer.decode(written, skip_special_tokens=True)))
     return Score(loss, METRICS["exact-match"].compute(true, found), {})
 
