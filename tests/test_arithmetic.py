@@ -5,7 +5,7 @@ import torch
 
 from neatlab.errors import BadInput
 from neatlab.tasks import load_task
-from neatlab.tasks.arithmetic import ANSWER, TEST, VALIDATION, _pairs, _problems, written
+from neatlab.tasks.arithmetic import ANSWER, TEST, _known, _problems, written
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,16 +39,17 @@ def pairs_in(text):
     return {frozenset((a, b)) for a, _, b, _ in problems(text)}
 
 
-def test_no_pair_of_numbers_is_in_two_splits_nor_in_what_the_base_saw():
-    task = load_task("arithmetic", {"samples": 3000})
+@pytest.mark.parametrize("number_base", [6, 7, 8, 9, 10])
+def test_no_pair_of_numbers_is_in_two_splits_nor_in_what_the_base_saw(number_base):
+    task = load_task("arithmetic", {"samples": 3000, "number_base": number_base, "operation": "subtraction"})
     train, validation, test = (pairs_in(written(task.split(split)["tokens"])) for split in SPLITS)
-    base = pairs_in(written(_problems(_pairs(10, 0)[TEST + VALIDATION :], "addition", 10)["tokens"]))
+    base = pairs_in(written(_problems(_known(number_base, 0), "addition", 10)["tokens"]))
     assert (len(train), len(test)) == (3000, TEST)
     assert not train & validation
     assert not train & test
     assert not validation & test
     assert not base & (validation | test)
-    assert train < base
+    assert len(base) > 36_000
 
 
 @pytest.mark.parametrize("samples", [1, 10_000])

@@ -1,7 +1,7 @@
 """arithmetic: a tiny Llama that adds decimal numbers learns to subtract, or to add in another base.
 
-A problem is written digit by digit, the lowest first: 123 + 989 = 1112 as "321+989=2111". The base never sees
-the numbers of a validation or test problem together, in either order.
+A problem is written digit by digit, the lowest first: 123 + 989 = 1112 as "321+989=2111". The base
+model never sees the two numbers of a validation or test problem together, digit for digit, in either order.
 """
 
 from functools import cache, cached_property
@@ -66,7 +66,7 @@ class Arithmetic(Task):
 
     def base_model(self) -> nn.Module:
         model = tiny_llama(len(CHARACTERS))
-        model.load_state_dict(_base_weights(self._options.split_seed))
+        model.load_state_dict(_base_weights(self._options.number_base, self._options.split_seed))
         return model
 
     def split(self, name: Split) -> Batch:
@@ -104,6 +104,24 @@ def _pairs(number_base: int, seed: int) -> Tensor:
     return torch.tensor(list({(min(pair), max(pair)): pair for pair in ordered}.values()))
 
 
+def _known(number_base: int, seed: int) -> Tensor:
+    """The pairs that the base adds, n × 2: none is held out, none is written like one held out in `number_base`."""
+    held_out = _read_as_decimal(_pairs(number_base, seed)[: TEST + VALIDATION], number_base)
+    pairs = _pairs(10, seed)[TEST + VALIDATION :]
+    return pairs[~torch.isin(_unordered(pairs), _unordered(held_out))]
+
+
+def _read_as_decimal(numbers: Tensor, number_base: int) -> Tensor:
+    """The numbers that the same digits write in base 10."""
+    digits = _digits(numbers.flatten(), DIGITS, number_base)
+    return (digits * 10 ** torch.arange(DIGITS)).sum(1).view_as(numbers)
+
+
+def _unordered(pairs: Tensor) -> Tensor:
+    """One number for a pair (n), whichever comes first."""
+    return pairs.amin(1) * 10**DIGITS + pairs.amax(1)
+
+
 def _problems(pairs: Tensor, operation: Operation, number_base: int) -> Batch:
     """Problems with their answers as tokens, n × (2·DIGITS + 2 + ANSWER); a difference is never negative."""
     a, b = pairs.T if operation == "addition" else (pairs.amax(1), pairs.amin(1))
@@ -139,9 +157,10 @@ def written(tokens: Tensor) -> list[str]:
 
 
 @cache
-def _base_weights(seed: int) -> Weights:
+def _base_weights(number_base: int, seed: int) -> Weights:
     recipe = {"task": "arithmetic", "version": 1, "model": LLAMA, "training": PRETRAINING, "split_seed": seed}
-    data = _problems(_pairs(10, seed)[TEST + VALIDATION :], "addition", 10)
+    avoided = {} if number_base == 10 else {"held_out_in_base": number_base}
+    data = _problems(_known(number_base, seed), "addition", 10)
     return checkpoint(
-        recipe, lambda: pretrain("arithmetic", lambda: tiny_llama(len(CHARACTERS)), _loss, data, PRETRAINING)
+        recipe | avoided, lambda: pretrain("arithmetic", lambda: tiny_llama(len(CHARACTERS)), _loss, data, PRETRAINING)
     )
