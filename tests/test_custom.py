@@ -243,6 +243,25 @@ def test_answers_to_prompts(tmp_path, runs):
     assert compared.metric.name == "exact match"
 
 
+def questions(batch):
+    return {bytes(row[:length]) for row, length in zip(batch["input_ids"].byte(), batch["prompt_length"], strict=True)}
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_a_question_with_several_answers_is_in_one_split(tmp_path, own_test):
+    rows = [row | {"answer": f"{words} {row['answer']}"} for row in SUMS for words in ("so", "thus", "thus", "hence")]
+    table(tmp_path, rows, "train.csv")
+    if own_test:
+        table(tmp_path, [row | {"answer": f"it is {row['answer']}"} for row in SUMS[:9]], "test.csv")
+    task = custom(str(tmp_path), llama_folder(), label="answer", prompt="{question}=")
+    splits = [task.split(name) for name in ("train", "validation", "test")]
+    asked = [questions(split) for split in splits]
+    assert not asked[0] & asked[1] and not asked[0] & asked[2] and not asked[1] & asked[2]
+    assert len(set.union(*asked)) == len(SUMS)
+    # another answer is another example to learn from
+    assert [size(split) for split in splits[:2]] == [3 * len(found) for found in asked[:2]]
+
+
 def test_a_prompt_without_room_for_its_answer_is_left_out_of_training(tmp_path, runs):
     long = [{"question": "9" * 20 + str(n), "answer": "1"} for n in range(20)]
     parts = {"train": [*SUMS, *long], "validation": [{"question": "8" * 30, "answer": "2"}]}

@@ -11,7 +11,7 @@ import torch
 from neatlab.errors import BadInput
 from neatlab.lazy import lazy
 from neatlab.tasks import columns, images, pretrained, tables
-from neatlab.tasks.answers import counted, encode_answers
+from neatlab.tasks.answers import PROMPT_LENGTH, counted, encode_answers
 from neatlab.tasks.base import Batch, Split, size, take
 from neatlab.tasks.custom_options import REGRESSION, CustomOptions, has_split, validation_count
 from neatlab.tasks.sequences import LABEL, Encoded, encode
@@ -150,16 +150,20 @@ def _with_answers(told: CustomOptions, batch: Batch) -> tuple[Batch, list[str]]:
 
 
 def _without_repetitions(parts: dict[Split, Batch]) -> tuple[dict[Split, Batch], int]:
-    """Every example once, in the split that is furthest from training; and how many training lost by it."""
+    """Every example once, in the split that is furthest from training; and how many training lost by it.
+
+    A prompt is in one split only, whatever its answers; within it, another answer makes another example.
+    """
     seen: set[bytes] = set()
     fresh: dict[Split, Batch] = {}
     for name in ("test", "validation", "train"):
         if name in parts:
             keys = _keys(parts[name])
             first = {key: place for place, key in reversed([*enumerate(keys)])}
+            asked = _asked(parts[name]) if PROMPT_LENGTH in parts[name] else keys
             own = name == "test"  # what is reported on stays as it is
-            kept = [p for p, key in enumerate(keys) if own or (key not in seen and first[key] == p)]
-            seen.update(keys)
+            kept = [p for p, key in enumerate(keys) if own or (asked[p] not in seen and first[key] == p)]
+            seen.update(asked)
             fresh[name] = take(parts[name], torch.tensor(kept, dtype=torch.long))
     if not all(size(batch) for batch in fresh.values()):
         raise BadInput("nothing is left to learn from: every training example is also in the data to report on")
@@ -171,6 +175,15 @@ def _keys(batch: Batch) -> list[bytes]:
     if name != "input_ids":
         return [row.numpy().tobytes() for row in values]
     return [row[mask.bool()].numpy().tobytes() for row, mask in zip(values, batch["attention_mask"], strict=True)]
+
+
+def _asked(batch: Batch) -> list[bytes]:
+    """What each example of a language task asks: its prompt, or all of a text without one."""
+    lengths = batch[PROMPT_LENGTH].tolist()
+    return [
+        row[:length].numpy().tobytes() if length else key
+        for row, length, key in zip(batch["input_ids"], lengths, _keys(batch), strict=True)
+    ]
 
 
 def _carved(told: CustomOptions, parts: dict[Split, Batch]) -> dict[Split, Batch]:
@@ -192,10 +205,24 @@ def _cut_off(told: CustomOptions, batch: Batch, count: int) -> tuple[Batch, Batc
         counts = np.bincount(labels)
         count = max(count, int((counts > 0).sum()))
         labels = None if counts[counts > 0].min() < 2 else labels
-    kept, cut = selection.train_test_split(
-        np.arange(size(batch)), test_size=max(count, 1), stratify=labels, random_state=told.split_seed
+    groups = _groups(batch)
+    different = max(groups) + 1
+    if different < 2:
+        raise BadInput(f"{told.data}: all examples ask the same, so that there is nothing else to be judged on")
+    count = round(count * different / size(batch))
+    _, cut = selection.train_test_split(
+        np.arange(different), test_size=max(count, 1), stratify=labels, random_state=told.split_seed
     )
-    return take(batch, torch.from_numpy(np.sort(kept))), take(batch, torch.from_numpy(np.sort(cut)))
+    is_cut = torch.from_numpy(np.isin(groups, cut))
+    return take(batch, ~is_cut), take(batch, is_cut)
+
+
+def _groups(batch: Batch) -> list[int]:
+    """A number for each example, the same for those that ask the same."""
+    if PROMPT_LENGTH not in batch:
+        return [*range(size(batch))]
+    numbers: dict[bytes, int] = {}
+    return [numbers.setdefault(key, len(numbers)) for key in _asked(batch)]
 
 
 def _told_rows(name: str, rows: Rows) -> str:
