@@ -124,4 +124,4 @@ def _extra(module: str, name: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise BadInput(f"{name} is not installed; get it with: pip install 'neatlab[{name}]'") from error
+        raise BadInput(f"{name} is not installed; get it with: pip install '.[{name}]' in neatlab's folder") from error

@@ -101,7 +101,7 @@ def test_trackio_gets_a_run_a_run(results, monkeypatch):
 )
 def test_a_missing_extra_is_named_with_what_installs_it(results, monkeypatch, tmp_path, export, module, name):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(BadInput, match=rf"{name} is not installed; get it with: pip install 'neatlab\[{name}\]'"):
+    with pytest.raises(BadInput, match=rf"{name} is not installed; get it with: pip install '\.\[{name}\]'"):
         export(results, tmp_path / "logs")
     assert not (tmp_path / "logs").exists()
 

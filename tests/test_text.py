@@ -150,7 +150,7 @@ def test_the_extra_is_the_default():
 
 def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"neatlab\[minilm\].*--local-dir"):
+    with pytest.raises(BadInput, match=r"'\.\[minilm\]'.*--local-dir"):
         pretrained.model_folder(pretrained.MINILM)
 
 

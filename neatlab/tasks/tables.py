@@ -22,7 +22,7 @@ MOST_BYTES = 4 * 2**30
 WHOLE_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
 PIECE = 20_000  # rows
 HEAD = 200  # rows from which columns are guessed
-EXTRA = "pip install 'neatlab[datasets]'"
+EXTRA = "pip install '.[datasets]' in neatlab's folder"
 
 
 class Source(NamedTuple):
