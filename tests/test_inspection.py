@@ -21,7 +21,8 @@ from neatlab import BadInput, NeatConfig
 from neatlab.adapters.attach import quiet_peft
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.methods import METHODS
-from neatlab.analysis.partial_svd import Gram
+from neatlab.analysis.partial_svd import Gram, leading_svd
+from neatlab.analysis.subspaces import Intruders
 from neatlab.cli import main
 from neatlab.inspection import compare_adapters, inspect, weights
 from neatlab.inspection.measure import measure, split_name
@@ -524,8 +525,25 @@ def test_verdict_beside_w0():
 def test_intruders_are_trouble_only_where_a_random_update_makes_fewer(random, trouble):
     layer = report("m.0.q", [40.0, 40.0], weight=torch.randn(32, 32, dtype=torch.float64))
     assert layer.beside.intruders.count == 2
-    found = said(replace(layer, beside=replace(layer.beside, random_intruders=random)))["intruders"]
+    made = Intruders(torch.zeros(random), torch.zeros(random), 0.5)
+    found = said(replace(layer, beside=replace(layer.beside, random_intruders=made)))["intruders"]
     assert (found.trouble, bool(found.advice)) == (trouble, trouble)
+    unsettled = Intruders(torch.zeros(2), torch.ones(2), 0.5)
+    found = said(replace(layer, beside=replace(layer.beside, random_intruders=unsettled)))["intruders"]
+    assert "makes 0, 2 undecided" in found.text
+    assert not found.trouble
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (420, 280), (280, 420)])
+def test_intruders_are_counted_in_layers_whose_whole_svd_is_not_known(shape):
+    left, right = (torch.linalg.qr(torch.randn(side, 4))[0] for side in shape)
+    weight = torch.randn(shape)
+    found = measure("x", Layer(Factors(60 * left, right.T), weight)).beside
+    assert (found.intruders.count, found.intruders.undecided) == (4, 0)
+    assert (found.random_intruders.count, found.random_intruders.undecided) == (4, 0)
+    doubled = leading_svd(weight, 4)
+    own = Factors(doubled.left * doubled.values, doubled.right.T)
+    assert measure("x", Layer(own, weight)).beside.intruders.count == 0
 
 
 def test_the_command_line_prints_one_document_or_a_table(bases, tmp_path, capsys):

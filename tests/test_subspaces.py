@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from neatlab.adapters.factors import Factors
 from neatlab.analysis import random_matrix
-from neatlab.analysis.partial_svd import Gram, leading_svd
+from neatlab.analysis.partial_svd import Gram, largest_share, leading_svd
 from neatlab.analysis.spectra import spectrum
 from neatlab.analysis.subspaces import (
     amplification,
@@ -191,6 +191,38 @@ def test_an_intruder_is_only_undecided_where_an_unknown_vector_could_be_its_part
     assert intruders(after, leading_svd(weight, 8)).undecided == 1
     assert intruders(after, leading_svd(weight, 8)).count == 0
     assert intruders(after, leading_svd(weight, 40)).undecided == 0
+
+
+@few
+@given(seeds, st.sampled_from([(24, 24), (30, 18), (18, 30)]), st.integers(2, 12), st.floats(0, 1))
+def test_no_vector_of_w0_has_more_of_a_candidate_than_the_bound(seed, shape, steps, near):
+    weight = decaying(*shape, rate=0.9)[0].float()
+    true = torch.linalg.svd(weight.double(), full_matrices=False)[0]
+    candidates = near * true[:, [0, 5, 17]] + (1 - near) * draw(seed, shape[0], 3) / math.sqrt(shape[0])
+    candidates = candidates / candidates.norm(dim=0)
+    most = (true.T @ candidates).square().max(dim=0).values
+    assert (Gram(weight).largest_share(candidates) >= most - 1e-3).all()
+    small = weight @ weight.T
+    assert (largest_share(small, candidates.float(), steps) >= most - 1e-3).all()
+
+
+@pytest.mark.parametrize(("d_out", "d_in"), [(300, 300), (450, 300), (300, 450)])
+def test_the_bound_tells_intruders_in_layers_too_large_for_a_whole_svd(d_out, d_in):
+    weight, u, _, v = decaying(d_out, d_in, rate=0.99)
+    gram = Gram(weight.float())
+    strange = Factors(5 * basis(8, d_out, 3), basis(9, d_in, 3).T)
+    raised = Factors(u[:, 200:201] * 5, v[:, 200:201].T)  # W₀'s 201st direction becomes the first
+    after, before = gram.leading(6, strange), gram.leading(6)
+    found = intruders(after, before, bound=gram.largest_share)
+    assert (found.places, found.undecided) == ([0, 1, 2], 0)
+    assert found.places == dense_intruders(weight, weight + strange.dense(), 6, 0.5)
+    found = intruders(gram.leading(6, raised), before, bound=gram.largest_share)
+    assert (found.count, found.undecided) == (0, 1)
+
+
+def test_a_tall_weight_of_lower_rank_leaves_it_undecided():
+    left, right = draw(1, 30, 4), draw(2, 4, 20)
+    assert Gram(left @ right).largest_share(basis(3, 30, 2)).tolist() == [1, 1]
 
 
 @few

@@ -14,6 +14,8 @@ from neatlab.adapters.factors import Factors
 EXACT_BELOW = 256  # smaller side up to which a full SVD in float64 is as fast
 TOLERANCE = 1e-5  # of Lanczos, relative to each eigenvalue of the Gram matrix
 BLOCK_ROWS = 2048
+STEPS = 64  # of Lanczos from a candidate, after which most that have no partner are known to have none
+STALLED = 1e-5  # of the largest coefficient: a Lanczos step below it is rounding
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,26 @@ class Gram:
         vectors, values = _lanczos(self._matrix if thin is None else self._updated(thin), count + 1)
         return self._finish(vectors[:, :count], values, count, thin)
 
+    def largest_share(self, vectors: Tensor) -> Tensor:
+        """Upper bound on (uᵀy)² over all left singular vectors u of W, for each column y.
+
+        With the Cholesky factor C of WᵀW = CCᵀ, a tall W is Q Cᵀ, and W Wᵀ is CᵀC on Q's columns; y is C⁻¹Wᵀy there.
+
+        Args:
+            vectors: Unit vectors y, d_out × k.
+
+        Returns:
+            k bounds; 1, which says nothing, where W is too near to a lower rank for C.
+        """
+        if self.wide:
+            return largest_share(self._matrix, vectors.float())
+        factor, failed = torch.linalg.cholesky_ex(self._matrix.double())
+        pivots = factor.diagonal().square()
+        if failed or pivots.min() < STALLED * pivots.max():
+            return torch.ones(vectors.shape[1], dtype=torch.float64)
+        inside = torch.linalg.solve_triangular(factor, self._times(vectors.float(), flat=False).double(), upper=False)
+        return largest_share((factor.T @ factor).float(), inside.float())
+
     @cached_property
     def _matrix(self) -> Tensor:
         rows = self.weight if self.wide else self.weight.T
@@ -145,3 +167,46 @@ def _lanczos(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     except ArpackNoConvergence:
         values, vectors = torch.linalg.eigh(matrix)
     return vectors.flip(1)[:, :count].contiguous(), values.flip(0)[:count]
+
+
+def largest_share(matrix: Tensor, starts: Tensor, steps: int = STEPS) -> Tensor:
+    """Upper bound on (uᵀy)² over all eigenvectors u, from a few Lanczos steps: max over i of ‖y‖² (wᵢ + wᵢ₊₁).
+
+    The wᵢ are the Gauss weights of y's distribution over the eigenvalues. Between two neighbouring nodes, both
+    included, no more of it can lie than their two weights (Chebyshev, Markov, Stieltjes: Szegő 1939, section 3.41).
+
+    Args:
+        matrix: Symmetric, d × d.
+        starts: The vectors y, d × k.
+        steps: Of Lanczos.
+
+    Returns:
+        k bounds.
+    """
+    energy = starts.double().square().sum(dim=0)
+    diagonals, offs = _tridiagonals(matrix, starts, steps)
+    weights = [_largest_weight(a, b) for a, b in zip(diagonals.T, offs.T, strict=True)]
+    return energy * torch.tensor(weights, dtype=torch.float64)
+
+
+def _tridiagonals(matrix: Tensor, starts: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Lanczos coefficients of every start, steps × k, each basis orthogonalised twice in full."""
+    basis = (starts / starts.norm(dim=0).clamp(min=torch.finfo(starts.dtype).tiny)).unsqueeze(0)
+    diagonals, offs = [], []
+    for _ in range(steps):
+        moved = matrix @ basis[-1]
+        diagonals.append((moved * basis[-1]).sum(dim=0))
+        for _ in range(2):
+            moved = moved - torch.einsum("sdk,sk->dk", basis, torch.einsum("sdk,dk->sk", basis, moved))
+        offs.append(moved.norm(dim=0))
+        basis = torch.cat([basis, (moved / offs[-1].clamp(min=torch.finfo(moved.dtype).tiny)).unsqueeze(0)])
+    return torch.stack(diagonals).double(), torch.stack(offs).double()
+
+
+def _largest_weight(diagonal: Tensor, off: Tensor) -> float:
+    """Largest sum of two neighbouring Gauss weights: the squared first entries of the tridiagonal's eigenvectors."""
+    stalled = torch.nonzero(off <= STALLED * diagonal.abs().max())
+    size = int(stalled[0]) + 1 if len(stalled) else len(diagonal)
+    inner = off[: size - 1]
+    weights = torch.linalg.eigh(diagonal[:size].diag() + inner.diag(1) + inner.diag(-1))[1][0].square()
+    return float((weights + torch.cat([weights[1:], weights.new_zeros(1)])).max())

@@ -4,6 +4,7 @@ The left singular vectors of ΔW span what it writes (d_out), the right ones wha
 kept apart throughout: NEAT takes one of them from W₀, LoRA neither.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -172,7 +173,7 @@ class Intruders:
 
     Args:
         cosines: For each, the largest |cosine| to a singular vector of W₀ among those that are known.
-        outside: For each, the energy that unknown vectors of W₀ can hold; 0 where all are known.
+        outside: For each, the most that a squared cosine to an unknown vector of W₀ can be; 0 where all are known.
         epsilon: The cosine below which a vector has no partner.
     """
 
@@ -182,7 +183,7 @@ class Intruders:
 
     @property
     def places(self) -> list[int]:
-        """Which vectors have no partner for certain: too little energy is left for an unknown one (0 is the first)."""
+        """Which vectors have no partner for certain, among unknown ones too (0 is the first)."""
         return torch.nonzero((self.cosines < self.epsilon) & ~self._open).flatten().tolist()
 
     @property
@@ -200,13 +201,20 @@ class Intruders:
         return len(self.places)
 
 
-def intruders(after: PartialSvd, before: PartialSvd, epsilon: float = EPSILON) -> Intruders:
+def intruders(
+    after: PartialSvd,
+    before: PartialSvd,
+    epsilon: float = EPSILON,
+    bound: Callable[[Tensor], Tensor] | None = None,
+) -> Intruders:
     """Intruder dimensions: leading left singular vectors of W₀ + ΔW that resemble no singular vector of W₀.
 
     Args:
         after: Leading triplets of W₀ + ΔW.
         before: Triplets of W₀: all, or the leading ones.
         epsilon: ε.
+        bound: Upper bounds on the squared cosines of vectors (d_out × k) to any singular vector of W₀, such as
+            `Gram.largest_share`; asked only for those that the energy beyond the known vectors leaves undecided.
 
     Source: Shuttleworth et al. (arXiv:2410.21228), algorithm 1.
     """
@@ -215,6 +223,9 @@ def intruders(after: PartialSvd, before: PartialSvd, epsilon: float = EPSILON) -
     outside = (1 - squares.sum(dim=0)).clamp(min=0)
     if len(before.values) == min(len(before.left), len(before.right)):
         outside = torch.zeros_like(outside)  # no vector of W₀ is unknown, whatever else the space holds
+    unsettled = torch.nonzero((cosines < epsilon) & (outside >= epsilon**2)).flatten()
+    if bound is not None and len(unsettled):
+        outside[unsettled] = torch.minimum(outside[unsettled], bound(after.left[:, unsettled]))
     return Intruders(cosines, outside, epsilon)
 
 

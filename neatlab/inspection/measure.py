@@ -56,7 +56,7 @@ class Beside:
         compared: Leading directions of W₀ that were compared.
         angle_bound: Upper bound on the sine of the angle by which W₀'s leading directions may be off.
         intruders: Leading vectors of W₀ + ΔW without a partner in W₀.
-        random_intruders: How many a random ΔW of this shape, rank and norm makes.
+        random_intruders: The same of a random ΔW of this shape, rank and norm.
         random_cosine: The largest cosine that a random direction would have to W₀'s.
         dora: Change of magnitude and direction, for DoRA.
     """
@@ -70,7 +70,7 @@ class Beside:
     compared: int = 0
     angle_bound: float = math.nan
     intruders: Intruders | None = None
-    random_intruders: int | None = None
+    random_intruders: Intruders | None = None
     random_cosine: float = math.nan
     dora: DoraChange | None = None
 
@@ -161,7 +161,8 @@ def _beside_dict(found: Beside) -> dict[str, Any]:
             "intruders_undecided": found.intruders.undecided,
             "intruder_cosines": found.intruders.cosines.tolist(),
             "intruder_threshold": found.intruders.epsilon,
-            "random_intruders": found.random_intruders,
+            "random_intruders": found.random_intruders.count if found.random_intruders else None,
+            "random_intruders_undecided": found.random_intruders.undecided if found.random_intruders else None,
             "random_cosine": found.random_cosine,
         }
     return plain | ({"dora": asdict(found.dora)} if found.dora else {})
@@ -240,9 +241,10 @@ def _overlaps(layer: Layer, weight: Tensor, own: Directions, count: int) -> dict
         baseline = random_matrix.similarity(mine.shape[0], asked, theirs.shape[1])
         found[side] = Overlap(subspace_similarity(mine.to(theirs.dtype), theirs), baseline)
     after = _after(gram, layer, count)
-    found["intruders"] = intruders(after, before)
+    found["intruders"] = intruders(after, before, bound=gram.largest_share)
     found["random_cosine"] = random_matrix.largest_cosine(weight.shape[0], len(before.values))
-    found["random_intruders"] = intruders(gram.leading(count, _random(own, weight)), before).count
+    random = gram.leading(count, _random(own, weight))
+    found["random_intruders"] = intruders(random, before, bound=gram.largest_share)
     return found
 
 

@@ -157,16 +157,20 @@ def _intruders(layers: Sequence[LayerReport]) -> Finding | None:
     if not based:
         return None
     count = sum(one.intruders.count for one in based if one.intruders)
-    random = sum(one.random_intruders or 0 for one in based)
+    random = sum(one.random_intruders.count for one in based if one.random_intruders)
     undecided = sum(one.intruders.undecided for one in based if one.intruders)
-    open_ends = f", {undecided} undecided" if undecided else ""
+    random_undecided = sum(one.random_intruders.undecided for one in based if one.random_intruders)
     text = (
-        f"{count} intruder dimensions among the leading directions of W₀ + ΔW{open_ends} "
-        f"(a random ΔW of the same singular values makes {random})."
+        f"{count} intruder dimensions among the leading directions of W₀ + ΔW{_open(undecided)} "
+        f"(a random ΔW of the same singular values makes {random}{_open(random_undecided)})."
     )
-    more = count > random  # no more than by chance says nothing about the training
+    more = count > random + random_undecided  # no more than by chance says nothing about the training
     advice = "Intruders go with forgetting: try a smaller learning rate or scaling, or a higher rank." if more else ""
     return Finding("intruders", text, float(count), advice, trouble=more)
+
+
+def _open(undecided: int) -> str:
+    return f", {undecided} undecided" if undecided else ""
 
 
 def _collapsed(layers: Sequence[LayerReport]) -> Finding | None:
