@@ -96,6 +96,11 @@ def test_a_lesson_asserts_and_ends_in_exercises(lesson: NotebookNode) -> None:
     assert sum("check(" in source for source in sources) >= 2
 
 
+def test_what_is_claimed_is_checked_at_the_small_size_too(lesson: NotebookNode) -> None:
+    for cell in code(lesson):
+        assert "lesson.small" not in cell.source, f"{cell.id}: sizes differ by lesson.pick, claims do not"
+
+
 def test_the_installed_version_is_the_one_that_the_first_cell_names(lesson: NotebookNode) -> None:
     from neatlab import __version__
 
