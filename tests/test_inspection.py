@@ -333,6 +333,28 @@ def test_a_structured_update_has_known_answers():
     assert found.beside.left.similarity < 0.6
 
 
+@pytest.mark.parametrize("size", [60, 270])
+def test_what_a_dense_update_amplifies_does_not_depend_on_the_directions_compared(size):
+    weight, delta = torch.randn(size, size), 0.5 * torch.randn(size, size)
+    found = [measure("x", Layer(delta, weight), count).beside for count in (0, 4, 40)]
+    u, s, vh = torch.linalg.svd(delta.double())
+    expected = float(s[:16].norm() / (u[:, :16].T @ weight.double() @ vh[:16].T).norm())
+    for one in found:
+        assert one.amplification == pytest.approx(expected, rel=2e-3)
+        assert one.random_amplification == pytest.approx(found[0].random_amplification, rel=1e-4)
+        assert one.amplified == 16
+
+
+def test_the_random_counterpart_of_a_dense_update_has_all_its_singular_values(monkeypatch):
+    drawn = []
+    leading = Gram.leading
+    monkeypatch.setattr(Gram, "leading", lambda self, k, update=None: drawn.append(update) or leading(self, k, update))
+    delta = torch.randn(40, 30)
+    measure("x", Layer(delta, torch.randn(40, 30)), 4)
+    (random,) = [one for one in drawn if one is not None]
+    assert torch.allclose(torch.linalg.svdvals(random.dense()), torch.linalg.svdvals(delta.double()), rtol=1e-4)
+
+
 def test_dora_says_how_magnitude_and_direction_moved(bases, tmp_path):
     trained_lora(tmp_path, use_dora=True)
     weights = {n: p.detach().double() for n, p in MODELS["llama"].build().named_parameters()}

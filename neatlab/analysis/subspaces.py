@@ -40,6 +40,10 @@ class Directions:
         """U or V."""
         return self.left if side == "left" else self.right
 
+    def first(self, count: int) -> "Directions":
+        """The leading ones."""
+        return Directions(self.left[:, :count], self.values[:count], self.right[:, :count])
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -26,6 +26,7 @@ from neatlab.analysis.subspaces import (
 from neatlab.inspection.cache import kept
 from neatlab.inspection.sources import Layer
 
+AMPLIFIED = 16  # leading directions of a dense ΔW that its amplification is of
 DEAD = 1e-12  # of the largest component: a hidden unit that adds nothing
 
 
@@ -49,8 +50,9 @@ class Beside:
     Args:
         weight_norm: ‖W₀‖_F.
         relative_norm: ‖ΔW‖_F/‖W₀‖_F.
-        amplification: ‖ΔW‖_F/‖UᵀW₀V‖_F.
+        amplification: ‖UᵀΔWV‖_F/‖UᵀW₀V‖_F, in ΔW's directions.
         random_amplification: The same for random directions.
+        amplified: How many directions these are: all of thin factors, the leading ones where ΔW is dense.
         left: Overlap of what both write; None where it was not asked for.
         right: Overlap of what both read.
         compared: Leading directions of W₀ that were compared.
@@ -65,6 +67,7 @@ class Beside:
     relative_norm: float
     amplification: float
     random_amplification: float
+    amplified: int
     left: Overlap | None = None
     right: Overlap | None = None
     compared: int = 0
@@ -144,6 +147,7 @@ def _beside_dict(found: Beside) -> dict[str, Any]:
         "relative_norm": found.relative_norm,
         "amplification": found.amplification,
         "random_amplification": found.random_amplification,
+        "amplified_directions": found.amplified,
     }
     for side in ("left", "right"):
         overlap: Overlap | None = getattr(found, side)
@@ -207,17 +211,22 @@ def _dead(layer: Layer) -> int | None:
 
 
 def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: bool) -> Beside:
-    own = directions(layer.delta, None if isinstance(layer.delta, Factors) else max(count, 1))
+    thin = isinstance(layer.delta, Factors)
+    own = directions(layer.delta, None if thin else max(count, AMPLIFIED))
+    leading = own if thin else own.first(AMPLIFIED)
     norm = _norm(weight)
     shape = (weight.shape[0], weight.shape[1])
     plain = Beside(
         weight_norm=norm,
         relative_norm=found.norm / norm if norm > 0 else math.inf,
-        amplification=amplification(own, weight),
-        random_amplification=random_matrix.amplification(float(own.values.norm()), norm, shape, max(len(own), 1)),
+        amplification=amplification(leading, weight),
+        random_amplification=random_matrix.amplification(
+            float(leading.values.norm()), norm, shape, max(len(leading), 1)
+        ),
+        amplified=len(leading),
         dora=row_change(weight, _dense(layer)) if dora else None,
     )
-    return plain if count == 0 or found.is_zero else replace(plain, **_overlaps(layer, weight, own, count))
+    return plain if count == 0 or found.is_zero else replace(plain, **_overlaps(layer, weight, own, found, count))
 
 
 def _dense(layer: Layer) -> Tensor:
@@ -230,7 +239,7 @@ def _norm(weight: Tensor, rows: int = 256) -> float:
     return math.sqrt(sum(float(torch.dot(block, block)) for block in flat))
 
 
-def _overlaps(layer: Layer, weight: Tensor, own: Directions, count: int) -> dict[str, Any]:
+def _overlaps(layer: Layer, weight: Tensor, own: Directions, whole: Spectrum, count: int) -> dict[str, Any]:
     gram, count = Gram(weight), max(1, min(count, min(weight.shape) // 4))
     known = count if min(weight.shape) > EXACT_BELOW else min(weight.shape)
     before = kept(layer.key, known, lambda: gram.leading(known))
@@ -243,7 +252,7 @@ def _overlaps(layer: Layer, weight: Tensor, own: Directions, count: int) -> dict
     after = _after(gram, layer, count)
     found["intruders"] = intruders(after, before, bound=gram.largest_share)
     found["random_cosine"] = random_matrix.largest_cosine(weight.shape[0], len(before.values))
-    random = gram.leading(count, _random(own, weight))
+    random = gram.leading(count, _random(whole.singular_values, weight))
     found["random_intruders"] = intruders(random, before, bound=gram.largest_share)
     return found
 
@@ -254,11 +263,11 @@ def _after(gram: Gram, layer: Layer, count: int) -> PartialSvd:
     return leading_svd(gram.weight.to(layer.delta.dtype) + layer.delta, count)
 
 
-def _random(own: Directions, weight: Tensor) -> Factors:
-    """A ΔW with the same singular values and random directions, the same ones every time."""
-    generator = torch.Generator().manual_seed(0)
-    rank = len(own)
+def _random(values: Tensor, weight: Tensor) -> Factors:
+    """A ΔW with these singular values and random directions, the same ones every time."""
+    generator, rank = torch.Generator().manual_seed(0), len(values)
+    dtype = torch.float64 if rank <= EXACT_BELOW else torch.float32
     left, right = (
-        torch.linalg.qr(torch.randn(side, rank, generator=generator, dtype=torch.float64))[0] for side in weight.shape
+        torch.linalg.qr(torch.randn(side, rank, generator=generator, dtype=dtype))[0] for side in weight.shape
     )
-    return Factors(left * own.values, right.T)
+    return Factors(left * values.to(dtype), right.T)
