@@ -138,9 +138,9 @@ def test_steps_follow_from_the_epochs(name, an_epoch):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_epoch_is_one_pass_over_what_is_learnt_from(name, stand_in):
     recipe = load_recipe(name)
-    small = recipe.model_copy(update={"examples": EXAMPLES["train"], "training": {"batch_size": 5}})
+    small = recipe.model_copy(update={"examples": EXAMPLES["train"], "training": {"batch_size": 3}})
     task = load_task("custom", {**recipe.task, **stand_in(recipe)})
-    assert small.steps_an_epoch == size(task.split("train")) // 5
+    assert small.steps_an_epoch == size(task.split("train")) // 3
 
 
 @pytest.mark.parametrize(
