@@ -3,4 +3,5 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each would wait for one another
 os.environ.setdefault("NEATLAB_NOTEBOOK_SIZE", "small")

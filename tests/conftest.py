@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each would wait for one another
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import pytest

@@ -210,7 +210,8 @@ class FakeJobs:
 
     def submit(self, entry: str, order: SweepOrder, owner: Any = None) -> Any:
         self.orders.append(order)
-        self.job = SimpleNamespace(phase="running", stopped=False, refusal=None, look=lambda: None)
+        told = {"phase": "running", "stopped": False, "refusal": None, "look": lambda: None}
+        self.job = SimpleNamespace(**told, owned_by=lambda window: window is owner)
         return self.job
 
     def find(self, entry: str, order: SweepOrder) -> Any:

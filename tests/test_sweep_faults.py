@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from neatlab import BadInput, StoreError, sweep
-from neatlab import store as store_module
+from neatlab import environment as environment_module
 from neatlab.config import make_run, parse_arm
 from neatlab.engine import cluster, run_all, train_one
 from neatlab.events import Evaluated, Step
@@ -154,8 +154,8 @@ def test_a_worker_lost_on_a_cluster_by_address(address, runs, monkeypatch):
         assert run_all(wanted, store, lambda: client, kill_once) == {}
     assert killed
     assert_whole(store, wanted)
-    real = store_module.version
-    monkeypatch.setattr(store_module, "version", lambda name: "0.1" if name == "torch" else real(name))
+    real = environment_module.version
+    monkeypatch.setattr(environment_module, "version", lambda name: "0.1" if name == "torch" else real(name))
     with pytest.raises(BadInput, match=r"has other versions: torch .*\(here 0\.1\)"), cluster(scheduler=scheduler):
         pass
 

@@ -128,7 +128,7 @@ def test_what_an_extra_is_needed_for(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "find_spec", lambda name: None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     for data in (str(tmp_path / "a.parquet"), "nyu-mll/glue"):
-        with pytest.raises(BadInput, match=r"neatlab\[datasets\]"):
+        with pytest.raises(BadInput, match=r"pip install '\.\[datasets\]' in neatlab's folder"):
             tables.find_source(data, "", "train")
 
 
