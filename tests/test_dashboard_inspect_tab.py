@@ -1,6 +1,5 @@
 """The Inspect tab without a browser: what is shown, and what its window keeps."""
 
-import asyncio
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from neatlab.dashboard.links import Link
 from neatlab.dashboard.server import launch
 from neatlab.errors import BadInput
 from neatlab.store import Store
+from tests.awaiting import awaited
 from tests.dashboard_inspect import (
     LAYER,
     Pipe,
@@ -164,7 +164,7 @@ def every(stream: Any) -> list[list[Any]]:
     async def gather() -> list[list[Any]]:
         return [values async for values in stream]
 
-    return asyncio.run(gather())
+    return awaited(gather())
 
 
 class TestTab:
