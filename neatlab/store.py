@@ -97,7 +97,10 @@ class RunWriter:
         self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
 
     def _begin(self, stored: dict[str, Any]) -> None:
-        with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=".start-") as folder:
+        prefix = f".start-{self.path.name}-"
+        for left in self.path.parent.glob(f"{prefix}*"):  # by a process that was killed here
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=self.path.parent, prefix=prefix) as folder:
             begun = Path(folder) / self.path.name  # a reader never sees a run without its configuration
             begun.mkdir()
             _write_json(begun / "config.json", stored)

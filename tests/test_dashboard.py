@@ -21,7 +21,7 @@ from neatlab.dashboard.follow import View, follow, leave, resume, start, tell, u
 from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.order import Order
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
-from neatlab.dashboard.view import Look, charts, picture
+from neatlab.dashboard.view import Charts, Drawings, Look, picture
 from neatlab.errors import BadInput, StoreError
 from neatlab.lab import execute
 from neatlab.store import Store
@@ -49,6 +49,11 @@ def finished(runs: Path, *configs: RunConfig) -> View:
     for config in configs or pair():
         list(execute(config, Store(runs)))
     return View(Feed(runs), order=order(), configs=tuple(configs or pair()))
+
+
+def changed(before: Charts, after: Charts) -> set[str]:
+    """Names of the charts that were drawn anew."""
+    return {name for name in Charts._fields if getattr(before, name) is not getattr(after, name)}
 
 
 class TestFollow:
@@ -168,12 +173,16 @@ class TestUpdate:
         assert "step A 3, B 3." in orjson.loads(now.spectrum or "")["caption"]
         assert ", step 3: " in orjson.loads(now.map or "")["caption"]
 
-    def test_charts_of_the_weights_are_kept_until_there_is_a_measurement(self, runs: Path) -> None:
-        seen = picture(finished(runs).configs, Feed(runs))
-        first = charts(seen, Look())
-        again = charts(seen, Look(), first)
-        assert again.spectrum is first.spectrum
-        assert again.learning is not first.learning
+    def test_a_chart_is_drawn_anew_only_when_what_it_shows_has_changed(self, runs: Path) -> None:
+        seen, drawings = picture(finished(runs).configs, Feed(runs)), Drawings()
+        events, spectra = seen.size
+        first = drawings.charts(seen, Look())
+        step = drawings.charts(seen._replace(size=(events + 1, spectra)), Look())
+        measured = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), Look())
+        back = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), Look(at=3))
+        assert changed(first, step) == {"learning"}
+        assert changed(step, measured) == {"learning", "layers", "spectrum", "map"}
+        assert changed(measured, back) == {"learning", "layers", "spectrum", "map"}
 
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))

@@ -11,7 +11,7 @@ from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.order import Order, Refusal
 from neatlab.dashboard.summary import table
-from neatlab.dashboard.view import Charts, Look, Picture, charts, picture, shown_arm, shown_layer, steps_done
+from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, shown_arm, shown_layer, steps_done
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
 
 TRAIN = "neatlab.dashboard.worker:train"
@@ -40,7 +40,7 @@ class View:
     stored: frozenset[str] = frozenset()
     look: Look = field(default_factory=Look)
     follower: object | None = None
-    drawn: tuple[Hashable, Charts] | None = None
+    drawings: Drawings = field(default_factory=Drawings)
     refusal: Refusal | None = None
     closed: bool = False
 
@@ -83,7 +83,7 @@ def start(view: View, context: Context, order: Order, first: Any = "go") -> None
     todo = not plain or len(stored) < len(plain)
     job = context.jobs.submit(TRAIN, order, owner=view, first=first) if todo else None
     leave(view, context)
-    view.order, view.job, view.refusal, view.drawn = order, job, None, None
+    view.order, view.job, view.refusal, view.drawings = order, job, None, Drawings()
     view.look, view.configs, view.stored = Look(layer=view.look.layer), plain, stored
 
 
@@ -98,7 +98,7 @@ def resume(view: View, context: Context, order: Order) -> bool:
     there = [c for c in plain if view.feed.read(c)]
     if job is None and not there:
         return False
-    view.order, view.job, view.refusal, view.drawn = order, job, None, None
+    view.order, view.job, view.refusal, view.drawings = order, job, None, Drawings()
     view.configs = job.runs if job and job.runs else plain
     view.stored = frozenset(c.run_id for c in there if context.store.finished(c))
     return True
@@ -189,7 +189,7 @@ def update(view: View, context: Context) -> Update:
     return Update(
         said,
         phase,
-        _charts(view, seen),
+        view.drawings.charts(seen, look),
         table(seen, view.stored),
         tuple(seen.layers),
         shown_layer(seen, look.layer),
@@ -198,15 +198,6 @@ def update(view: View, context: Context) -> Update:
         done if look.at is None else look.at,
         seen.total,
     )
-
-
-def _charts(view: View, seen: Picture) -> Charts:
-    """The charts, those of ΔW drawn anew only after a new measurement."""
-    mark = (seen.key, view.look, len(seen.runs), seen.size[1])
-    drawn = view.drawn
-    made = charts(seen, view.look, drawn[1] if drawn and drawn[0] == mark else None)
-    view.drawn = (mark, made)
-    return made
 
 
 def _done(seen: Picture) -> int:

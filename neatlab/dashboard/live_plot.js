@@ -14,7 +14,12 @@ const config = {
   plotlyServerURL: "",
 };
 
+let drawn = ""; // an update of the page may bring the same chart again
+
 function draw() {
+  const dark = document.body.classList.contains("dark");
+  if (drawn === `${dark}${props.value}`) return;
+  drawn = `${dark}${props.value}`;
   const value = props.value ? JSON.parse(props.value) : null;
   empty.hidden = value !== null;
   tools.hidden = value === null;
@@ -23,7 +28,7 @@ function draw() {
     if (chart.data) Plotly.purge(chart);
     return;
   }
-  const template = document.body.classList.contains("dark") ? props.dark : props.light;
+  const template = dark ? props.dark : props.light;
   beyondLinks(() => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
   if (!table.hidden) fillTable();
 }

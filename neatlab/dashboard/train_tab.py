@@ -1,6 +1,6 @@
 """The Train tab: two to four arms side by side, live, and a slider through time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -17,7 +17,7 @@ from neatlab.dashboard.links import Link
 from neatlab.dashboard.live_plot import live_plot
 from neatlab.dashboard.order import PARTS, TASK_CHOICES, Refusal
 from neatlab.dashboard.tab import LIGHT, Tab
-from neatlab.dashboard.view import Look
+from neatlab.dashboard.view import Charts, Look
 from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
 from neatlab.errors import NeatlabError
 
@@ -122,10 +122,13 @@ class TrainTab(Tab):
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
         self._reset.click(self._clear, None, [*begun, *shown[len(said) :]], **LIGHT)
-        looked = {"outputs": [self._status, *self._live], **LIGHT, "trigger_mode": "always_last"}
-        self._layer.input(self._look("layer"), self._layer, **looked)
-        self._arm.input(self._look("arm"), self._arm, **looked)
-        self._at.input(self._look("at"), self._at, **looked)
+        for control, name, parts in (
+            (self._layer, "layer", ("layers", "spectrum")),
+            (self._arm, "arm", ("map",)),
+            (self._at, "at", ("learning", "layers", "spectrum", "map")),
+        ):
+            moved = [self._status, *(self._live[Charts._fields.index(part)] for part in parts)]
+            control.input(self._look(name, parts), control, moved, **LIGHT, trigger_mode="always_last")
         self._data.connect(demo)
         demo.unload(self._close)
 
@@ -188,12 +191,14 @@ class TrainTab(Tab):
         now = Update(READY, "idle")
         return [*self._said(view, now), command_note(None), *_buttons("idle"), *now.charts, now.table, *_pickers(now)]
 
-    def _look(self, name: str) -> Any:
+    def _look(self, name: str, parts: Sequence[str]) -> Any:
+        """Of a control: the handler that sets one part of the look, and gives the status and the charts it moves."""
+
         def look(value: Any, request: gr.Request) -> list[Any]:
             view = self._windows.get(request.session_hash)
             view.look = view.look._replace(**{name: _checked(view, name, value)})
             now = update(view, self.context)
-            return [self._said(view, now)[0], *now.charts]
+            return [self._said(view, now)[0], *(getattr(now.charts, part) for part in parts)]
 
         return look
 

@@ -1,7 +1,7 @@
 """What the Train tab shows of its runs, drawn from their events."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
@@ -13,6 +13,8 @@ from neatlab.dashboard.live_plot import shown
 from neatlab.results import Results
 from neatlab.store import Run
 from neatlab.tasks import Metric, metric_of
+
+T = TypeVar("T")
 
 
 class Charts(NamedTuple):
@@ -94,24 +96,39 @@ def picture(configs: Sequence[RunConfig], feed: Feed, ended_only: bool = False) 
     )
 
 
-def charts(seen: Picture, look: Look, before: Charts | None = None) -> Charts:
-    """Draw them.
+class Drawings:
+    """The charts of one window; each is drawn anew only when something that it shows has changed."""
 
-    Args:
-        seen: The runs.
-        look: How to see them.
-        before: Charts of the same look and the same spectra, which are kept.
-    """
-    if before is not None:
-        return before._replace(learning=_learning(seen, look))
-    spectra, layer = seen.results.spectra(), shown_layer(seen, look.layer)
-    return Charts(
-        _learning(seen, look),
-        _layers(seen, look, spectra, layer),
-        _spectrum(seen, look, spectra, layer),
-        _map(seen, look, spectra),
-        _parameters(seen),
-    )
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Hashable, Any]] = {}
+
+    def charts(self, seen: Picture, look: Look) -> Charts:
+        """Draw what has changed.
+
+        Args:
+            seen: The runs.
+            look: How to see them.
+        """
+        measured, layer, arm = (seen.key, seen.size[1]), shown_layer(seen, look.layer), shown_arm(seen, look.arm)
+
+        def spectra() -> pd.DataFrame:
+            return self._fresh("spectra", measured, seen.results.spectra)
+
+        return Charts(
+            self._fresh("learning", (seen.key, seen.size, look.at), lambda: _learning(seen, look)),
+            self._fresh("layers", (measured, layer, look.at), lambda: _layers(seen, look, spectra(), layer)),
+            self._fresh("spectrum", (measured, layer, look.at), lambda: _spectrum(seen, look, spectra(), layer)),
+            self._fresh("map", (measured, arm, look.at), lambda: _map(seen, look, spectra(), arm)),
+            self._fresh("parameters", (seen.key, len(seen.counts.dropna())), lambda: _parameters(seen)),
+        )
+
+    def _fresh(self, name: str, depends: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gives, from before where that depended on the same."""
+        kept = self._kept.get(name)
+        if kept is None or kept[0] != depends:
+            kept = self._kept[name] = (depends, make())
+        found: T = kept[1]
+        return found
 
 
 def shown_layer(seen: Picture, layer: str | None) -> str | None:
@@ -148,8 +165,7 @@ def _spectrum(seen: Picture, look: Look, spectra: pd.DataFrame, layer: str | Non
     return shown(figure, captions.spectrum(seen.arms, plots.spectrum_data(spectra, layer, look.at, seen.arms)))
 
 
-def _map(seen: Picture, look: Look, spectra: pd.DataFrame) -> str:
-    arm = shown_arm(seen, look.arm)
+def _map(seen: Picture, look: Look, spectra: pd.DataFrame, arm: str | None) -> str:
     figure = plots.layer_map(spectra, arm).update_layout(uirevision=f"{seen.key}-{arm}")
     return shown(_over_steps(figure, seen, look), captions.layer_map(plots.layer_map_data(spectra, arm), look.at))
 

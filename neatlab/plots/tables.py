@@ -100,9 +100,10 @@ def _binned(at: Array, values: Array, points: int) -> tuple[Array, Array]:
     size = -(-len(at) // points)
     if size <= 1:
         return at, values
-    starts = range(0, len(at), size)
-    ends = [min(start + size, len(at)) - 1 for start in starts]
-    return at[ends], np.stack([_mean(values[start : start + size].T) for start in starts])
+    starts = np.arange(0, len(at), size)
+    known = np.isfinite(values)
+    total, count = (np.add.reduceat(part, starts) for part in (np.where(known, values, 0.0), known.astype(float)))
+    return at[np.minimum(starts + size, len(at)) - 1], _ratio(total, count)
 
 
 def _mean(values: Array) -> Array:
