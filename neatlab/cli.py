@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from neatlab import commands
+from neatlab import commands, parallel
 from neatlab.errors import BadInput, NeatlabError, StoreError
 
 
@@ -38,13 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if argv is None else argv)
         arguments = _parser().parse_args(words)
         arguments.words = words
-        arguments.run(arguments)
+        if arguments.run is not commands.compare:
+            parallel.check_alone(words[0])
+        with parallel.only_main_speaks():
+            arguments.run(arguments)
         return 0
     except (BadInput, StoreError) as error:
         return _fail(str(error), 2)
     except NeatlabError as error:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
+        if not parallel.is_main():
+            return 1
         return _fail("stopped; finished runs are kept, and the same command goes on from there", 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    parallel.let_main_speak()
     print(f"neatlab: {message}", file=sys.stderr)
     return code
 

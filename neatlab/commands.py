@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from neatlab.errors import BadInput
+from neatlab.parallel import is_main
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -135,6 +136,8 @@ def _check_report(arguments: argparse.Namespace) -> None:
 def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
     from neatlab.terminal import arms_table
 
+    if not is_main():
+        return
     if arguments.report:
         from neatlab.report import write_report
 

@@ -19,6 +19,7 @@ import dask
 import distributed
 from distributed import Client, Future, LocalCluster, as_completed
 
+from neatlab import parallel
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.events import Evaluated, Event, Step, from_dict, to_dict
@@ -46,8 +47,10 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
         The client.
 
     Raises:
-        BadInput: No scheduler answers, it has no workers, or their packages differ from ours.
+        BadInput: No scheduler answers, it has no workers, or their packages differ from ours; or a launcher started
+            this process among others.
     """
+    parallel.check_alone("a sweep")
     if scheduler is not None:
         with _connected(scheduler) as client:
             _check_workers(client, scheduler)

@@ -1,11 +1,16 @@
 """What a run's result depends on beside its configuration: package versions, and the device it trains on."""
 
 import platform
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from neatlab import parallel
 from neatlab.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
 
@@ -18,14 +23,23 @@ def package_versions() -> dict[str, str]:
 def pick_device(name: str) -> str:
     """The device that `name` stands for; "auto" is the first CUDA GPU where there is one, else the CPU.
 
+    Of several processes each gets a GPU of its own.
+
     Raises:
-        BadInput: "cuda" where torch sees no GPU.
+        BadInput: "cuda" where torch sees no GPU, or fewer GPUs than processes.
     """
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("training: device='cuda', but torch sees no GPU here; allowed: auto, cpu")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return parallel.own_gpu() if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def keep_random_state(device: "str | torch.device") -> AbstractContextManager[None]:
+    """Put torch's random state back afterwards: the CPU's and `device`'s; no other GPU is woken."""
+    import torch
+
+    return torch.random.fork_rng([] if torch.device(device).type == "cpu" else [device])
 
 
 def environment(device: str = "auto") -> dict[str, Any]:
@@ -39,4 +53,5 @@ def environment(device: str = "auto") -> dict[str, Any]:
         "platform": platform.platform(),
         "device": pick_device(device),
         "threads": torch.get_num_threads(),
+        "processes": parallel.count(),
     }

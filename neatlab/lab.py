@@ -10,12 +10,13 @@ import torch
 from peft import PeftModel
 from safetensors.torch import save_file
 
+from neatlab import parallel
 from neatlab import progress as saved
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig
 from neatlab.config import parse_task as parse_task
-from neatlab.environment import pick_device
+from neatlab.environment import keep_random_state, pick_device
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.jsonlines import read_lines
@@ -24,6 +25,7 @@ from neatlab.progress import Progress
 from neatlab.results import Comparison, Results
 from neatlab.store import Run, RunWriter, Store
 from neatlab.tasks import Task, load_task
+from neatlab.tasks.base import size
 from neatlab.training import checkpoint_gradients, train
 
 Listener = Callable[[RunConfig, Event], None]
@@ -37,9 +39,11 @@ def make_task(config: RunConfig) -> Task:
 
 def build(config: RunConfig, task: Task) -> Adapted:
     """The base model with the run's adapter, initialised from the run's seed."""
-    schema = METHODS[config.arm.method].options
-    with torch.random.fork_rng():
-        model = task.base_model().to(pick_device(config.training.device))
+    if parallel.count() > 1:
+        parallel.check_rows(min(config.training.batch_size, size(task.split("train"))))
+    schema, device = METHODS[config.arm.method].options, pick_device(config.training.device)
+    with keep_random_state(device):
+        model = task.base_model().to(device)
         torch.manual_seed(config.seed)
         adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
     if not any(p.requires_grad for p in adapted.model.parameters()):
@@ -52,7 +56,8 @@ def build(config: RunConfig, task: Task) -> Adapted:
 def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
     """Train one run and write it to the store, event by event.
 
-    Closing the generator ends the training at once and leaves the run unfinished.
+    Closing the generator ends the training at once and leaves the run unfinished. Of several processes each yields
+    the events, so that a caller who stops does so in all; the main one alone writes, and asks `goes_on`.
 
     Args:
         config: The run.
@@ -69,14 +74,23 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
     """
     task = make_task(config)
     adapted = build(config, task)
-    progress = saved.load(store.root / config.run_id) if config.training.save_every else None
+    progress = parallel.from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
+    training = train(adapted, task, config.training, config.seed, config.purpose == "report", progress)
+    events = _until_pruned(training, goes_on)
+    if parallel.is_main():
+        yield from _written(events, adapted, config, store, progress)
+    else:
+        yield from (event for event in events if not isinstance(event, Progress))
+
+
+def _written(
+    events: Iterator[Event | Progress], adapted: Adapted, config: RunConfig, store: Store, progress: Progress | None
+) -> Iterator[Event]:
     writer, seen = store.start(config, progress.events if progress else None), _Summary()
     for values in read_lines(writer.path / "events.jsonl") if progress else []:
         seen.add(from_dict(values))
     try:
-        for event in _until_pruned(
-            train(adapted, task, config.training, config.seed, config.purpose == "report", progress), goes_on
-        ):
+        for event in events:
             if isinstance(event, Progress):
                 saved.save(event, writer.path)
                 continue
@@ -101,7 +115,7 @@ def _until_pruned(
 ) -> Iterator[Event | Progress]:
     for event in events:
         yield event
-        if goes_on and isinstance(event, Evaluated) and is_rung(event) and not goes_on(event):
+        if goes_on and isinstance(event, Evaluated) and is_rung(event) and not parallel.from_main(goes_on, event):
             yield RunPruned(event.step)
             return
 
@@ -216,7 +230,7 @@ def compare(
     plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
     store, numbers = Store(runs), seed_list(seeds)
     check(plan.runs(numbers))
-    store.check_writable()
+    parallel.from_main(store.check_writable)
 
     def finish(configs: Sequence[RunConfig]) -> list[Run]:
         return _finish(configs, store, listen)
@@ -239,11 +253,11 @@ def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None)
     """Train what the store does not hold yet; returns the runs in order."""
     with one_thread():
         for config in configs:
-            if store.finished(config) is None:
+            if parallel.from_main(store.finished, config) is None:
                 for event in execute(config, store):
-                    if listen:
+                    if listen and parallel.is_main():
                         listen(config, event)
-    finished = [store.finished(config) for config in configs]
+    finished = [parallel.from_main(store.finished, config) for config in configs]
     return [run for run in finished if run is not None]
 
 

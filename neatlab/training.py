@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neatlab import parallel
 from neatlab.adapters.attach import Adapted
 from neatlab.analysis.cost import saved_bytes
 from neatlab.analysis.spectra import spectrum
 from neatlab.config import TrainingConfig
+from neatlab.environment import keep_random_state
 from neatlab.errors import BadInput
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
 from neatlab.progress import Progress, restore, state_of
@@ -34,7 +36,8 @@ def train(
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
     The global random state is left alone: every step draws from its own seed, so that runs that take turns
-    in one process repeat what each does alone.
+    in one process repeat what each does alone. Of several processes each yields the same events, in which the loss
+    is the whole batch's; dropout differs from one to the next.
 
     Args:
         adapted: The model; its trainable parameters change in place.
@@ -85,7 +88,7 @@ def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -
 def _steps(
     adapted: Adapted, task: Task, config: TrainingConfig, seed: int, progress: Progress | None
 ) -> Iterator[Step | RunFailed | Progress]:
-    optimizer = _optimizer(adapted, config)
+    optimizer, device = _optimizer(adapted, config), next(adapted.model.parameters()).device
     done, first = (progress.step, progress.first_loss) if progress else (0, math.nan)
     if progress:
         restore(progress, adapted.model, optimizer)
@@ -94,8 +97,8 @@ def _steps(
         begin = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step - 1, config)
-        with torch.random.fork_rng():
-            torch.manual_seed((seed << 32) + step)
+        with keep_random_state(device):
+            torch.manual_seed((seed << 32) + (parallel.rank() << 20) + step)  # there are at most 10⁶ steps
             optimizer.zero_grad()
             loss = _backward(adapted, task, config, next(batches))
         first = loss if step == 1 else first
@@ -112,11 +115,11 @@ def _backward(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch
     """The batch's loss; its gradient is gathered part by part, each by its share of the loss's terms."""
     adapted.model.train()
     total = 0.0
-    for part in _parts(beside(batch, adapted.model), config.accumulate):
+    for part in _parts(beside(parallel.share(batch), adapted.model), config.accumulate):
         loss = _loss(adapted, task, config, part) * (task.weight(part) / task.weight(batch))
         loss.backward()
         total += float(loss.detach())
-    return total
+    return parallel.add_up(total, adapted.model.parameters())
 
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
@@ -180,9 +183,9 @@ def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
     data = task.split("train")
     rows = beside(take(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
-    part = next(_parts(rows, config.accumulate))
+    part = next(_parts(parallel.share(rows), config.accumulate))
     adapted.model.train()
-    with torch.random.fork_rng():
+    with keep_random_state(next(adapted.model.parameters()).device):
         return saved_bytes(lambda: _loss(adapted, task, config, part), adapted.model.parameters())
 
 

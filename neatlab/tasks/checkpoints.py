@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neatlab.errors import StoreError
+from neatlab.parallel import from_main
 
 Weights = dict[str, Tensor]
 
@@ -25,7 +26,7 @@ def cache_folder() -> Path:
 
 
 def checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weights:
-    """The weights that `recipe` describes.
+    """The weights that `recipe` describes; of several processes one trains and writes them.
 
     Args:
         recipe: Everything that the weights depend on: architecture, data, steps, seeds, a version.
@@ -37,6 +38,10 @@ def checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weigh
     Raises:
         StoreError: The cache folder cannot be written.
     """
+    return from_main(_checkpoint, recipe, train)
+
+
+def _checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weights:
     digest = hashlib.sha256(orjson.dumps(recipe, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     path = cache_folder() / f"{recipe['task']}-{digest}.safetensors"
     if path.exists():
