@@ -41,6 +41,16 @@ COUNT = """() => {
   window.draws = [];
   chart.on("plotly_afterplot", () => window.draws.push([performance.now(), chart.calcdata[0].length]));
 }"""
+# From the press of the button, as the browser heard it, to the spectrum drawn for the layer pressed on.
+PRESS = """() => {
+  const caption = document.querySelector("#spectrum-caption");
+  document.addEventListener("mousedown", (event) => {
+    window.pressed = { at: event.timeStamp, layer: event.target.textContent.replace("✓", "").trim() };
+  }, true);
+  document.querySelector("#spectrum-chart").on("plotly_afterplot", () => {
+    if (caption.textContent.startsWith(window.pressed?.layer)) window.pressed.drawn ??= performance.now();
+  });
+}"""
 POINTS = "() => document.querySelector('#learning-chart').calcdata?.[0]?.length > 0"
 LONG = "?task=teacher:kind=weight-aware&arm=lora:rank=4&arm=neat:rank=4&steps=3000"
 CHOICES = 30  # of a layer
@@ -121,6 +131,7 @@ def layer_times(browser: Browser, url: str) -> dict[str, Any]:
         page.wait_for_function(POINTS)
     page = pages[0]
     page.evaluate(COUNT)
+    page.evaluate(PRESS)
     begin, seconds = time.perf_counter(), []
     for number in range(CHOICES):
         seconds.append(choose(page, f"vit.layers.{number % 4}.attention.{'qv'[number % 2]}_proj"))
@@ -137,12 +148,9 @@ def choose(page: Page, layer: str) -> float:
     page.click("#layer input")
     option = page.get_by_role("option", name=layer)
     option.wait_for()
-    begin = time.perf_counter()
     option.click()
-    page.wait_for_function(
-        "name => document.querySelector('#spectrum-caption').textContent.includes(name)", arg=layer, polling=5
-    )
-    return time.perf_counter() - begin
+    page.wait_for_function("window.pressed.drawn", polling=20)
+    return float(page.evaluate("window.pressed.drawn - window.pressed.at")) / 1000
 
 
 def long_run(browser: Browser, url: str) -> dict[str, float]:

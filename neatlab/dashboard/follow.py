@@ -140,6 +140,8 @@ def follow(view: View, context: Context) -> Iterator[Update]:
             made = _timed(lambda: update(view, context))
             if said and view.follower is not me:  # a reset while this was drawn must not be drawn over
                 return
+            if not ended and view.look != mark[-1]:  # nor a look that was chosen meanwhile
+                continue
             shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
             yield made[0]
         if ended or view.follower is not me or view.closed:
@@ -162,8 +164,8 @@ def _size(context: Context, config: RunConfig) -> int:
 
 
 def _timed(make: Callable[[], Update]) -> tuple[Update, float]:
-    begin = time.monotonic()
-    return make(), time.monotonic() - begin
+    begin = time.thread_time()  # not by the clock: it may wait for the trainings, and must not wait longer for that
+    return make(), time.thread_time() - begin
 
 
 def update(view: View, context: Context) -> Update:

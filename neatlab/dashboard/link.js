@@ -8,7 +8,7 @@ window.neatlabSetLink = (changes) => {
   const query = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(changes)) {
     query.delete(name);
-    for (const item of [value].flat()) query.append(name, item);
+    for (const item of [value ?? []].flat()) query.append(name, item);
   }
   show(query);
 };

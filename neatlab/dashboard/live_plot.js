@@ -5,6 +5,7 @@ const caption = element.querySelector(".live-caption");
 const empty = element.querySelector(".live-empty");
 const tools = element.querySelector(".live-tools");
 const table = element.querySelector(".live-table");
+const themes = JSON.parse(props.themes);
 const MOST_ROWS = 400;
 const config = {
   responsive: true,
@@ -28,7 +29,7 @@ function draw() {
     if (chart.data) Plotly.purge(chart);
     return;
   }
-  const template = dark ? props.dark : props.light;
+  const template = dark ? themes.dark : themes.light;
   beyondLinks(() => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
   if (!table.hidden) fillTable();
 }
@@ -96,7 +97,7 @@ function saveCsv() {
 // On paper: the light theme on white, whatever the page's.
 async function savePicture(format) {
   const size = { width: Math.max(chart.clientWidth, 700), height: chart.clientHeight };
-  const layout = { ...chart.layout, template: props.light, paper_bgcolor: "#ffffff", width: null, height: null };
+  const layout = { ...chart.layout, template: themes.light, paper_bgcolor: "#ffffff", width: null, height: null };
   const picture = { data: chart.data, layout };
   await Plotly.downloadImage(picture, { format, filename: chart.id, scale: format === "png" ? 2 : 1, ...size });
 }

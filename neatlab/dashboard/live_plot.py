@@ -15,6 +15,8 @@ from neatlab.plots.theme import DARK, LIGHT
 
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = (Path(__file__).parent / "live_plot.js").read_text(encoding="utf-8")
+# As text: Gradio copies a component's properties with every update, and objects part by part.
+THEMES = orjson.dumps({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}).decode()
 
 
 def serve_plotly() -> None:
@@ -44,8 +46,7 @@ def live_plot(name: str, title: str, empty: str, height: int, hint: str = "") ->
         apply_default_css=False,
         elem_id=name,
         elem_classes=["live-plot"],
-        light=LIGHT.to_plotly_json(),
-        dark=DARK.to_plotly_json(),
+        themes=THEMES,
     )
 
 

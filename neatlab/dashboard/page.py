@@ -93,7 +93,8 @@ class _Page:
         for name, (holder, tab) in self._made.items():
             tab.connect(demo)
             holder.select(None, None, None, js=SELECT_TAB.format(name=name))
-        for component in self._inputs:
+        alone = {component._id for tab in self._contents for component in tab.linked}
+        for component in (found for found in self._inputs if found._id not in alone):
             # Text that is pasted at once fires no `input`.
             events = [component.input, component.blur] if isinstance(component, gr.Textbox) else [component.input]  # type: ignore[attr-defined]
             for event in events:

@@ -24,6 +24,7 @@ STYLES = sorted(Path(__file__).parent.glob("*.css"))
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
 LARGEST_UPLOAD = "50mb"
+SWITCH_SECONDS = 0.0005  # charts are drawn in threads; one who waits for an answer must not wait for each of them
 THREADS = 100  # each open window that follows a training keeps one
 
 User = tuple[str, str]
@@ -65,6 +66,7 @@ def launch(
     root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
     demo = build(Context(store, jobs, root), known)
+    sys.setswitchinterval(SWITCH_SECONDS)
     _serve(demo, host, port, auth)
     jobs.warm_up()
     # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.

@@ -21,6 +21,8 @@ from neatlab.dashboard.view import Charts, Look
 from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
 from neatlab.errors import NeatlabError
 
+LINK_LAYER = "(layer) => window.neatlabSetLink({layer})"
+LINK_STEP = "(at) => window.neatlabSetLink({at: at < document.querySelector('#at input').max ? at : null})"
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
 
 
@@ -113,22 +115,26 @@ class TrainTab(Tab):
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
         fields = list(self._form.fields.values())
-        said = [self._status, *self._form.messages.values()]
-        begun = [*said, self._command]
-        shown = [*said, *self._buttons, *self._live, self._table, self._layer, self._arm, self._at]
+        messages = list(self._form.messages.values())
+        begun = [self._status, *messages, self._command]
+        shown = [self._status, *self._buttons, *self._live, self._table, self._layer, self._arm, self._at]
         for button, handler in ((self._train, self._begin), (self._step, self._begin_step)):
-            button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
+            followed = button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
+            followed.then(self._mistakes, None, messages, **LIGHT)  # what was found as the training began
         self.restored = [(self._follow, None, shown, self._long)]
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
-        self._reset.click(self._clear, None, [*begun, *shown[len(said) :]], **LIGHT)
-        for control, name, parts in (
-            (self._layer, "layer", ("layers", "spectrum")),
-            (self._arm, "arm", ("map",)),
-            (self._at, "at", ("learning", "layers", "spectrum", "map")),
+        self._reset.click(self._clear, None, [*begun, *shown[1:]], **LIGHT)
+        for event, name, parts in (
+            (self._layer.change, "layer", ("layers", "spectrum")),  # a list fires `input` twice a choice
+            (self._arm.change, "arm", ("map",)),
+            (self._at.input, "at", ("learning", "layers", "spectrum", "map")),  # it changes with every step, too
         ):
             moved = [self._status, *(self._live[Charts._fields.index(part)] for part in parts)]
-            control.input(self._look(name, parts), control, moved, **LIGHT, trigger_mode="always_last")
+            event(self._look(name, parts), event.__self__, moved, **LIGHT, trigger_mode="always_last")
+        self.linked = [self._layer, self._at]  # in the browser: the other way asks after a hundred values
+        for control, script in zip(self.linked, (LINK_LAYER, LINK_STEP), strict=True):
+            control.input(None, control, None, js=script)
         self._data.connect(demo)
         demo.unload(self._close)
 
@@ -163,7 +169,8 @@ class TrainTab(Tab):
         except NeatlabError as error:
             view.refusal = error if isinstance(error, Refusal) else Refusal("run", str(error))
             view.job = view.active  # one that has ended has no say any more: its own refusal would cover this one
-        return [*self._said(view, update(view, self.context)), command_note(view.order)]
+        now = update(view, self.context)
+        return [_status(view, now), *self._messages(view), command_note(view.order)]
 
     def _follow(self, request: gr.Request) -> Iterator[list[Any]]:
         view = self._windows.get(request.session_hash)
@@ -172,7 +179,7 @@ class TrainTab(Tab):
             self._windows.touch(request.session_hash)
             # Only a new list: one that someone is choosing from must not be replaced under their hand.
             lists = now.layers, now.layer, now.arms, now.arm
-            yield [*self._said(view, now), *_buttons(now.phase), *now.charts, now.table, *_pickers(now, lists == known)]
+            yield [_status(view, now), *_buttons(now.phase), *now.charts, now.table, *_pickers(now, lists == known)]
             known = lists
 
     def _tell(self, word: Any) -> Any:
@@ -189,7 +196,8 @@ class TrainTab(Tab):
         fresh = View(view.feed)
         view.__dict__.update(fresh.__dict__)
         now = Update(READY, "idle")
-        return [*self._said(view, now), command_note(None), *_buttons("idle"), *now.charts, now.table, *_pickers(now)]
+        rest = [*_buttons("idle"), *now.charts, now.table, *_pickers(now)]
+        return [_status(view, now), *self._messages(view), command_note(None), *rest]
 
     def _look(self, name: str, parts: Sequence[str]) -> Any:
         """Of a control: the handler that sets one part of the look, and gives the status and the charts it moves."""
@@ -198,7 +206,7 @@ class TrainTab(Tab):
             view = self._windows.get(request.session_hash)
             view.look = view.look._replace(**{name: _checked(view, name, value)})
             now = update(view, self.context)
-            return [self._said(view, now)[0], *(getattr(now.charts, part) for part in parts)]
+            return [_status(view, now), *(getattr(now.charts, part) for part in parts)]
 
         return look
 
@@ -207,13 +215,17 @@ class TrainTab(Tab):
         if view := self._windows.end(request.session_hash):
             view.closed = True
 
-    def _said(self, view: View, now: Update) -> list[str]:
-        """The status, and a message where a mistake was made."""
-        messages = [
-            mistake(str(view.refusal)) if view.refusal and view.refusal.part == part else ""
-            for part in self._form.messages
-        ]
-        return [refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status, *messages]
+    def _mistakes(self, request: gr.Request) -> list[str]:
+        return self._messages(self._windows.get(request.session_hash))
+
+    def _messages(self, view: View) -> list[str]:
+        """A message where a mistake was made."""
+        wrong = view.refusal
+        return [mistake(str(wrong)) if wrong and wrong.part == part else "" for part in self._form.messages]
+
+
+def _status(view: View, now: Update) -> str:
+    return refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status
 
 
 def _checked(view: View, name: str, value: Any) -> Any:

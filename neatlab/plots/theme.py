@@ -39,6 +39,7 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "tickcolor": line,
         "title": {"standoff": 8, "font": {"size": 12}},
         "automargin": True,
+        "ticklabeloverflow": "allow",  # to measure every label takes a browser a fifth of the drawing
     }
     layout: dict[str, Any] = {
         "font": {"family": FONT, "size": 12, "color": text},
