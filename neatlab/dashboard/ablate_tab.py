@@ -25,7 +25,7 @@ from neatlab.dashboard.ablate_view import (
 from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.links import Link
-from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.live_plot import Chart, live_plot
 from neatlab.dashboard.order import TASK_CHOICES
 from neatlab.dashboard.sweep_order import ACTIVATIONS, DEPTHS, PLACES, SweepOrder, SweepRefusal, chosen
 from neatlab.dashboard.tab import LIGHT, Tab
@@ -123,8 +123,10 @@ class AblateTab(Tab):
         self._status = gr.HTML(INVITATION, elem_id="ablate-status", apply_default_css=False)
         self._outlook = gr.HTML("", elem_id="ablate-outlook", apply_default_css=False)
         with gr.Row(elem_classes=["charts"]):
-            self._heat = live_plot("ablate-heat", "Depth × activation", "The grid fills here, a cell an arm.", 420)
-            self._scores = live_plot("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 420)
+            self._heat = live_plot(
+                Chart("ablate-heat", "Depth × activation", "The grid fills here, a cell an arm.", 420)
+            )
+            self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 420))
         self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 

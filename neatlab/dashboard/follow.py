@@ -1,7 +1,7 @@
 """What a window shows of a training, a few times a second, until it ends."""
 
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, sho
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
 
 TRAIN = "neatlab.dashboard.worker:train"
-INTERVAL = 0.2  # seconds between updates
+INTERVAL = 0.21  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
 HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
 
@@ -30,7 +30,8 @@ class View:
         configs: Its runs, as far as known.
         stored: Ids of those that had ended before.
         look: How it wants to see them.
-        follower: Whoever updates the window; an older one sees that it is not its turn any more.
+        told: How often its buttons have said something.
+        follower: Whoever updates the window now; an older one sees that it is not its turn any more.
     """
 
     feed: Feed
@@ -42,6 +43,7 @@ class View:
     follower: object | None = None
     drawings: Drawings = field(default_factory=Drawings)
     refusal: Refusal | None = None
+    told: int = 0
     closed: bool = False
 
     @property
@@ -131,20 +133,21 @@ def follow(view: View, context: Context) -> Iterator[Update]:
     view.follower = me = object()
     shown: tuple[Hashable, ...] = ()
     due = said = 0.0
-    while True:
+    while view.follower is me:
         job, ended = view.job, view.active is None
         if job is not None:
             job.look()
         mark, now = _mark(view, context), time.monotonic()
-        if ended or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
+        looked = mark[-1:] != shown[-1:]  # someone waits for it
+        if ended or looked or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
             made = _timed(lambda: update(view, context))
             if said and view.follower is not me:  # a reset while this was drawn must not be drawn over
                 return
-            if not ended and view.look != mark[-1]:  # nor a look that was chosen meanwhile
-                continue
             shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
+            if view.look != mark[-1]:  # nor a look that was chosen meanwhile
+                continue
             yield made[0]
-        if ended or view.follower is not me or view.closed:
+        if ended or view.closed:
             return
         time.sleep(0.04)
 
@@ -168,8 +171,14 @@ def _timed(make: Callable[[], Update]) -> tuple[Update, float]:
     return make(), time.thread_time() - begin
 
 
-def update(view: View, context: Context) -> Update:
-    """The window as the store and its job have it now."""
+def update(view: View, context: Context, names: Sequence[str] = Charts._fields) -> Update:
+    """The window as the store and its job have it now.
+
+    Args:
+        view: The window.
+        context: Store and jobs.
+        names: The charts asked for.
+    """
     job = view.job
     if job is not None and job.runs:
         view.configs = job.runs
@@ -191,7 +200,7 @@ def update(view: View, context: Context) -> Update:
     return Update(
         said,
         phase,
-        view.drawings.charts(seen, look),
+        view.drawings.charts(seen, look, names),
         table(seen, view.stored),
         tuple(seen.layers),
         shown_layer(seen, look.layer),

@@ -13,7 +13,7 @@ from neatlab.dashboard.context import Context
 from neatlab.dashboard.inspect_form import RAW, message
 from neatlab.dashboard.inspect_order import PARTS, SMALL, WHOLE, Found, Refused, Scaled, order_scale
 from neatlab.dashboard.jobs import Job
-from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.live_plot import Chart, live_plot
 from neatlab.dashboard.words import mistake
 from neatlab.errors import BadInput
 from neatlab.store import Run
@@ -73,7 +73,7 @@ class ScalePart:
             0, 1, value=1, step=STEP, label="factor", elem_id="scale-factor", interactive=False, buttons=[]
         )
         self._said = gr.HTML("", elem_id="scale-said", apply_default_css=False)
-        self._chart = live_plot("scale-chart-box", "Task and base over the factor", "Measured here.", 380, HINT)
+        self._chart = live_plot(Chart("scale-chart-box", "Task and base over the factor", "Measured here.", 380, HINT))
 
     @property
     def shown(self) -> list[Any]:

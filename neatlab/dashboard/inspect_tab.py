@@ -14,7 +14,7 @@ from neatlab.dashboard.inspect_order import FOLDER, PLACES, RUN, UPLOAD, Found, 
 from neatlab.dashboard.inspect_scale import ScalePart, Scaling
 from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.links import Link
-from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.live_plot import Chart, live_plot
 from neatlab.dashboard.runs_files import Shelf
 from neatlab.dashboard.tab import Tab
 from neatlab.dashboard.words import status
@@ -108,7 +108,7 @@ class InspectTab(Tab):
         with gr.Row(elem_classes=["charts"]):
             for name, (title, empty) in CHARTS.items():
                 height = 420 if name in TALL else 300
-                self._charts[name] = live_plot(f"inspect-{name}", title, empty, height, HINTS[name])
+                self._charts[name] = live_plot(Chart(f"inspect-{name}", title, empty, height, HINTS[name]))
         self._table = gr.HTML(view.NO_TABLE, elem_id="inspect-table", apply_default_css=False)
 
     @property

@@ -1,10 +1,5 @@
-// A chart that is drawn once and then fed: Plotly.react keeps the node, the zoom and the hidden traces.
+// Charts that are drawn once and then fed: Plotly.react keeps the node, the zoom and the hidden traces.
 // `element`, `props` and `watch` are what gr.HTML hands to js_on_load.
-const chart = element.querySelector(".live-chart");
-const caption = element.querySelector(".live-caption");
-const empty = element.querySelector(".live-empty");
-const tools = element.querySelector(".live-tools");
-const table = element.querySelector(".live-table");
 const themes = JSON.parse(props.themes);
 const MOST_ROWS = 400;
 const config = {
@@ -15,28 +10,66 @@ const config = {
   plotlyServerURL: "",
 };
 
-let drawn = ""; // an update of the page may bring the same chart again
+const charts = [...element.querySelectorAll(".live-figure")].map(live);
 
-function draw() {
-  const dark = document.body.classList.contains("dark");
-  if (drawn === `${dark}${props.value}`) return;
-  drawn = `${dark}${props.value}`;
-  const value = props.value ? JSON.parse(props.value) : null;
-  empty.hidden = value !== null;
-  tools.hidden = value === null;
-  caption.textContent = value ? value.caption : "";
-  if (!value) {
-    if (chart.data) Plotly.purge(chart);
-    return;
+function show() {
+  const values = charts.length > 1 && props.value ? JSON.parse(props.value) : {};
+  for (const chart of charts) chart.show(charts.length > 1 ? values[chart.name] : props.value);
+}
+
+function live(figure) {
+  const chart = figure.querySelector(".live-chart");
+  const caption = figure.querySelector(".live-caption");
+  const empty = figure.querySelector(".live-empty");
+  const tools = figure.querySelector(".live-tools");
+  const table = figure.querySelector(".live-table");
+  let [wanted, drawn, asked] = [null, "", false];
+
+  // Several changes at once are drawn once; in a window that nobody sees, when it is seen again. Each chart has its
+  // own turn, so that whoever clicks need not wait for all of them.
+  function ask(text) {
+    wanted = text;
+    if (asked) return;
+    asked = true;
+    (document.hidden ? requestAnimationFrame : setTimeout)(() => {
+      asked = false;
+      draw();
+    });
   }
-  const template = dark ? themes.dark : themes.light;
-  beyondLinks(() => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
-  if (!table.hidden) fillTable();
+
+  function draw() {
+    const dark = document.body.classList.contains("dark");
+    if (drawn === `${dark}${wanted}`) return; // an update of the page may bring the same chart again
+    drawn = `${dark}${wanted}`;
+    const value = wanted ? JSON.parse(wanted) : null;
+    empty.hidden = value !== null;
+    tools.hidden = value === null;
+    caption.textContent = value ? value.caption : "";
+    if (!value) {
+      if (chart.data) Plotly.purge(chart);
+      return;
+    }
+    const template = dark ? themes.dark : themes.light;
+    beyondLinks(chart, () => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
+    if (!table.hidden) fillTable(chart, table);
+  }
+
+  tools.addEventListener("click", (event) => {
+    const wish = event.target.dataset.do;
+    if (wish === "csv") saveCsv(chart);
+    if (wish === "svg" || wish === "png") savePicture(chart, wish);
+    if (wish !== "table") return;
+    table.hidden = !table.hidden;
+    event.target.setAttribute("aria-expanded", String(!table.hidden));
+    if (!table.hidden) fillTable(chart, table);
+  });
+
+  return { name: figure.id, show: ask };
 }
 
 // Where the page has a <base>, Plotly names its clip paths by the whole address, and they break when the link
 // changes; it looks for one when it meets a chart for the first time.
-function beyondLinks(react) {
+function beyondLinks(chart, react) {
   const base = chart._context ? null : document.querySelector("base");
   base?.remove();
   react();
@@ -44,7 +77,7 @@ function beyondLinks(react) {
 }
 
 // The numbers as rows of text: a line or bar a point, a heat map a cell.
-function numbers() {
+function numbers(chart) {
   const named = (axis, fallback) => chart.layout[axis]?.title?.text || fallback;
   const rows = [["series", named("xaxis", "x"), "y", "value"]];
   for (const trace of chart._fullData) {
@@ -61,8 +94,8 @@ function numbers() {
   return rows;
 }
 
-function fillTable() {
-  const [head, ...rows] = numbers();
+function fillTable(chart, table) {
+  const [head, ...rows] = numbers(chart);
   const made = document.createElement("table");
   made.className = "summary";
   addRow(made.createTHead(), head, "th");
@@ -84,9 +117,9 @@ function addRow(part, cells, kind) {
   }
 }
 
-function saveCsv() {
+function saveCsv(chart) {
   const quoted = (cell) => `"${String(cell ?? "").replaceAll('"', '""')}"`;
-  const text = numbers().map((row) => row.map(quoted).join(",")).join("\n");
+  const text = numbers(chart).map((row) => row.map(quoted).join(",")).join("\n");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   link.download = `${chart.id}.csv`;
@@ -95,34 +128,13 @@ function saveCsv() {
 }
 
 // On paper: the light theme on white, whatever the page's.
-async function savePicture(format) {
+async function savePicture(chart, format) {
   const size = { width: Math.max(chart.clientWidth, 700), height: chart.clientHeight };
   const layout = { ...chart.layout, template: themes.light, paper_bgcolor: "#ffffff", width: null, height: null };
   const picture = { data: chart.data, layout };
   await Plotly.downloadImage(picture, { format, filename: chart.id, scale: format === "png" ? 2 : 1, ...size });
 }
 
-tools.addEventListener("click", (event) => {
-  const asked = event.target.dataset.do;
-  if (asked === "csv") saveCsv();
-  if (asked === "svg" || asked === "png") savePicture(asked);
-  if (asked !== "table") return;
-  table.hidden = !table.hidden;
-  event.target.setAttribute("aria-expanded", String(!table.hidden));
-  if (!table.hidden) fillTable();
-});
-
-// The value and the page's light or dark class may change many times a second; draw once a frame.
-let asked = false;
-function ask() {
-  if (asked) return;
-  asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    draw();
-  });
-}
-
-watch("value", ask);
-new MutationObserver(ask).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-draw();
+watch("value", show);
+new MutationObserver(show).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+show();

@@ -4,7 +4,9 @@
 """
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import gradio as gr
 import orjson
@@ -24,7 +26,7 @@ def serve_plotly() -> None:
     gr.set_static_paths([PLOTLY_JS])
 
 
-def live_plot(name: str, title: str, empty: str, height: int, hint: str = "") -> gr.HTML:
+class Chart(NamedTuple):
     """A live chart.
 
     Args:
@@ -33,24 +35,41 @@ def live_plot(name: str, title: str, empty: str, height: int, hint: str = "") ->
         empty: What stands in its place before there are data.
         height: In pixels; fixed, so that nothing moves when the data come.
         hint: How to read it, opened by whoever asks.
+    """
+
+    name: str
+    title: str
+    empty: str
+    height: int
+    hint: str = ""
+
+
+def live_plot(*charts: Chart) -> gr.HTML:
+    """One chart, or several in one component: Gradio's work for an update grows with the components that it reaches.
+
+    Args:
+        charts: The charts.
 
     Returns:
-        The component; its value is made by `shown`.
+        The component. The value of a single chart is made by `shown`, that of several by `together`.
     """
-    words = {"title": html.escape(title), "empty": html.escape(empty), "hint": _hint(hint)}
     return gr.HTML(
         None,
-        html_template=_TEMPLATE.format(name=name, height=height, **words),
+        html_template=f'<div class="{"charts" if len(charts) > 1 else "chart"}">{"".join(map(_figure, charts))}</div>',
         js_on_load=SCRIPT,
         head=f'<script src="gradio_api/file={PLOTLY_JS}"></script>',
         apply_default_css=False,
-        elem_id=name,
         elem_classes=["live-plot"],
         themes=THEMES,
     )
 
 
-_TEMPLATE = """<figure class="live-figure" aria-labelledby="{name}-title {name}-caption">
+def _figure(chart: Chart) -> str:
+    title, empty = html.escape(chart.title), html.escape(chart.empty)
+    return _TEMPLATE.format(name=chart.name, height=chart.height, title=title, empty=empty, hint=_hint(chart.hint))
+
+
+_TEMPLATE = """<figure class="live-figure" id="{name}" aria-labelledby="{name}-title {name}-caption">
 <h3 class="live-title" id="{name}-title">{title}</h3>
 <div class="live-area" style="height: {height}px">
 <div class="live-chart" id="{name}-chart"></div>
@@ -79,3 +98,12 @@ def shown(figure: go.Figure, caption: str) -> str:
     plain = orjson.loads(figure.to_json())
     plain["layout"].pop("template", None)
     return orjson.dumps({"figure": plain, "caption": caption}).decode()
+
+
+def together(values: Mapping[str, str | None]) -> str:
+    """The value of several charts in one component.
+
+    Args:
+        values: Name of a chart → what `shown` made of it; None for an empty one.
+    """
+    return orjson.dumps(values).decode()

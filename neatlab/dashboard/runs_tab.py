@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab.dashboard.context import Context, Windows
-from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.live_plot import Chart, live_plot
 from neatlab.dashboard.runs_delete import asking, delete_runs
 from neatlab.dashboard.runs_downloads import RAW, Downloads, Window
 from neatlab.dashboard.runs_table import (
@@ -86,7 +86,9 @@ class RunsTab(Tab):
         )
         self._message = gr.HTML("", elem_id="runs-message", elem_classes=["message"], apply_default_css=False)
         self._task = gr.Dropdown([], label="task drawn", elem_id="runs-task", visible=False, interactive=True)
-        self._curves = live_plot("runs-curves", "Loss and metric", "Select runs to lay their curves over another.", 440)
+        self._curves = live_plot(
+            Chart("runs-curves", "Loss and metric", "Select runs to lay their curves over another.", 440)
+        )
         self._differences = gr.HTML(NOTHING, elem_id="runs-differences", apply_default_css=False)
 
     def _delete_part(self) -> None:

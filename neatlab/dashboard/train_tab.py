@@ -1,7 +1,8 @@
 """The Train tab: two to four arms side by side, live, and a slider through time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
+from zlib import crc32
 
 import gradio as gr
 from gradio.components import Component
@@ -14,15 +15,31 @@ from neatlab.dashboard.follow import Update, View, follow, leave, resume, start,
 from neatlab.dashboard.form import arm_fields, arm_text, read_form
 from neatlab.dashboard.hints import LAYERS, LEARNING, MAP, PARAMETERS, SPECTRUM
 from neatlab.dashboard.links import Link
-from neatlab.dashboard.live_plot import live_plot
+from neatlab.dashboard.live_plot import Chart, live_plot, together
 from neatlab.dashboard.order import PARTS, TASK_CHOICES, Refusal
 from neatlab.dashboard.tab import LIGHT, Tab
-from neatlab.dashboard.view import Charts, Look
+from neatlab.dashboard.view import Look
 from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
 from neatlab.errors import NeatlabError
 
 LINK_LAYER = "(layer) => window.neatlabSetLink({layer})"
 LINK_STEP = "(at) => window.neatlabSetLink({at: at < document.querySelector('#at input').max ? at : null})"
+CHARTS = (
+    Chart("learning", "Loss and metric", "The arms' curves, while they train.", 460, LEARNING),
+    Chart("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, LAYERS),
+    Chart("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, SPECTRUM),
+    Chart("map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, MAP),
+    Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, PARAMETERS),
+)
+# An update reaches four components. The buttons and lists seldom change: the status says when, and they are asked for.
+ASK_FOR_CONTROLS = """
+let known = null;
+watch("value", () => {
+  const now = /data-controls="([^"]*)"/.exec(props.value)?.[1] ?? known;
+  if (now !== known) trigger("submit");
+  known = now;
+});
+"""
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
 
 
@@ -46,7 +63,7 @@ class TrainTab(Tab):
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
                 self._actions()
                 self._time()
-                self._charts()
+                self._results()
         self.controls = {"presets": [self._preset], "scrub": [self._scrub], "command": [self._command]}
         self.controls |= self._form.groups
 
@@ -58,7 +75,7 @@ class TrainTab(Tab):
             self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=70)
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=70)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=70)
-        self._status = gr.HTML(READY, elem_id="status", apply_default_css=False)
+        self._status = gr.HTML(READY, js_on_load=ASK_FOR_CONTROLS, elem_id="status", apply_default_css=False)
 
     def _time(self) -> None:
         with gr.Row(elem_classes=["scrub"]) as self._scrub:
@@ -68,24 +85,9 @@ class TrainTab(Tab):
             self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
             self._arm = gr.Dropdown([], label="arm of the heat map", elem_id="map-arm", interactive=True)
 
-    def _charts(self) -> None:
-        with gr.Row(elem_classes=["charts"]):
-            self._learning = live_plot(
-                "learning", "Loss and metric", "The arms' curves, while they train.", 460, LEARNING
-            )
-            self._layers = live_plot(
-                "layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, LAYERS
-            )
-            self._spectrum = live_plot(
-                "spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, SPECTRUM
-            )
-            self._map = live_plot(
-                "map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, MAP
-            )
-            self._parameters = live_plot(
-                "parameters", "Trainable parameters", "Adapter and head of each arm.", 200, PARAMETERS
-            )
-            self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
+    def _results(self) -> None:
+        self._charts = live_plot(*CHARTS)
+        self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
 
     @property
@@ -117,7 +119,7 @@ class TrainTab(Tab):
         fields = list(self._form.fields.values())
         messages = list(self._form.messages.values())
         begun = [self._status, *messages, self._command]
-        shown = [self._status, *self._buttons, *self._live, self._table, self._layer, self._arm, self._at]
+        shown = [self._status, self._charts, self._table, self._at]
         for button, handler in ((self._train, self._begin), (self._step, self._begin_step)):
             followed = button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
             followed.then(self._mistakes, None, messages, **LIGHT)  # what was found as the training began
@@ -125,16 +127,16 @@ class TrainTab(Tab):
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
         self._reset.click(self._clear, None, [*begun, *shown[1:]], **LIGHT)
-        for event, name, parts in (
-            (self._layer.change, "layer", ("layers", "spectrum")),  # a list fires `input` twice a choice
-            (self._arm.change, "arm", ("map",)),
-            (self._at.input, "at", ("learning", "layers", "spectrum", "map")),  # it changes with every step, too
-        ):
-            moved = [self._status, *(self._live[Charts._fields.index(part)] for part in parts)]
-            event(self._look(name, parts), event.__self__, moved, **LIGHT, trigger_mode="always_last")
+        newest: dict[str, Any] = LIGHT | {"trigger_mode": "always_last"}
+        self._status.submit(self._controls, None, [*self._buttons, self._layer, self._arm], **newest)
+        # A list fires `input` twice a choice; the slider changes with every step, too.
+        moves = ((self._layer, self._layer.change), (self._arm, self._arm.change), (self._at, self._at.input))
+        for name, (control, event) in zip(("layer", "arm", "at"), moves, strict=True):
+            # By a follower who takes over from the other: two who draw at once would overtake each other.
+            event(self._look(name), control, None, **newest).then(self._follow, None, shown, **self._long)
         self.linked = [self._layer, self._at]  # in the browser: the other way asks after a hundred values
-        for control, script in zip(self.linked, (LINK_LAYER, LINK_STEP), strict=True):
-            control.input(None, control, None, js=script)
+        self._layer.input(None, self._layer, None, js=LINK_LAYER)
+        self._at.input(None, self._at, None, js=LINK_STEP)
         self._data.connect(demo)
         demo.unload(self._close)
 
@@ -145,10 +147,6 @@ class TrainTab(Tab):
     @property
     def _buttons(self) -> list[gr.Button]:
         return [self._train, self._pause, self._step, self._stop]
-
-    @property
-    def _live(self) -> list[gr.HTML]:
-        return [self._learning, self._layers, self._spectrum, self._map, self._parameters]
 
     def _begin(self, request: gr.Request, *values: Any) -> list[Any]:
         return self._started("go", request, values)
@@ -174,17 +172,25 @@ class TrainTab(Tab):
 
     def _follow(self, request: gr.Request) -> Iterator[list[Any]]:
         view = self._windows.get(request.session_hash)
-        known: Any = None
         for now in follow(view, self.context):
             self._windows.touch(request.session_hash)
-            # Only a new list: one that someone is choosing from must not be replaced under their hand.
-            lists = now.layers, now.layer, now.arms, now.arm
-            yield [_status(view, now), *_buttons(now.phase), *now.charts, now.table, *_pickers(now, lists == known)]
-            known = lists
+            yield self._shown(view, now)
+
+    def _shown(self, view: View, now: Update) -> list[Any]:
+        moment = gr.update(maximum=max(now.total, 1), value=now.at)
+        return [_status(view, now), together(now.charts._asdict()), now.table, moment]
+
+    def _controls(self, request: gr.Request) -> list[Any]:
+        """Buttons and lists as they are now. A list only when it is another: someone may be choosing from it."""
+        now = update(self._windows.get(request.session_hash), self.context, ())
+        lists = ((now.layers, now.layer), (now.arms, now.arm))
+        return [*_buttons(now.phase), *(gr.update(choices=list(names), value=name) for names, name in lists)]
 
     def _tell(self, word: Any) -> Any:
         def handle(request: gr.Request) -> Any:
-            tell(self._windows.get(request.session_hash), self.context, word)
+            view = self._windows.get(request.session_hash)
+            tell(view, self.context, word)
+            view.told += 1
             return gr.update(interactive=False)
 
         return handle
@@ -196,17 +202,14 @@ class TrainTab(Tab):
         fresh = View(view.feed)
         view.__dict__.update(fresh.__dict__)
         now = Update(READY, "idle")
-        rest = [*_buttons("idle"), *now.charts, now.table, *_pickers(now)]
-        return [_status(view, now), *self._messages(view), command_note(None), *rest]
+        return [_status(view, now), *self._messages(view), command_note(None), *self._shown(view, now)[1:]]
 
-    def _look(self, name: str, parts: Sequence[str]) -> Any:
-        """Of a control: the handler that sets one part of the look, and gives the status and the charts it moves."""
+    def _look(self, name: str) -> Any:
+        """Of a control: the handler that sets one part of the look."""
 
-        def look(value: Any, request: gr.Request) -> list[Any]:
+        def look(value: Any, request: gr.Request) -> None:
             view = self._windows.get(request.session_hash)
             view.look = view.look._replace(**{name: _checked(view, name, value)})
-            now = update(view, self.context)
-            return [_status(view, now), *(getattr(now.charts, part) for part in parts)]
 
         return look
 
@@ -225,7 +228,10 @@ class TrainTab(Tab):
 
 
 def _status(view: View, now: Update) -> str:
-    return refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status
+    """The status, and a mark that changes when the buttons or lists do."""
+    said = refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status
+    mark = crc32(repr((now.phase, view.told, now.layers, now.layer, now.arms, now.arm)).encode())
+    return f'<div data-controls="{mark:x}">{said}</div>'
 
 
 def _checked(view: View, name: str, value: Any) -> Any:
@@ -246,11 +252,3 @@ def _buttons(phase: str) -> list[Any]:
         gr.update(interactive=not active or paused),
         gr.update(interactive=active),
     ]
-
-
-def _pickers(now: Update, same: bool = False) -> list[Any]:
-    """Layer, arm of the heat map, slider."""
-    lists = [gr.update(), gr.update()]
-    if not same:
-        lists = [gr.update(choices=list(now.layers), value=now.layer), gr.update(choices=list(now.arms), value=now.arm)]
-    return [*lists, gr.update(maximum=max(now.total, 1), value=now.at)]

@@ -12,7 +12,7 @@ from neatlab.dashboard.cards import CARDS, revealed
 from neatlab.dashboard.context import Context, Windows
 from neatlab.dashboard.equations import side_by_side
 from neatlab.dashboard.jobs import Job
-from neatlab.dashboard.live_plot import live_plot, shown
+from neatlab.dashboard.live_plot import Chart, live_plot, shown
 from neatlab.dashboard.order import TASK_CHOICES
 from neatlab.dashboard.tab import LIGHT, Tab
 from neatlab.dashboard.understand_order import ContainsOrder, Layer, LayerSizes
@@ -87,8 +87,8 @@ class UnderstandTab(Tab):
         self._size_message = gr.HTML("", elem_id="size-message", elem_classes=["message"], apply_default_css=False)
         self._equations = gr.HTML(side_by_side(START), elem_id="equations", apply_default_css=False)
         with gr.Row(elem_classes=["charts"]):
-            self._lines = live_plot("size-lines", "Parameters over the rank", "A line a method.", 260)
-            self._curve = live_plot("size-curve", "The activation", "σ(x) around zero.", 260)
+            self._lines = live_plot(Chart("size-lines", "Parameters over the rank", "A line a method.", 260))
+            self._curve = live_plot(Chart("size-curve", "The activation", "σ(x) around zero.", 260))
 
     def _lay_knobs(self) -> None:
         _heading("What each knob does")

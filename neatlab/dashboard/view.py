@@ -102,25 +102,27 @@ class Drawings:
     def __init__(self) -> None:
         self._kept: dict[str, tuple[Hashable, Any]] = {}
 
-    def charts(self, seen: Picture, look: Look) -> Charts:
+    def charts(self, seen: Picture, look: Look, names: Sequence[str] = Charts._fields) -> Charts:
         """Draw what has changed.
 
         Args:
             seen: The runs.
             look: How to see them.
+            names: The charts asked for; the others are None.
         """
         measured, layer, arm = (seen.key, seen.size[1]), shown_layer(seen, look.layer), shown_arm(seen, look.arm)
 
         def spectra() -> pd.DataFrame:
             return self._fresh("spectra", measured, seen.results.spectra)
 
-        return Charts(
-            self._fresh("learning", (seen.key, seen.size, look.at), lambda: _learning(seen, look)),
-            self._fresh("layers", (measured, layer, look.at), lambda: _layers(seen, look, spectra(), layer)),
-            self._fresh("spectrum", (measured, layer, look.at), lambda: _spectrum(seen, look, spectra(), layer)),
-            self._fresh("map", (measured, arm, look.at), lambda: _map(seen, look, spectra(), arm)),
-            self._fresh("parameters", (seen.key, len(seen.counts.dropna())), lambda: _parameters(seen)),
-        )
+        made: dict[str, tuple[Hashable, Callable[[], str]]] = {
+            "learning": ((seen.key, seen.size, look.at), lambda: _learning(seen, look)),
+            "layers": ((measured, layer, look.at), lambda: _layers(seen, look, spectra(), layer)),
+            "spectrum": ((measured, layer, look.at), lambda: _spectrum(seen, look, spectra(), layer)),
+            "map": ((measured, arm, look.at), lambda: _map(seen, look, spectra(), arm)),
+            "parameters": ((seen.key, len(seen.counts.dropna())), lambda: _parameters(seen)),
+        }
+        return Charts(**{name: self._fresh(name, *made[name]) for name in names})
 
     def _fresh(self, name: str, depends: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, from before where that depended on the same."""

@@ -1,7 +1,7 @@
 """Singular values of ΔW, and the effective rank that sums them up."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -108,12 +108,9 @@ def spectrum(
     data = spectrum_data(source, layer, step, arms)
     figure = new_figure([INDEX, SIGMA], dark=dark)
     add_lines(figure, data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
-    note_seeds(figure, data.spectra)
     ceilings = sorted({len(line.x) for line in data.spectra})
-    for ceiling in ceilings:
-        mark = {"text": f"ceiling {ceiling}", "font": {"size": 11}}
-        line = {"dash": "dot", "width": 1, "color": "#7b8794"}  # seen on a light and on a dark page
-        figure.add_vline(ceiling + 0.3, line=line, annotation=mark, annotation_position="bottom right")
+    figure.update_layout(shapes=[_ceiling(i) for i in ceilings], annotations=[_ceiling_name(i) for i in ceilings])
+    note_seeds(figure, data.spectra)
     longest = max(ceilings, default=1)
     figure.update_xaxes(tickformat="d", dtick=1 if longest <= 16 else None, range=[0.5, longest * 1.12 + 0.5])
     figure.update_yaxes(rangemode="tozero")
@@ -139,6 +136,16 @@ def effective_rank(
     add_lines(figure, data.ranks, "step %{x}<br>effective rank %{y:.3f}")
     note_seeds(figure, data.ranks)
     return figure
+
+
+def _ceiling(index: int) -> dict[str, Any]:
+    line = {"dash": "dot", "width": 1, "color": "#7b8794"}  # seen on a light and on a dark page
+    return {"type": "line", "x0": index + 0.3, "x1": index + 0.3, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _ceiling_name(index: int) -> dict[str, Any]:
+    place = {"x": index + 0.3, "y": 0, "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    return {"text": f"ceiling {index}", "font": {"size": 11}, **place}
 
 
 def of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:
