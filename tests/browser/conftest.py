@@ -9,12 +9,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
+from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from neatlab.store import Run, Store
@@ -125,7 +126,8 @@ def nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
 def stop_all(app: App) -> None:
     client = app.client()
     for job in client.predict(api_name="/list")["jobs"]:
-        client.predict(job["job"], api_name="/stop")
+        with suppress(AppError):  # it has just ended
+            client.predict(job["job"], api_name="/stop")
     wait_until(lambda: not client.predict(api_name="/list")["jobs"])
 
 
