@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: app test check bench notebooks clean
 

@@ -39,9 +39,10 @@ def main() -> None:
         page = browser.new_page()
         for seed in reversed(SEEDS):
             train(page, f"{url}{TRAINED}&seed={seed}")
-        stored = "".join(f"&run={path.parent.name}" for path in Path(runs).glob("*/summary.json"))
+        stored = [path.parent.name for path in Path(runs).glob("*/summary.json")]
         names = tabs(page)
-        links = {**dict.fromkeys(names, f"{TRAINED}&seed={SEEDS[0]}"), "ablate": SWEPT, "runs": f"?{stored}"}
+        links = {**dict.fromkeys(names, f"{TRAINED}&seed={SEEDS[0]}"), "ablate": SWEPT}
+        links |= {"runs": "?" + "&".join(f"run={run}" for run in stored), "inspect": f"?inspect={stored[0]}"}
         if "ablate" in names:
             sweep(page, url)
         for theme in THEMES:
@@ -92,6 +93,8 @@ def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None
     expect(page.locator(f"#tab-{name}")).to_be_visible(timeout=PATIENCE)
     if name == "train":
         expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
+    if name == "inspect":
+        expect(page.locator("#inspect-table table")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(DRAWING)
     picture = Image.open(BytesIO(page.screenshot(full_page=True)))
     seen = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))

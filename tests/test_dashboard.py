@@ -143,6 +143,16 @@ class TestFollow:
 
 
 class TestUpdate:
+    def test_one_that_is_overtaken_at_once_still_says_something(
+        self, runs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def overtaken(view: View, context: Context) -> Any:
+            view.follower, view.look = object(), Look(at=1)
+            return update(view, context)
+
+        monkeypatch.setattr("neatlab.dashboard.follow.update", overtaken)
+        assert len(list(follow(finished(runs), Context(Store(runs), None)))) == 1  # type: ignore[arg-type]
+
     def test_a_divergence_is_said(self, runs: Path) -> None:
         view = finished(runs, *pair(lr=100.0, steps=60))
         now = update(view, Context(Store(runs), None))  # type: ignore[arg-type]

@@ -141,12 +141,10 @@ def follow(view: View, context: Context) -> Iterator[Update]:
         looked = mark[-1:] != shown[-1:]  # someone waits for it
         if ended or looked or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
             made = _timed(lambda: update(view, context))
-            if said and view.follower is not me:  # a reset while this was drawn must not be drawn over
-                return
+            if said and (view.follower is not me or view.look != mark[-1]):
+                continue  # what was reset, or is looked at otherwise, since this was begun must not be drawn over
             shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
-            if view.look != mark[-1]:  # nor a look that was chosen meanwhile
-                continue
-            yield made[0]
+            yield made[0]  # the first in any case: Gradio empties the outputs of a generator that gives nothing
         if ended or view.closed:
             return
         time.sleep(0.04)

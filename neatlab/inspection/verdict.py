@@ -160,8 +160,9 @@ def _intruders(layers: Sequence[LayerReport]) -> Finding | None:
     random = sum(one.random_intruders.count for one in based if one.random_intruders)
     undecided = sum(one.intruders.undecided for one in based if one.intruders)
     random_undecided = sum(one.random_intruders.undecided for one in based if one.random_intruders)
+    dimensions = "1 intruder dimension" if count == 1 else f"{count} intruder dimensions"
     text = (
-        f"{count} intruder dimensions among the leading directions of W₀ + ΔW{_open(undecided)} "
+        f"{dimensions} among the leading directions of W₀ + ΔW{_open(undecided)} "
         f"(a random ΔW of the same singular values makes {random}{_open(random_undecided)})."
     )
     more = count > random + random_undecided  # no more than by chance says nothing about the training
