@@ -132,12 +132,8 @@ def test_lessons_are_offered_and_opened(page: Page, taught: App) -> None:
 SCRIPT = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>"
 BAD = [  # query, what the message says; every kind of value is tried without a browser in test_dashboard_links.py
     (f"{SCRIPT}=1", "unknown parameter"),
-    ("steps=5001", "steps"),
-    ("task=custom:model=/etc", "task"),
     ("lesson=../../../etc/passwd", "lesson"),
-    ("run=../../etc", "run"),
     (f"arm={SCRIPT}", "unknown arm"),
-    ("arm=neat:rank=99999", "rank"),
     (f"layer={'x' * 5000}", "longer than 4000 characters"),
 ]
 
