@@ -15,7 +15,7 @@ from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, sho
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
 
 TRAIN = "neatlab.dashboard.worker:train"
-INTERVAL = 0.21  # seconds between updates
+INTERVAL = 0.19  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
 HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
 
