@@ -167,7 +167,7 @@ def test_the_chart_keeps_its_node_and_its_zoom_through_a_hundred_updates(page: P
     page.evaluate("window.marked = document.querySelector('#learning-chart')")
     zoomed = zoom_by_hand(page)
     page.evaluate("window.drawn = 0; window.marked.on('plotly_afterplot', () => window.drawn++)")
-    page.wait_for_function("window.drawn >= 100", polling=200)
+    page.wait_for_function("window.drawn >= 100", polling=200, timeout=2 * TRAINED)
     assert page.evaluate("window.marked === document.querySelector('#learning-chart')")
     assert page.evaluate("window.marked.isConnected")
     assert page.evaluate("window.marked.layout.xaxis.range") == zoomed
