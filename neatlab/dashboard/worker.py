@@ -14,7 +14,7 @@ from neatlab.dashboard.race import Remote, race
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.store import Store
 
-NICENESS = 5  # the page comes first
+NICENESS = 15  # the page comes first
 
 
 def begin() -> None:
