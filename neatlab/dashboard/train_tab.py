@@ -181,7 +181,7 @@ class TrainTab(Tab):
         return [_status(view, now), together(now.charts._asdict()), now.table, moment]
 
     def _controls(self, request: gr.Request) -> list[Any]:
-        """Buttons and lists as they are now. A list only when it is another: someone may be choosing from it."""
+        """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
         now = update(self._windows.get(request.session_hash), self.context, ())
         lists = ((now.layers, now.layer), (now.arms, now.arm))
         return [*_buttons(now.phase), *(gr.update(choices=list(names), value=name) for names, name in lists)]
@@ -230,7 +230,8 @@ class TrainTab(Tab):
 def _status(view: View, now: Update) -> str:
     """The status, and a mark that changes when the buttons or lists do."""
     said = refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status
-    mark = crc32(repr((now.phase, view.told, now.layers, now.layer, now.arms, now.arm)).encode())
+    # Not with the layer chosen: the answer would come after the next choice, and take it back.
+    mark = crc32(repr((now.phase, view.told, now.layers, now.arms)).encode())
     return f'<div data-controls="{mark:x}">{said}</div>'
 
 
