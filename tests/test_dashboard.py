@@ -1,5 +1,6 @@
 """The dashboard without a browser: what a window shows of a training, the page, the address."""
 
+import math
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 import orjson
+import pandas as pd
 import pytest
 
 from neatlab.config import RunConfig, parse_arm
@@ -20,10 +22,12 @@ from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.follow import View, follow, leave, resume, start, tell, update
 from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.order import Order
+from neatlab.dashboard.other_layers import other_layers
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
-from neatlab.dashboard.view import Charts, Drawings, Look, picture
+from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture
 from neatlab.errors import BadInput, StoreError
 from neatlab.lab import execute
+from neatlab.results import Results
 from neatlab.store import Store
 from tests.dashboard_runs import pair, tiny
 
@@ -54,6 +58,11 @@ def finished(runs: Path, *configs: RunConfig) -> View:
 def changed(before: Charts, after: Charts) -> set[str]:
     """Names of the charts that were drawn anew."""
     return {name for name in Charts._fields if getattr(before, name) is not getattr(after, name)}
+
+
+def numbers(values: list[float | None]) -> list[float]:
+    """As JSON has them, null for NaN."""
+    return [math.nan if value is None else value for value in values]
 
 
 class TestFollow:
@@ -182,6 +191,36 @@ class TestUpdate:
             assert (cursor["x0"], cursor["x1"]) == (3, 3)
         assert "step A 3, B 3." in orjson.loads(now.spectrum or "")["caption"]
         assert ", step 3: " in orjson.loads(now.map or "")["caption"]
+
+    @pytest.mark.parametrize("at", [None, 3])
+    def test_what_the_page_has_of_a_layer_is_what_the_charts_show_of_it(self, runs: Path, at: int | None) -> None:
+        view = finished(runs)
+        view.look = Look(at=at)
+        now = update(view, Context(Store(runs), None))  # type: ignore[arg-type]
+        kept = orjson.loads(now.others)
+        assert tuple(kept) == now.layers
+        for layer in now.layers:
+            for name in ("spectrum", "layers"):
+                drawn = orjson.loads(getattr(now.charts, name))
+                assert drawn["layer"] == layer
+                assert drawn["figure"]["layout"]["uirevision"].endswith(f"-{layer}")
+                assert kept[layer][name]["caption"] == drawn["caption"]
+                for line, trace in zip(kept[layer][name]["lines"], drawn["figure"]["data"], strict=True):
+                    assert numbers(line) == pytest.approx(numbers(trace["y"]), rel=1e-4, nan_ok=True)
+
+    def test_layers_with_other_lines_are_not_like_each_other(self) -> None:
+        arms = {"lora:rank=2": [0.3, 0.2], "neat:rank=2": [0.4, 0.1]}
+        rows = [
+            {"arm": arm, "seed": 0, "step": 5, "layer": layer, "effective_rank": 1.5, "relative_norm": 0.1}
+            | {"singular_values": values if layer != "narrow" else values[:1], "dead_units": None}
+            for layer in ("one", "two", "narrow", "without")
+            for arm, values in arms.items()
+            if layer != "without" or arm.startswith("lora")
+        ]
+        seen = Picture(list(arms), [], Results([]), pd.DataFrame(), [], [5], 5, (0, 0), "")
+        kept = orjson.loads(other_layers(seen, Look(), pd.DataFrame(rows)))
+        assert kept["one"]["like"] == kept["two"]["like"]
+        assert len({kept[name]["like"] for name in kept}) == 3
 
     def test_a_chart_is_drawn_anew_only_when_what_it_shows_has_changed(self, runs: Path) -> None:
         seen, drawings = picture(finished(runs).configs, Feed(runs)), Drawings()

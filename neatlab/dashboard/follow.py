@@ -10,6 +10,7 @@ from neatlab.dashboard.context import Context
 from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.order import Order, Refusal
+from neatlab.dashboard.other_layers import other_layers
 from neatlab.dashboard.summary import table
 from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, shown_arm, shown_layer, steps_done
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
@@ -31,6 +32,7 @@ class View:
         stored: Ids of those that had ended before.
         look: How it wants to see them.
         told: How often its buttons have said something.
+        slider: Where the page's slider through time stands, and its end; None where that is not known.
         follower: Whoever updates the window now; an older one sees that it is not its turn any more.
     """
 
@@ -44,6 +46,7 @@ class View:
     drawings: Drawings = field(default_factory=Drawings)
     refusal: Refusal | None = None
     told: int = 0
+    slider: tuple[int, int] | None = None
     closed: bool = False
 
     @property
@@ -72,6 +75,7 @@ class Update(NamedTuple):
     arm: str | None = None
     at: int = 0
     total: int = 0
+    others: str = "{}"
 
 
 def start(view: View, context: Context, order: Order, first: Any = "go") -> None:
@@ -206,6 +210,7 @@ def update(view: View, context: Context, names: Sequence[str] = Charts._fields) 
         shown_arm(seen, look.arm),
         done if look.at is None else look.at,
         seen.total,
+        view.drawings.others(seen, look, other_layers),
     )
 
 

@@ -10,6 +10,11 @@ const config = {
   plotlyServerURL: "",
 };
 
+// What the charts of one layer show of the others, and the layer chosen from them; whoever changes them says so.
+window.neatlabLayers ??= { chosen: null, layers: {} };
+const pressed = { at: -Infinity };
+const PATIENCE = 150; // milliseconds: after a press, what was pressed for is drawn first
+
 const charts = [...element.querySelectorAll(".live-figure")].map(live);
 
 function show() {
@@ -31,17 +36,19 @@ function live(figure) {
     wanted = text;
     if (asked) return;
     asked = true;
+    const late = Math.max(0, pressed.at + PATIENCE - performance.now());
     (document.hidden ? requestAnimationFrame : setTimeout)(() => {
       asked = false;
       draw();
-    });
+    }, late);
   }
 
   function draw() {
     const dark = document.body.classList.contains("dark");
-    if (drawn === `${dark}${wanted}`) return; // an update of the page may bring the same chart again
-    drawn = `${dark}${wanted}`;
-    const value = wanted ? JSON.parse(wanted) : null;
+    const value = wanted ? inChosenLayer(figure.id, JSON.parse(wanted)) : null;
+    const now = `${dark}${value?.layer}${wanted}`;
+    if (drawn === now) return; // an update of the page may bring the same chart again
+    drawn = now;
     empty.hidden = value !== null;
     tools.hidden = value === null;
     caption.textContent = value ? value.caption : "";
@@ -64,7 +71,18 @@ function live(figure) {
     if (!table.hidden) fillTable(chart, table);
   });
 
-  return { name: figure.id, show: ask };
+  return { name: figure.id, show: ask, draw };
+}
+
+// The same figure with the lines of the layer that was chosen, where the server has not drawn that one yet.
+function inChosenLayer(name, value) {
+  const { chosen, layers } = window.neatlabLayers;
+  const [own, other] = [layers[value.layer], layers[chosen]];
+  if (!own || !other || own === other || own.like !== other.like) return value;
+  const { data, layout } = value.figure;
+  other[name].lines.forEach((line, i) => (data[i].y = line));
+  layout.uirevision = layout.uirevision.replace(value.layer, chosen);
+  return { figure: { data, layout }, caption: other[name].caption, layer: chosen };
 }
 
 // Where the page has a <base>, Plotly names its clip paths by the whole address, and they break when the link
@@ -136,5 +154,9 @@ async function savePicture(chart, format) {
 }
 
 watch("value", show);
+document.addEventListener("neatlab-layers", () => charts.forEach((chart) => chart.draw()));
+for (const press of ["pointerdown", "keydown"]) {
+  document.addEventListener(press, (event) => (pressed.at = event.timeStamp), true);
+}
 new MutationObserver(show).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 show();

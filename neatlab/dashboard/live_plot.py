@@ -93,11 +93,17 @@ def _hint(text: str) -> str:
     return f'<details class="live-hint"><summary>How to read this</summary><p>{html.escape(text)}</p></details>'
 
 
-def shown(figure: go.Figure, caption: str) -> str:
-    """A live chart's value: the figure without its template, which the page chooses, and its summary in words."""
+def shown(figure: go.Figure, caption: str, layer: str | None = None) -> str:
+    """A live chart's value: the figure without its template, which the page chooses, and its summary in words.
+
+    Args:
+        figure: The figure; where `layer` is given, its name stands in `uirevision`.
+        caption: The summary.
+        layer: The layer shown, if the page may put the lines of another one in its place.
+    """
     plain = orjson.loads(figure.to_json())
     plain["layout"].pop("template", None)
-    return orjson.dumps({"figure": plain, "caption": caption}).decode()
+    return orjson.dumps({"figure": plain, "caption": caption, "layer": layer}).decode()
 
 
 def together(values: Mapping[str, str | None]) -> str:

@@ -48,6 +48,10 @@ def build(context: Context, lessons: Mapping[str, Lesson] | None = None) -> gr.B
         page = _Page(context, lessons or {})
         page.connect(demo)
         api.expose(context)
+    # Gradio's page keeps a state of progress for every output that was ever written, and copies the properties of all
+    # of these with each update. Ours shows no progress that way: one component for all.
+    for handler in demo.fns.values():
+        handler.show_progress_on = [page.link]
     demo.queue(max_size=256, default_concurrency_limit=None)
     return demo
 
@@ -62,7 +66,7 @@ class _Page:
             self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=110, scale=0)
         self._message = gr.HTML("", elem_id="message-page", elem_classes=["message"], apply_default_css=False)
         self._lesson = gr.HTML(_list(lessons), elem_id="lesson", apply_default_css=False)
-        self._link = gr.HTML(
+        self.link = gr.HTML(
             "", js_on_load=FOLLOW_LINK, elem_id="link", apply_default_css=False, elem_classes=["unseen"]
         )
         self._tabs = gr.Tabs(elem_id="tabs")
@@ -94,11 +98,11 @@ class _Page:
             tab.connect(demo)
             holder.select(None, None, None, js=SELECT_TAB.format(name=name))
         alone = {component._id for tab in self._contents for component in tab.linked}
-        for component in (found for found in self._inputs if found._id not in alone):
-            # Text that is pasted at once fires no `input`.
-            events = [component.input, component.blur] if isinstance(component, gr.Textbox) else [component.input]  # type: ignore[attr-defined]
-            for event in events:
-                event(self._write, self._inputs, self._link, trigger_mode="always_last", **LIGHT)
+        filled = [component for component in self._inputs if component._id not in alone]
+        events = [component.input for component in filled]  # type: ignore[attr-defined]
+        # Text that is pasted at once fires no `input`.
+        events += [component.blur for component in filled if isinstance(component, gr.Textbox)]
+        gr.on(events, self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = [self._message, self._lesson, self._tabs, *self._inputs, *hidden]

@@ -1,6 +1,7 @@
 """The Train tab: two to four arms side by side, live, and a slider through time."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 from zlib import crc32
 
@@ -22,8 +23,12 @@ from neatlab.dashboard.view import Look
 from neatlab.dashboard.words import NO_TABLE, NOTE, READY, command_note, mistake, refused
 from neatlab.errors import NeatlabError
 
+SCRIPT = (Path(__file__).parent / "train_tab.js").read_text(encoding="utf-8")
+KEEP_LAYERS = 'watch("value", () => window.neatlabKeepLayers(JSON.parse(props.value)));'
+CHOOSE_LAYER = "(layer) => window.neatlabChooseLayer(layer)"
 LINK_LAYER = "(layer) => window.neatlabSetLink({layer})"
-LINK_STEP = "(at) => window.neatlabSetLink({at: at < document.querySelector('#at input').max ? at : null})"
+LINK_STEP = "(at) => window.neatlabLinkStep(at)"
+MOVED = "(at) => window.neatlabMoved(at)"
 CHARTS = (
     Chart("learning", "Loss and metric", "The arms' curves, while they train.", 460, LEARNING),
     Chart("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, LAYERS),
@@ -31,15 +36,6 @@ CHARTS = (
     Chart("map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, MAP),
     Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, PARAMETERS),
 )
-# An update reaches four components. The buttons and lists seldom change: the status says when, and they are asked for.
-ASK_FOR_CONTROLS = """
-let known = null;
-watch("value", () => {
-  const now = /data-controls="([^"]*)"/.exec(props.value)?.[1] ?? known;
-  if (now !== known) trigger("submit");
-  known = now;
-});
-"""
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
 
 
@@ -75,7 +71,7 @@ class TrainTab(Tab):
             self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=70)
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=70)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=70)
-        self._status = gr.HTML(READY, js_on_load=ASK_FOR_CONTROLS, elem_id="status", apply_default_css=False)
+        self._status = gr.HTML(READY, js_on_load=SCRIPT, elem_id="status", apply_default_css=False)
 
     def _time(self) -> None:
         with gr.Row(elem_classes=["scrub"]) as self._scrub:
@@ -87,6 +83,7 @@ class TrainTab(Tab):
 
     def _results(self) -> None:
         self._charts = live_plot(*CHARTS)
+        self._others = gr.HTML("{}", js_on_load=KEEP_LAYERS, apply_default_css=False, elem_classes=["unseen"])
         self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
 
@@ -119,7 +116,7 @@ class TrainTab(Tab):
         fields = list(self._form.fields.values())
         messages = list(self._form.messages.values())
         begun = [self._status, *messages, self._command]
-        shown = [self._status, self._charts, self._table, self._at]
+        shown = [self._status, self._charts, self._others, self._table, self._at]
         for button, handler in ((self._train, self._begin), (self._step, self._begin_step)):
             followed = button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
             followed.then(self._mistakes, None, messages, **LIGHT)  # what was found as the training began
@@ -130,11 +127,16 @@ class TrainTab(Tab):
         newest: dict[str, Any] = LIGHT | {"trigger_mode": "always_last"}
         self._status.submit(self._controls, None, [*self._buttons, self._layer, self._arm], **newest)
         # A list fires `input` twice a choice; the slider changes with every step, too.
-        moves = ((self._layer, self._layer.change), (self._arm, self._arm.change), (self._at, self._at.input))
-        for name, (control, event) in zip(("layer", "arm", "at"), moves, strict=True):
+        looks = (
+            ("layer", self._layer, self._layer.change, None),
+            ("arm", self._arm, self._arm.change, None),
+            ("at", self._at, self._at.input, MOVED),
+        )
+        for name, control, event, js in looks:
             # By a follower who takes over from the other: two who draw at once would overtake each other.
-            event(self._look(name), control, None, **newest).then(self._follow, None, shown, **self._long)
+            event(self._look(name), control, None, js=js, **newest).then(self._follow, None, shown, **self._long)
         self.linked = [self._layer, self._at]  # in the browser: the other way asks after a hundred values
+        self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)
         self._layer.input(None, self._layer, None, js=LINK_LAYER)
         self._at.input(None, self._at, None, js=LINK_STEP)
         self._data.connect(demo)
@@ -177,8 +179,7 @@ class TrainTab(Tab):
             yield self._shown(view, now)
 
     def _shown(self, view: View, now: Update) -> list[Any]:
-        moment = gr.update(maximum=max(now.total, 1), value=now.at)
-        return [_status(view, now), together(now.charts._asdict()), now.table, moment]
+        return [_status(view, now), together(now.charts._asdict()), now.others, now.table, _moment(view, now)]
 
     def _controls(self, request: gr.Request) -> list[Any]:
         """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
@@ -210,6 +211,8 @@ class TrainTab(Tab):
         def look(value: Any, request: gr.Request) -> None:
             view = self._windows.get(request.session_hash)
             view.look = view.look._replace(**{name: _checked(view, name, value)})
+            if name == "at":
+                view.slider = None  # an update on its way may have moved it again
 
         return look
 
@@ -233,6 +236,15 @@ def _status(view: View, now: Update) -> str:
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, view.told, now.layers, now.arms)).encode())
     return f'<div data-controls="{mark:x}">{said}</div>'
+
+
+def _moment(view: View, now: Update) -> Any:
+    """The slider's place; nothing where it stands there already, for someone may be moving it."""
+    place = (now.at, max(now.total, 1))
+    if view.slider == place:
+        return gr.skip()
+    view.slider = place
+    return gr.update(value=place[0], maximum=place[1])
 
 
 def _checked(view: View, name: str, value: Any) -> Any:

@@ -113,7 +113,7 @@ class Drawings:
         measured, layer, arm = (seen.key, seen.size[1]), shown_layer(seen, look.layer), shown_arm(seen, look.arm)
 
         def spectra() -> pd.DataFrame:
-            return self._fresh("spectra", measured, seen.results.spectra)
+            return self._spectra(seen)
 
         made: dict[str, tuple[Hashable, Callable[[], str]]] = {
             "learning": ((seen.key, seen.size, look.at), lambda: _learning(seen, look)),
@@ -123,6 +123,13 @@ class Drawings:
             "parameters": ((seen.key, len(seen.counts.dropna())), lambda: _parameters(seen)),
         }
         return Charts(**{name: self._fresh(name, *made[name]) for name in names})
+
+    def others(self, seen: Picture, look: Look, make: Callable[[Picture, Look, pd.DataFrame], str]) -> str:
+        """What the charts of one layer would show of the others, made anew as the charts are."""
+        return self._fresh("others", (seen.key, seen.size[1], look.at), lambda: make(seen, look, self._spectra(seen)))
+
+    def _spectra(self, seen: Picture) -> pd.DataFrame:
+        return self._fresh("spectra", (seen.key, seen.size[1]), seen.results.spectra)
 
     def _fresh(self, name: str, depends: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, from before where that depended on the same."""
@@ -157,14 +164,14 @@ def _learning(seen: Picture, look: Look) -> str:
 def _layers(seen: Picture, look: Look, spectra: pd.DataFrame, layer: str | None) -> str:
     figure = plots.layer_curves(spectra, layer, arms=seen.arms)
     _over_steps(figure, seen, look)
-    said = captions.layers(seen.arms, plots.layer_curve_data(spectra, layer, arms=seen.arms), _ranks(seen.runs))
-    return shown(figure.update_layout(uirevision=f"{seen.key}-{layer}"), said)
+    said = captions.layers(seen.arms, plots.layer_curve_data(spectra, layer, arms=seen.arms), ranks(seen.runs))
+    return shown(figure.update_layout(uirevision=f"{seen.key}-{layer}"), said, layer)
 
 
 def _spectrum(seen: Picture, look: Look, spectra: pd.DataFrame, layer: str | None) -> str:
     # uirevision: Plotly keeps the zoom while it stays the same, so other runs or another layer start unzoomed.
     figure = plots.spectrum(spectra, layer, look.at, seen.arms).update_layout(uirevision=f"{seen.key}-{layer}")
-    return shown(figure, captions.spectrum(seen.arms, plots.spectrum_data(spectra, layer, look.at, seen.arms)))
+    return shown(figure, captions.spectrum(seen.arms, plots.spectrum_data(spectra, layer, look.at, seen.arms)), layer)
 
 
 def _map(seen: Picture, look: Look, spectra: pd.DataFrame, arm: str | None) -> str:
@@ -197,5 +204,6 @@ def started(run: Run) -> Mapping[str, Any]:
     return next((event for event in run.events if event["type"] == "RunStarted"), {})
 
 
-def _ranks(runs: Sequence[Run]) -> dict[str, Any]:
+def ranks(runs: Sequence[Run]) -> dict[str, Any]:
+    """Arm → the rank set for it."""
     return {run.config.arm.label: run.config.arm.options.get("rank") for run in runs}

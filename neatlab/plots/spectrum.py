@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -62,10 +63,12 @@ def spectrum_data(
     rows = of_layer(frame, layer or str(frame["layer"].iloc[0]))
     rows = rows if step is None else rows[rows["step"] <= step]
     latest = rows[rows["step"] == rows.groupby(["arm", "seed"])["step"].transform("max")]
-    long = latest[["arm", "seed", "step", "singular_values"]].explode("singular_values")
-    long["i"] = long.groupby(["arm", "seed"]).cumcount() + 1
-    steps = {str(arm): int(step) for arm, step in latest.groupby("arm", sort=False)["step"].max().items()}
-    return SpectrumData(str(rows["layer"].iloc[0]), steps, lines(long, "i", "singular_values", arms, points=4096))
+    steps: dict[str, int] = {}
+    for arm, at in zip(latest["arm"], latest["step"], strict=True):
+        steps[arm] = max(int(at), steps.get(arm, 0))
+    return SpectrumData(
+        str(rows["layer"].iloc[0]), steps, lines(_by_index(latest), "i", "singular_values", arms, points=4096)
+    )
 
 
 def effective_rank_data(
@@ -136,6 +139,19 @@ def effective_rank(
     add_lines(figure, data.ranks, "step %{x}<br>effective rank %{y:.3f}")
     note_seeds(figure, data.ranks)
     return figure
+
+
+def _by_index(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a singular value, i = 1 the largest."""
+    counts = [len(values) for values in rows["singular_values"]]
+    return pd.DataFrame(
+        {
+            "arm": rows["arm"].repeat(counts).to_numpy(),
+            "seed": rows["seed"].repeat(counts).to_numpy(),
+            "i": np.concatenate([np.arange(1, count + 1) for count in counts]),
+            "singular_values": np.concatenate(rows["singular_values"].to_list()),
+        }
+    )
 
 
 def _ceiling(index: int) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def test_the_keyboard_moves_it_while_it_trains(page: Page, app: App) -> None:
     slider = page.locator("#at input[type=range]")
     move(page, 1)
     says(page, "The cursor is at step 1.")
+    expect(slider).to_have_value("1")
     slider.press("ArrowRight")
     says(page, "The cursor is at step 2.")
     seen = min(app.steps(21).values())

@@ -1,0 +1,31 @@
+// What the Train tab does in the page by itself. `props`, `watch` and `trigger` are the status's, as gr.HTML hands them
+// to js_on_load.
+
+// An update reaches few components. The buttons and lists seldom change: the status says when, and they are asked for.
+let known = null;
+watch("value", () => {
+  const now = /data-controls="([^"]*)"/.exec(props.value)?.[1] ?? known;
+  if (now !== known) trigger("submit");
+  known = now;
+});
+
+// An update may move the slider between the moment someone moved it and the moment Gradio reads it.
+let moved = null;
+document.addEventListener("input", ({ target }) => target.closest("#at") && (moved = Number(target.value)), true);
+window.neatlabMoved = (at) => moved ?? at;
+
+window.neatlabLinkStep = (at) => {
+  const step = window.neatlabMoved(at);
+  window.neatlabSetLink({ at: step < document.querySelector("#at input").max ? step : null });
+};
+
+// The page has the lines of all layers: another one is drawn at once, and the server's drawing of it comes later.
+const changed = () => document.dispatchEvent(new Event("neatlab-layers"));
+window.neatlabChooseLayer = (layer) => {
+  window.neatlabLayers.chosen = layer;
+  changed();
+};
+window.neatlabKeepLayers = (layers) => {
+  window.neatlabLayers.layers = layers;
+  changed();
+};
