@@ -10,8 +10,6 @@ const config = {
   plotlyServerURL: "",
 };
 
-// What the charts of one layer show of the others, and the layer chosen from them; whoever changes them says so.
-window.neatlabLayers ??= { chosen: null, layers: {} };
 const pressed = { at: -Infinity };
 const PATIENCE = 150; // milliseconds: after a press, what was pressed for is drawn first
 
@@ -76,7 +74,7 @@ function live(figure) {
 
 // The same figure with the lines of the layer that was chosen, where the server has not drawn that one yet.
 function inChosenLayer(name, value) {
-  const { chosen, layers } = window.neatlabLayers;
+  const { chosen, layers } = window.neatlabLayers ?? { layers: {} };
   const [own, other] = [layers[value.layer], layers[chosen]];
   if (!own || !other || own === other || own.like !== other.like) return value;
   const { data, layout } = value.figure;

@@ -20,6 +20,7 @@ window.neatlabLinkStep = (at) => {
 };
 
 // The page has the lines of all layers: another one is drawn at once, and the server's drawing of it comes later.
+window.neatlabLayers = { chosen: null, layers: {} };
 const changed = () => document.dispatchEvent(new Event("neatlab-layers"));
 window.neatlabChooseLayer = (layer) => {
   window.neatlabLayers.chosen = layer;

@@ -16,22 +16,25 @@ from tests.browser.conftest import App, fill, open_page, says, stop_all, train, 
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]  # it waits for those who left to be missed
 STEPS, SEED = 2987, 4_000_000_000  # numbers that stand nowhere else in what a page sends
+TASK, QUICK = "digits", "teacher:kind=low-rank"
 SHORT, LONG = 14, 6
 
 
 class Window(ExitStack):
     """A window without a browser: it sends what a window sent, under a session of its own, and listens as one does."""
 
-    def __init__(self, app: App, sent: list[dict[str, Any]], name: str, steps: int, seed: int) -> None:
+    def __init__(
+        self, app: App, sent: list[dict[str, Any]], name: str, steps: int, seed: int, task: str = TASK
+    ) -> None:
         super().__init__()
         http = self.enter_context(httpx.Client(base_url=f"{app.url}gradio_api", timeout=90))
         self.enter_context(http.stream("GET", f"/heartbeat/{name}"))
-        swapped = {STEPS: steps, SEED: seed}
+        swapped = {STEPS: steps, SEED: seed, TASK: task}
         begin, follow = [
             {
                 **body,
                 "session_hash": name,
-                "data": [swapped.get(v, v) if isinstance(v, int) else v for v in body["data"]],
+                "data": [swapped.get(v, v) if isinstance(v, int | str) else v for v in body["data"]],
             }
             for body in sent
         ]
@@ -53,7 +56,7 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
     already = {run["run"] for run in app.client().predict(api_name="/list")["runs"]}
 
     def trains_and_leaves(place: int) -> None:
-        with Window(app, sent, f"short{place}", 2, SEED + 1 + place) as window:
+        with Window(app, sent, f"short{place}", 2, SEED + 1 + place, QUICK) as window:
             window.hears("Done.")
 
     with ThreadPoolExecutor(4) as pool:
