@@ -7,6 +7,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each would wait for one another
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+import plotly.graph_objects as go
 import pytest
 import torch
 
@@ -16,6 +17,15 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def validated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package draws its figures unvalidated; here Plotly checks every one."""
+    init = go.Figure.__init__
+    monkeypatch.setattr(
+        go.Figure, "__init__", lambda self, *given, _validate=True, **named: init(self, *given, **named)
+    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from neatlab import plots
 from neatlab.errors import BadInput
-from neatlab.plots.theme import COLOURS, DARK, LIGHT, MARKERS, faded, style
+from neatlab.plots.theme import COLOURS, DARK, LIGHT, MARKERS, faded, new_figure, style
 
 NAN = float("nan")
 LAYERS = ("q", "v")
@@ -162,6 +162,11 @@ def test_styles_differ_beyond_the_colours() -> None:
     assert (looks[0].colour, looks[6].colour) == (COLOURS[0], COLOURS[0])
     assert looks[0].marker == MARKERS[0] != looks[6].marker
     assert faded("#0072B2", 0.5) == "rgba(0,114,178,0.5)"
+
+
+def test_what_plotly_does_not_know_is_found_by_the_tests() -> None:
+    with pytest.raises(ValueError, match="wrong"):
+        new_figure(["x", "y"], traces=[{"type": "scatter", "wrong": 1}])
 
 
 def test_figures_become_json_with_null_for_a_gap() -> None:

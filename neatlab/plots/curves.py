@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from neatlab.plots.tables import Line, Source, lines, table
 from neatlab.plots.theme import new_figure
-from neatlab.plots.traces import add_lines, add_thin_lines, note_seeds
+from neatlab.plots.traces import Trace, line_traces, note_seeds, thin_line_traces
 
 STEP = "training step"
 LOSS = "loss"
@@ -63,10 +63,7 @@ def loss_curves(source: Source, arms: Sequence[str] | None = None, dark: bool = 
     Returns:
         The figure.
     """
-    data = loss_data(source, arms)
-    figure = new_figure([STEP, data.name], dark=dark)
-    _draw(figure, data, 1, legend=True)
-    return figure
+    return _drawn([loss_data(source, arms)], dark)
 
 
 def metric_curves(
@@ -84,9 +81,7 @@ def metric_curves(
         The figure.
     """
     data = metric_data(source, name, arms)
-    figure = new_figure([STEP, f"{data.name}, validation split"], dark=dark)
-    _draw(figure, data, 1, legend=True)
-    return figure
+    return _drawn([data], dark, names=[f"{data.name}, validation split"])
 
 
 def learning_curves(
@@ -105,18 +100,21 @@ def learning_curves(
         The figure.
     """
     panels = [loss_data(source, arms), metric_data(source, name, arms)] + ([_rates(source, arms)] if rate else [])
-    heights = (0.42, 0.42, 0.16) if rate else (0.5, 0.5)
-    figure = new_figure([STEP, *(panel.name for panel in panels)], heights=heights, dark=dark)
-    for row, panel in enumerate(panels, start=1):
-        _draw(figure, panel, row, legend=row == 1)
+    return _drawn(panels, dark, (0.42, 0.42, 0.16) if rate else (0.5, 0.5))
+
+
+def _drawn(
+    panels: Sequence[CurveData], dark: bool, heights: Sequence[float] = (1.0,), names: Sequence[str] = ()
+) -> go.Figure:
+    traces = [trace for row, panel in enumerate(panels, start=1) for trace in _traces(panel, row)]
+    figure = new_figure([STEP, *(names or [panel.name for panel in panels])], heights, dark, traces)
+    note_seeds(figure, panels[0].validation)
     return figure
 
 
-def _draw(figure: go.Figure, data: CurveData, row: int, legend: bool) -> None:
-    add_thin_lines(figure, data.training, f"step %{{x}}<br>training {data.name} %{{y:.4f}}", row)
-    add_lines(figure, data.validation, f"step %{{x}}<br>validation {data.name} %{{y:.4f}}", row, legend)
-    if row == 1:
-        note_seeds(figure, data.validation)
+def _traces(data: CurveData, row: int) -> list[Trace]:
+    thin = thin_line_traces(data.training, f"step %{{x}}<br>training {data.name} %{{y:.4f}}", row)
+    return thin + line_traces(data.validation, f"step %{{x}}<br>validation {data.name} %{{y:.4f}}", row, row == 1)
 
 
 def _rates(source: Source, arms: Sequence[str] | None) -> CurveData:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from neatlab.plots.spectrum import INDEX, spectrum_data
 from neatlab.plots.tables import Line, Source
 from neatlab.plots.theme import new_figure
-from neatlab.plots.traces import add_lines
+from neatlab.plots.traces import line_traces
 
 LEVEL = 0.9
 
@@ -66,8 +66,8 @@ def energy(
         The figure.
     """
     data = energy_data(source, layer, arms)
-    figure = new_figure([INDEX, "share of Σσ² in the leading i"], dark=dark)
-    add_lines(figure, data.shares, "leading %{x}<br>%{y:.1%} of Σσ²")
+    traces = line_traces(data.shares, "leading %{x}<br>%{y:.1%} of Σσ²")
+    figure = new_figure([INDEX, "share of Σσ² in the leading i"], dark=dark, traces=traces)
     mark = {"text": f"{LEVEL:.0%}", "font": {"size": 11}}
     figure.add_hline(y=LEVEL, line={"dash": "dot", "width": 1}, annotation=mark)
     longest = max((len(line.x) for line in data.shares), default=1)

@@ -10,7 +10,7 @@ from neatlab.errors import unknown
 from neatlab.plots.spectrum import of_layer
 from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure
-from neatlab.plots.traces import add_lines, note_seeds
+from neatlab.plots.traces import line_traces, note_seeds
 
 QUANTITIES = {
     "effective_rank": "effective rank",
@@ -97,10 +97,13 @@ def layer_curves(
     data = layer_curve_data(source, layer, quantities, arms)
     panels = data.curves or {quantities[0]: []}
     names = ["training step", *(QUANTITIES[name] for name in panels)]
-    figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark)
-    for row, (name, found) in enumerate(panels.items(), start=1):
-        add_lines(figure, found, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
-        note_seeds(figure, found if row == 1 else [])
+    traces = [
+        trace
+        for row, (name, found) in enumerate(panels.items(), start=1)
+        for trace in line_traces(found, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
+    ]
+    figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark, traces=traces)
+    note_seeds(figure, next(iter(panels.values())))
     return figure.update_yaxes(rangemode="tozero")
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure, style
-from neatlab.plots.traces import add_lines
+from neatlab.plots.traces import line_traces
 
 LEARNING_RATE = "peak learning rate of the adapter"
 FEW = 8  # rates that are each named on the axis
@@ -85,8 +85,8 @@ def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = Non
         The figure.
     """
     data = rate_data(source, by, arms)
-    figure = new_figure([LEARNING_RATE, data.name], dark=dark)
-    add_lines(figure, data.curves, "rate %{x:.3g}<br>%{y:.4f}")
+    traces = line_traces(data.curves, "rate %{x:.3g}<br>%{y:.4f}")
+    figure = new_figure([LEARNING_RATE, data.name], dark=dark, traces=traces)
     for tried in data.scalings:
         figure.add_trace(_open_marker(tried))
     if len(data.rates) <= FEW:

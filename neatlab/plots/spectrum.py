@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from neatlab.errors import unknown
 from neatlab.plots.tables import Line, Source, lines, table
 from neatlab.plots.theme import new_figure
-from neatlab.plots.traces import add_lines, note_seeds
+from neatlab.plots.traces import line_traces, note_seeds
 
 INDEX = "index i, up to the ceiling on the rank"
 SIGMA = "singular value σᵢ of ΔW"
@@ -109,8 +109,8 @@ def spectrum(
         The figure.
     """
     data = spectrum_data(source, layer, step, arms)
-    figure = new_figure([INDEX, SIGMA], dark=dark)
-    add_lines(figure, data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
+    traces = line_traces(data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
+    figure = new_figure([INDEX, SIGMA], dark=dark, traces=traces)
     ceilings = sorted({len(line.x) for line in data.spectra})
     figure.update_layout(shapes=[_ceiling(i) for i in ceilings], annotations=[_ceiling_name(i) for i in ceilings])
     note_seeds(figure, data.spectra)
@@ -135,8 +135,8 @@ def effective_rank(
         The figure.
     """
     data = effective_rank_data(source, layer, arms)
-    figure = new_figure(["training step", EFFECTIVE_RANK], dark=dark)
-    add_lines(figure, data.ranks, "step %{x}<br>effective rank %{y:.3f}")
+    traces = line_traces(data.ranks, "step %{x}<br>effective rank %{y:.3f}")
+    figure = new_figure(["training step", EFFECTIVE_RANK], dark=dark, traces=traces)
     note_seeds(figure, data.ranks)
     return figure
 

@@ -1,60 +1,53 @@
 """Traces that several figures draw: a line with its band over seeds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from neatlab.plots.tables import Line
 from neatlab.plots.theme import faded, style
 
+Trace = dict[str, Any]
 CURSOR = "#8a94a0"  # visible on a light and on a dark page
 BAND_NOTE = "line: mean over seeds; band: lowest to highest seed"
 
 
-def add_lines(figure: go.Figure, lines: Iterable[Line], hover: str, row: int = 1, legend: bool = True) -> None:
-    """Draw lines with markers, each with its band where it has several seeds.
+def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = True) -> list[Trace]:
+    """Lines with markers, each with its band where it has several seeds.
 
     Args:
-        figure: Drawn on.
         lines: One an arm.
         hover: Text for x and mean under the pointer, in Plotly's notation.
         row: Panel, from the top.
         legend: Whether the arms are named in the legend.
+
+    Returns:
+        Traces for `new_figure`.
     """
+    traces: list[Trace] = []
     for line in lines:
-        look, panel = style(line.place), _panel(row)
-        if line.seeds > 1:
-            figure.add_trace(_band(line).update(yaxis=panel))
-        trace = go.Scatter(
-            x=line.x,
-            y=line.mean,
-            yaxis=panel,
-            name=line.arm,
-            legendgroup=line.arm,
-            showlegend=legend,
-            mode="lines+markers",
-            line={"color": look.colour, "width": 2},
-            marker={"symbol": look.marker, "size": 8, "color": look.colour},
-            hovertemplate=f"{hover}<extra>{line.arm}</extra>",
+        look = style(line.place)
+        traces += [_band(line) | {"yaxis": _panel(row)}] if line.seeds > 1 else []
+        traces.append(
+            _line(line, hover, row)
+            | {
+                "showlegend": legend,
+                "mode": "lines+markers",
+                "line": {"color": look.colour, "width": 2},
+                "marker": {"symbol": look.marker, "size": 8, "color": look.colour},
+            }
         )
-        figure.add_trace(trace)
+    return traces
 
 
-def add_thin_lines(figure: go.Figure, lines: Iterable[Line], hover: str, row: int = 1) -> None:
-    """Draw lines thin and pale, without markers, legend or band: many noisy points behind what matters."""
-    for line in lines:
-        trace = go.Scatter(
-            x=line.x,
-            y=line.mean,
-            yaxis=_panel(row),
-            name=line.arm,
-            legendgroup=line.arm,
-            showlegend=False,
-            mode="lines",
-            line={"color": faded(style(line.place).colour, 0.5), "width": 1.2},
-            hovertemplate=f"{hover}<extra>{line.arm}</extra>",
-        )
-        figure.add_trace(trace)
+def thin_line_traces(lines: Sequence[Line], hover: str, row: int = 1) -> list[Trace]:
+    """Thin and pale lines, without markers, legend or band: many noisy points behind what matters."""
+    pale = [{"color": faded(style(line.place).colour, 0.5), "width": 1.2} for line in lines]
+    return [
+        _line(line, hover, row) | {"showlegend": False, "mode": "lines", "line": look}
+        for line, look in zip(lines, pale, strict=True)
+    ]
 
 
 def note_seeds(figure: go.Figure, lines: Iterable[Line]) -> None:
@@ -71,20 +64,33 @@ def mark_step(figure: go.Figure, step: int) -> go.Figure:
     )
 
 
-def _band(line: Line) -> go.Scatter:
+def _line(line: Line, hover: str, row: int) -> Trace:
+    return {
+        "type": "scatter",
+        "x": line.x,
+        "y": line.mean,
+        "yaxis": _panel(row),
+        "name": line.arm,
+        "legendgroup": line.arm,
+        "hovertemplate": f"{hover}<extra>{line.arm}</extra>",
+    }
+
+
+def _band(line: Line) -> Trace:
     known = [(x, low, high) for x, low, high in zip(line.x, line.low, line.high, strict=True) if low == low]
     outline = [(x, high) for x, _, high in known] + [(x, low) for x, low, _ in reversed(known)]
-    return go.Scatter(
-        x=[x for x, _ in outline],
-        y=[y for _, y in outline],
-        mode="lines",  # with few points Plotly adds markers by itself
-        fill="toself",
-        fillcolor=faded(style(line.place).colour, 0.15),
-        line={"width": 0},
-        legendgroup=line.arm,
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    return {
+        "type": "scatter",
+        "x": [x for x, _ in outline],
+        "y": [y for _, y in outline],
+        "mode": "lines",  # with few points Plotly adds markers by itself
+        "fill": "toself",
+        "fillcolor": faded(style(line.place).colour, 0.15),
+        "line": {"width": 0},
+        "legendgroup": line.arm,
+        "showlegend": False,
+        "hoverinfo": "skip",
+    }
 
 
 def _panel(row: int) -> str:

@@ -13,10 +13,10 @@ from tests.browser.conftest import PATIENCE, App, chart, fill, wait_until
 
 pytestmark = pytest.mark.browser
 
-ORDER = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu", "tanh"], 2, 2000)
+ORDER = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu", "tanh"], 2, 1000)
 LINK = (
     "?tab=ablate&ablate_task=teacher:kind=weight-aware&base=neat:rank=4&depth=2&activation=relu&activation=tanh"
-    "&seeds=2&ablate_steps=2000"
+    "&seeds=2&ablate_steps=1000"
 )
 
 
