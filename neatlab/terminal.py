@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
+from neatlab.results import BASE, kept
 
 
 class Progress:
@@ -77,9 +78,10 @@ class SweepProgress:
 
 
 def arms_table(arms: list[dict[str, Any]]) -> str:
-    """Arms as aligned columns; the metric with its 95 % interval over seeds."""
+    """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
     head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
-    rows = [head] + [
+    base = any(kept(arm) for arm in arms)
+    rows = [head + [BASE] * base] + [
         [
             arm["arm"],
             f"{arm['adapter_params']:,}",
@@ -87,6 +89,7 @@ def arms_table(arms: list[dict[str, Any]]) -> str:
             _with_interval(arm["mean"], *arm["ci95"]),
             f"{arm['seconds_per_step']:.4f}",
             f"{arm['effective_rank']:.2f}",
+            *([kept(arm) or "–"] * base),
         ]
         for arm in arms
     ]

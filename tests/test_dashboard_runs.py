@@ -74,7 +74,7 @@ class TestTable:
         assert "<script>" not in said
         assert "&lt;script&gt;" in said
 
-    def test_a_thousand_tableneed_nothing_but_configurations_and_summaries(
+    def test_a_table_needs_nothing_but_configurations_and_summaries(
         self, folder: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.points import SMALL, read_points
-from neatlab.results import Comparison, Results
+from neatlab.report.text import tables
+from neatlab.results import BASE, Comparison, Results
 from neatlab.store import Run, read_run
+from neatlab.terminal import arms_table
 
 NOISE = (0.0, 0.003, -0.002, 0.001)
 SCORES = {"lora:rank=4": 0.80, "neat:rank=4,depth=2": 0.90, "neat:rank=4,depth=4": 0.801, "neat:rank=4,depth=6": 0.70}
@@ -100,6 +102,21 @@ def test_lost_runs_are_named_as_what_they_are_and_left_out_of_the_mean():
     lora, pruned, partly = found.to_dict()["arms"]
     assert (lora["mean"], pruned["mean"], partly["mean"]) == (pytest.approx(0.85), None, 0.7)
     assert pruned["runs"][0]["status"] == "pruned"
+
+
+def test_what_is_left_of_the_base_is_in_both_tables_where_it_is_known():
+    told = {"effective_rank": 2.0, "saved_bytes": 8, "base_metric_before": 0.98}
+    plain = [ended("lora:rank=4", seed, 0.8, **told, base_metric=0.5 + seed / 10) for seed in (0, 1)]
+    unknown = [ended("neat:rank=4,depth=2", seed, 0.8, effective_rank=2.0, saved_bytes=8) for seed in (0, 1)]
+    both, neither = Comparison([*plain, *unknown]), Comparison(unknown)
+    head, first, second = arms_table(both.arms()).splitlines()
+    assert head.endswith(BASE)
+    assert first.endswith("  0.980 → 0.550")
+    assert second.endswith("  –")
+    assert BASE not in arms_table(neither.arms())
+    page = tables(both, ["lora:rank=4", "neat:rank=4,depth=2"])
+    assert "0.980 → 0.550" in page
+    assert "Base task: accuracy on upright digits" in page
 
 
 def test_the_dictionary_holds_what_it_promises_and_no_nan():

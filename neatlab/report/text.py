@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neatlab.report.words import DASH, breakable, bytes_number, duration, escape, key, number, p_number, row, table
-from neatlab.results import Comparison, total_seconds
+from neatlab.results import BASE, Comparison, kept, total_seconds
 from neatlab.store import Run
 from neatlab.tasks import TASKS
 
@@ -108,8 +108,10 @@ def tables(comparison: Comparison, order: Sequence[str]) -> str:
     """What each arm cost and reached."""
     arms, fronts = {arm["arm"]: arm for arm in comparison.arms()}, comparison.pareto()
     rows = (_arm_row(place, arms[label], fronts, comparison) for place, label in enumerate(order))
-    head = [name or comparison.metric.name for name in ARMS]
+    base = comparison.base_metric
+    head = [name or comparison.metric.name for name in ARMS] + ([BASE] if base else [])
     note = "Pareto: no other arm is as cheap and as good in the mean; cost in parameters, time a step or memory."
+    note += f" Base task: {base.name}, mean over seeds." if base else ""
     return f"{table(head, rows, 'Arms')}<p class='quiet'>{escape(note)}</p>"
 
 
@@ -125,6 +127,7 @@ def _arm_row(place: int, arm: dict[str, Any], fronts: dict[str, list[str]], comp
         number(arm["effective_rank"], 2),
         f"{finished} of {len(arm['runs'])}",
         ", ".join(on) or DASH,
+        *([kept(arm) or DASH] if comparison.base_metric else []),
     ]
     return row(key(place) + breakable(label), cells, "reference" if label in comparison.references else "")
 
