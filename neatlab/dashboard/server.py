@@ -107,11 +107,12 @@ def _until_told(demo: gr.Blocks, jobs: Jobs) -> None:
 
     signal.signal(signal.SIGTERM, leave)
     try:
-        demo.block_thread()
+        threading.Event().wait()
     except KeyboardInterrupt:
         pass
     finally:
         jobs.close()
+        demo.server.config.timeout_graceful_shutdown = 1  # second: it would wait for open windows
         demo.close()
 
 

@@ -9,13 +9,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
-from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from neatlab.store import Run, Store
@@ -124,11 +124,14 @@ def nothing_left_over(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def stop_all(app: App) -> None:
-    client = app.client()
-    for job in client.predict(api_name="/list")["jobs"]:
-        with suppress(AppError):  # it has just ended
-            client.predict(job["job"], api_name="/stop")
-    wait_until(lambda: not client.predict(api_name="/list")["jobs"])
+    with httpx.Client(base_url=f"{app.url}gradio_api/run/", timeout=90) as http:
+
+        def jobs() -> list[dict[str, str]]:
+            return http.post("list", json={"data": []}).raise_for_status().json()["data"][0]["jobs"]
+
+        for job in jobs():
+            http.post("stop", json={"data": [job["job"]]})  # refused where it has just ended
+        wait_until(lambda: not jobs())
 
 
 def open_page(page: Page, app: App, query: str = "") -> Page:
