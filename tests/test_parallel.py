@@ -99,7 +99,6 @@ def test_a_diverging_run_ends_in_all_and_the_next_one_follows(runs):
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("compare", "--task", "teacher", "--arm", "lora:rank=5000"), "less than or equal to 4096"),
         (("compare", "--task", "teacher", "--arm", "lora", "--train", "batch_size=1"), "2 processes for batches of 1"),
         (("sweep", "--task", "teacher", "--arm", "lora"), "sweep on 2 processes; compare alone shares"),
     ],

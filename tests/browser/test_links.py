@@ -1,5 +1,6 @@
 """The page's state in its link: written, copied, opened elsewhere, hidden from, taught with, and misused."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -8,7 +9,7 @@ import orjson
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import App, choose, fill, open_page, says, serve
+from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve
 
 pytestmark = pytest.mark.browser
 LESSON = {
@@ -103,7 +104,7 @@ def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
     expect(page.locator("#match input")).to_have_value("equal parameters")
     expect(page.locator("#steps input")).to_have_value("600")
     page.click("#train")
-    says(page, "Training.")
+    expect(page.locator("#status")).to_contain_text(re.compile("Training|Done"), timeout=TRAINED)
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
