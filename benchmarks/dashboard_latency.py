@@ -46,7 +46,7 @@ COUNT = """() => {
 # From the press of the button, as the browser heard it, to the spectrum drawn for the layer pressed on.
 PRESS = """() => {
   const caption = document.querySelector("#spectrum-caption");
-  document.addEventListener("mousedown", (event) => {
+  document.addEventListener("pointerdown", (event) => {
     window.pressed = { at: event.timeStamp, layer: event.target.textContent.replace("✓", "").trim() };
   }, true);
   document.querySelector("#spectrum-chart").on("plotly_afterplot", () => {

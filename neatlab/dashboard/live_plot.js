@@ -152,7 +152,8 @@ async function savePicture(chart, format) {
 }
 
 watch("value", show);
-document.addEventListener("neatlab-layers", () => charts.forEach((chart) => chart.draw()));
+// From the last: the spectrum is what one looks at, and quicker to draw than the curves above it.
+document.addEventListener("neatlab-layers", () => charts.toReversed().forEach((chart) => chart.draw()));
 for (const press of ["pointerdown", "keydown"]) {
   document.addEventListener(press, (event) => (pressed.at = event.timeStamp), true);
 }

@@ -1,5 +1,6 @@
 """Serve the page."""
 
+import logging
 import os
 import signal
 import socket
@@ -113,6 +114,7 @@ def _until_told(demo: gr.Blocks, jobs: Jobs) -> None:
     finally:
         jobs.close()
         demo.server.config.timeout_graceful_shutdown = 1  # second: it would wait for open windows
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cutting them off is no error
         demo.close()
 
 

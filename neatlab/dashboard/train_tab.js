@@ -26,6 +26,15 @@ window.neatlabChooseLayer = (layer) => {
   window.neatlabLayers.chosen = layer;
   changed();
 };
+// Gradio tells of a choice some updates later; the press on it is heard at once.
+document.addEventListener(
+  "mousedown",
+  ({ target, button }) => {
+    const layer = button === 0 && target.closest("#layer [role=option]")?.getAttribute("aria-label");
+    if (layer) window.neatlabChooseLayer(layer);
+  },
+  true,
+);
 window.neatlabKeepLayers = (layers) => {
   window.neatlabLayers.layers = layers;
   changed();

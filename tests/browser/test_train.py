@@ -201,3 +201,6 @@ def test_the_layer_can_be_chosen_while_it_trains(page: Page, app: App) -> None:
     app.wait_for_steps(11, seen + 3)
     assert "layers.3.attention.v_proj" in page.inner_text("#spectrum-caption")
     assert page.locator("#layer input").input_value() == "vit.layers.3.attention.v_proj"
+    page.context.set_offline(True)  # the page has the lines of all layers
+    choose(page, "layer", "vit.layers.1.attention.q_proj")
+    expect(page.locator("#spectrum-caption")).to_contain_text("layers.1.attention.q_proj")
