@@ -302,6 +302,11 @@ def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> N
     assert public == {"start", "status", "list", "stop"}
 
 
+def test_all_handlers_share_one_state_of_progress(lab: Context) -> None:
+    """With one of its own for each output, Gradio's page copies a hundred components with every update."""
+    assert len({component._id for fn in build(lab).fns.values() for component in fn.show_progress_on}) == 1
+
+
 def test_no_font_is_fetched() -> None:
     assert "http" not in "".join(theme()._stylesheets)
 

@@ -162,7 +162,7 @@ def test_a_worker_lost_on_a_cluster_by_address(address, runs, monkeypatch):
 
 def start(runs: Path, *words: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "neatlab", "sweep", "--task", TASK, "--arm", "neat:rank=2", "--grid", "depth=2,4"]
-    command += ["--seeds", "4", "--steps", "300", "--workers", "2", "--runs", str(runs), *words]
+    command += ["--seeds", "4", "--steps", "1500", "--workers", "2", "--runs", str(runs), *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -175,7 +175,7 @@ def wait_for(condition, seconds=90):
 
 def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs):
     store = Store(runs)
-    wanted = Sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 300}, runs=runs).configs
+    wanted = Sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 1500}, runs=runs).configs
     first = start(runs)
     wait_for(lambda: any(run.status == "finished" for run in store.runs()))
     first.kill()
@@ -192,7 +192,7 @@ def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs):
     after = {run.run_id: run.environment["created"] for run in store.runs() if run.status == "finished"}
     assert kept.items() <= after.items()
 
-    found = sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 300}, runs=runs, workers=2)
+    found = sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 1500}, runs=runs, workers=2)
     assert len(found.runs) == 8
     assert after.items() <= {run.run_id: run.environment["created"] for run in store.runs()}.items()
     assert_whole(store, wanted)
