@@ -12,6 +12,7 @@ watch("value", () => {
 // An update may move the slider between the moment someone moved it and the moment Gradio reads it.
 let moved = null;
 document.addEventListener("input", ({ target }) => target.closest("#at") && (moved = Number(target.value)), true);
+document.addEventListener("click", ({ target }) => target.closest("#at button") && (moved = null), true); // its reset
 window.neatlabMoved = (at) => moved ?? at;
 
 window.neatlabLinkStep = (at) => {

@@ -53,7 +53,9 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "hoverlabel": {"bgcolor": ground, "font": {"color": text, "family": FONT}, "bordercolor": line},
         "hovermode": "closest",
     }
-    return go.layout.Template(layout=layout)
+    # Plotly chooses the colour of words in a pale bar as if the page were white.
+    bars = [{"textfont": {"color": text}}] if ground != "#ffffff" else None
+    return go.layout.Template(layout=layout, data={"bar": bars})
 
 
 LIGHT = _template("#1f2933", "#d5dae1", "#ffffff")
