@@ -54,7 +54,7 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "hovermode": "closest",
     }
     # Plotly chooses the colour of words in a pale bar as if the page were white.
-    bars = [{"textfont": {"color": text}}] if ground != "#ffffff" else None
+    bars = [{"insidetextfont": {"color": text}}] if ground != "#ffffff" else None
     return go.layout.Template(layout=layout, data={"bar": bars})
 
 
