@@ -10,7 +10,6 @@ from neatlab.dashboard.context import Context
 from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.order import Order, Refusal
-from neatlab.dashboard.other_layers import other_layers
 from neatlab.dashboard.summary import table
 from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, shown_arm, shown_layer, steps_done
 from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
@@ -75,7 +74,6 @@ class Update(NamedTuple):
     arm: str | None = None
     at: int = 0
     total: int = 0
-    others: str = "{}"
 
 
 def start(view: View, context: Context, order: Order, first: Any = "go") -> None:
@@ -210,7 +208,6 @@ def update(view: View, context: Context, names: Sequence[str] = Charts._fields) 
         shown_arm(seen, look.arm),
         done if look.at is None else look.at,
         seen.total,
-        view.drawings.others(seen, look, other_layers),
     )
 
 

@@ -152,8 +152,10 @@ async function savePicture(chart, format) {
 }
 
 watch("value", show);
-// From the last: the spectrum is what one looks at, and quicker to draw than the curves above it.
-document.addEventListener("neatlab-layers", () => charts.toReversed().forEach((chart) => chart.draw()));
+if (charts.length > 1) {
+  // From the last: the spectrum is what one looks at, and quicker to draw than the curves above it.
+  document.addEventListener("neatlab-layers", () => charts.toReversed().forEach((chart) => chart.draw()));
+}
 for (const press of ["pointerdown", "keydown"]) {
   document.addEventListener(press, (event) => (pressed.at = event.timeStamp), true);
 }

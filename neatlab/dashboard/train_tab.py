@@ -179,7 +179,9 @@ class TrainTab(Tab):
             yield self._shown(view, now)
 
     def _shown(self, view: View, now: Update) -> list[Any]:
-        return [_status(view, now), together(now.charts._asdict()), now.others, now.table, _moment(view, now)]
+        charts = now.charts._asdict()
+        others = charts.pop("others") or "{}"
+        return [_status(view, now), together(charts), others, now.table, _moment(view, now)]
 
     def _controls(self, request: gr.Request) -> list[Any]:
         """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""

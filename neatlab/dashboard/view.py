@@ -10,6 +10,7 @@ from neatlab.config import RunConfig
 from neatlab.dashboard import captions
 from neatlab.dashboard.feed import Feed
 from neatlab.dashboard.live_plot import shown
+from neatlab.dashboard.other_layers import other_layers
 from neatlab.results import Results
 from neatlab.store import Run
 from neatlab.tasks import Metric, metric_of
@@ -18,13 +19,14 @@ T = TypeVar("T")
 
 
 class Charts(NamedTuple):
-    """Values of the live charts; None for an empty one."""
+    """Values of the live charts, and what those of one layer would show of the others; None for an empty one."""
 
     learning: str | None = None
     layers: str | None = None
     spectrum: str | None = None
     map: str | None = None
     parameters: str | None = None
+    others: str | None = None
 
 
 class Look(NamedTuple):
@@ -113,7 +115,7 @@ class Drawings:
         measured, layer, arm = (seen.key, seen.size[1]), shown_layer(seen, look.layer), shown_arm(seen, look.arm)
 
         def spectra() -> pd.DataFrame:
-            return self._spectra(seen)
+            return self._fresh("spectra", measured, seen.results.spectra)
 
         made: dict[str, tuple[Hashable, Callable[[], str]]] = {
             "learning": ((seen.key, seen.size, look.at), lambda: _learning(seen, look)),
@@ -121,15 +123,9 @@ class Drawings:
             "spectrum": ((measured, layer, look.at), lambda: _spectrum(seen, look, spectra(), layer)),
             "map": ((measured, arm, look.at), lambda: _map(seen, look, spectra(), arm)),
             "parameters": ((seen.key, len(seen.counts.dropna())), lambda: _parameters(seen)),
+            "others": ((measured, look.at), lambda: other_layers(spectra(), seen.arms, _ranks(seen.runs), look.at)),
         }
         return Charts(**{name: self._fresh(name, *made[name]) for name in names})
-
-    def others(self, seen: Picture, look: Look, make: Callable[[Picture, Look, pd.DataFrame], str]) -> str:
-        """What the charts of one layer would show of the others, made anew as the charts are."""
-        return self._fresh("others", (seen.key, seen.size[1], look.at), lambda: make(seen, look, self._spectra(seen)))
-
-    def _spectra(self, seen: Picture) -> pd.DataFrame:
-        return self._fresh("spectra", (seen.key, seen.size[1]), seen.results.spectra)
 
     def _fresh(self, name: str, depends: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, from before where that depended on the same."""
@@ -164,7 +160,7 @@ def _learning(seen: Picture, look: Look) -> str:
 def _layers(seen: Picture, look: Look, spectra: pd.DataFrame, layer: str | None) -> str:
     figure = plots.layer_curves(spectra, layer, arms=seen.arms)
     _over_steps(figure, seen, look)
-    said = captions.layers(seen.arms, plots.layer_curve_data(spectra, layer, arms=seen.arms), ranks(seen.runs))
+    said = captions.layers(seen.arms, plots.layer_curve_data(spectra, layer, arms=seen.arms), _ranks(seen.runs))
     return shown(figure.update_layout(uirevision=f"{seen.key}-{layer}"), said, layer)
 
 
@@ -204,6 +200,5 @@ def started(run: Run) -> Mapping[str, Any]:
     return next((event for event in run.events if event["type"] == "RunStarted"), {})
 
 
-def ranks(runs: Sequence[Run]) -> dict[str, Any]:
-    """Arm → the rank set for it."""
+def _ranks(runs: Sequence[Run]) -> dict[str, Any]:
     return {run.config.arm.label: run.config.arm.options.get("rank") for run in runs}

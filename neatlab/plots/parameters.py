@@ -6,9 +6,10 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import faded, new_figure, style
+from neatlab.plots.theme import new_figure, style
 
 COUNT = "trainable parameters"
+HEAD = "#5f6b78"  # not a paler tone: words in it could not be read on a dark page
 
 
 class ParameterData(NamedTuple):
@@ -42,7 +43,7 @@ def parameter_data(source: Source, arms: Sequence[str] | None = None) -> Paramet
 
 
 def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
-    """A bar an arm: the adapter's parameters, then the head's in a paler tone.
+    """A bar an arm: the adapter's parameters, then the head's in grey.
 
     Args:
         source: `Results`, a `Comparison`, or their `frame()`.
@@ -56,8 +57,8 @@ def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bo
     order = arm_order(table(source, "frame"), arms) if data.arms else []
     colours = [style(order.index(arm)).colour for arm in data.arms]
     figure = new_figure([COUNT, ""], dark=dark)
-    for part, counts, share in (("adapter", data.adapter, 1.0), ("head", data.head, 0.35)):
-        figure.add_trace(_bars(part, data.arms, counts, [faded(colour, share) for colour in colours]))
+    figure.add_trace(_bars("adapter", data.arms, data.adapter, colours))
+    figure.add_trace(_bars("head", data.arms, data.head, [HEAD] * len(data.arms)))
     figure.update_layout(barmode="stack", showlegend=False, bargap=0.4, uniformtext={"mode": "hide", "minsize": 11})
     figure.update_yaxes(autorange="reversed", title=None)
     figure.update_xaxes(rangemode="tozero", nticks=4, tickangle=0)

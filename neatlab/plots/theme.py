@@ -53,9 +53,7 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "hoverlabel": {"bgcolor": ground, "font": {"color": text, "family": FONT}, "bordercolor": line},
         "hovermode": "closest",
     }
-    # Plotly chooses the colour of words in a pale bar as if the page were white.
-    bars = [{"insidetextfont": {"color": text}}] if ground != "#ffffff" else None
-    return go.layout.Template(layout=layout, data={"bar": bars})
+    return go.layout.Template(layout=layout)
 
 
 LIGHT = _template("#1f2933", "#d5dae1", "#ffffff")
