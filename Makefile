@@ -1,26 +1,48 @@
 # Set-up is two commands: `make app` serves the lab, `make test` checks it. Each is complete on a fresh machine.
+# CONTRIBUTING.md says when to use `make check` and `make fast`.
 
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
 JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
-.PHONY: app test check bench notebooks clean
+.PHONY: app test fast check lock latest bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
 
-test: check $(VENV)/.chromium
-	$(BIN)/pytest -n $(JOBS) --dist loadfile
+# A Chromium comes from the system's packages while pip installs those of Python.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev build/.system-chromium
+	@$(MAKE) --no-print-directory check $(VENV)/.chromium
+	$(PYTEST)
+
+# What needs no browser, no cluster and no process beside pytest's own.
+fast: $(VENV)/.dev
+	$(PYTEST) -m "not browser and not cluster and not process" tests
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The newest versions that the ranges in pyproject.toml allow.
+lock:
+	sh scripts/install.sh build/lock uv==0.13.9
+	$(LOCK) --extra dev --output-file requirements-dev.txt
+	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+
+# Do today's newest packages within the ranges still work? The lock is left aside.
+latest:
+	rm -rf build/latest
+	sh scripts/install.sh build/latest --editable ".[dev]"
+	build/latest/bin/neatlab --version
+	build/latest/bin/pytest -n $(JOBS) --dist loadfile -m "not browser"
 
 bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/step_cost.py
@@ -38,17 +60,20 @@ notebooks: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/.app: requirements.txt pyproject.toml
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@sh scripts/install.sh $(VENV) --requirement requirements.txt --editable .
+	@touch $@
 
-$(VENV)/.app: requirements.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
-	touch $@
+$(VENV)/.dev: requirements-dev.txt pyproject.toml
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	@sh scripts/install.sh $(VENV) --requirement requirements-dev.txt --editable .
+	@touch $@ $(VENV)/.app
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt --editable .
-	touch $@
+build/.system-chromium:
+	@sh scripts/chromium.sh
+	@mkdir -p $(@D) && touch $@
 
-$(VENV)/.chromium: $(VENV)/.dev
-	sh tests/browser/install_chromium.sh $(BIN)
-	touch $@
+$(VENV)/.chromium: $(VENV)/.dev build/.system-chromium
+	@sh scripts/chromium.sh $(BIN)/playwright
+	@touch $@

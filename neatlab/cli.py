@@ -14,12 +14,27 @@ from typing import Any, NoReturn
 from neatlab import commands, parallel
 from neatlab.errors import BadInput, NeatlabError, StoreError
 
+RUNS = "runs"
+
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose refusals are one line, like all others."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    """Prints what stands below neatlab, and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from neatlab.environment import report
+
+        print(report(RUNS))
+        parser.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,6 +84,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="neatlab", description="NEAT and LoRA side by side.")
+    parser.add_argument("--version", action=_Version, help="versions of everything that matters, device and folders")
     subparsers = parser.add_subparsers(required=True, metavar="command")
     _add_compare(subparsers)
     _add_sweep(subparsers)
@@ -165,7 +181,7 @@ def _add_app(subparsers: Any) -> None:
     parser = subparsers.add_parser("app", help="serve the dashboard")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_count, default=7860)
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="runs folder (default: runs)")
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
     parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
     parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
@@ -176,7 +192,7 @@ def _add_app(subparsers: Any) -> None:
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", default="runs", metavar="DIR", help="runs folder (default: runs)")
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 

@@ -4,20 +4,22 @@ import platform
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neatlab import parallel
+from neatlab import __version__, parallel
 from neatlab.errors import BadInput
+from neatlab.versions import installed_versions, misfits
 
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("neatlab", "torch", "transformers", "peft", "scikit-learn", "numpy")
+PACKAGES = ("torch", "transformers", "peft", "scikit-learn", "numpy")
 
 
 def package_versions() -> dict[str, str]:
     """Version of each package that a run's result depends on."""
-    return {name: version(name) for name in PACKAGES}
+    return {"neatlab": __version__, **{name: version(name) for name in PACKAGES}}
 
 
 def pick_device(name: str) -> str:
@@ -55,3 +57,24 @@ def environment(device: str = "auto") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": parallel.count(),
     }
+
+
+def report(runs: str | Path) -> str:
+    """What stands below neatlab here, a line each: versions, device, folders, and what does not fit.
+
+    Args:
+        runs: The runs folder that would be used.
+    """
+    import torch
+
+    from neatlab.tasks.checkpoints import cache_folder
+
+    lines = {
+        "neatlab": __version__,
+        "python": f"{platform.python_version()} on {platform.platform()}",
+        **installed_versions(),
+        "device": f"{pick_device('auto')}, {torch.get_num_threads()} threads",
+        "cache folder": cache_folder(),
+        "runs folder": Path(runs).absolute(),
+    }
+    return "\n".join([*(f"{name} {value}" for name, value in lines.items()), *(f"warning: {m}" for m in misfits())])

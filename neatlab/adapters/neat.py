@@ -20,8 +20,12 @@ from neatlab.adapters.hidden import Kept, fingerprint, hidden_layers, make_activ
 from neatlab.adapters.neat_config import PEFT_TYPE, NeatConfig
 from neatlab.adapters.sizes import maps_out, sides
 from neatlab.errors import BadInput
+from neatlab.versions import misfits
 
 __all__ = ["NeatConfig", "NeatLinear", "NeatModel"]
+
+for _line in misfits():  # otherwise met two calls later, as a traceback of transformers
+    warnings.warn(_line, stacklevel=2)
 
 
 class NeatLinear(nn.Module, BaseTunerLayer):
