@@ -10,8 +10,11 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import plotly.graph_objects as go
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("neatlab", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("neatlab")
 
 
 @pytest.fixture(autouse=True)

@@ -132,7 +132,7 @@ class TestFollow:
         next(running)
         leave(view, lab)
         view.follower = None
-        assert list(running) == []
+        assert list(running) == [None]
 
     def test_the_newer_follower_takes_over(self, lab: Context) -> None:
         view = View(Feed(lab.store.root))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, NamedTuple
 
 from neatlab.config import RunConfig
@@ -12,7 +13,17 @@ from neatlab.dashboard.jobs import Job
 from neatlab.dashboard.order import Order, Refusal
 from neatlab.dashboard.summary import table
 from neatlab.dashboard.view import Charts, Drawings, Look, Picture, picture, shown_arm, shown_layer, steps_done
-from neatlab.dashboard.words import NO_TABLE, PREPARING, READY, STARTING, status, waiting
+from neatlab.dashboard.words import (
+    NO_TABLE,
+    PAUSED,
+    PAUSING,
+    PREPARING,
+    READY,
+    STARTING,
+    STOPPING,
+    status,
+    waiting,
+)
 
 TRAIN = "neatlab.dashboard.worker:train"
 INTERVAL = 0.19  # seconds between updates
@@ -61,8 +72,15 @@ class View:
         return self.job if self.job and self.job.phase != "ended" else None
 
 
+NUMBERS = count(time.time_ns() // 1_000_000)  # also after this server's end the next one's are larger
+
+
 class Update(NamedTuple):
-    """What the window shows."""
+    """What the window shows.
+
+    Args:
+        number: Later updates have larger ones; the page drops one that comes after a later one.
+    """
 
     status: str
     phase: str
@@ -74,14 +92,23 @@ class Update(NamedTuple):
     arm: str | None = None
     at: int = 0
     total: int = 0
+    number: int = 0
 
 
 def start(view: View, context: Context, order: Order, first: Any = "go") -> None:
     """Show the order's runs in this window, and train those that the store does not hold.
 
+    An order that is in training already is shown from there.
+
     Raises:
         BadInput: The queue is full.
     """
+    job = context.jobs.find(TRAIN, order)
+    if job is not None and not job.stopped:
+        leave(view, context)
+        resume(view, context, order)
+        tell(view, context, first)
+        return
     plain = tuple(order.runs()) if order.match is None else ()
     stored = frozenset(c.run_id for c in plain if context.store.finished(c))
     todo = not plain or len(stored) < len(plain)
@@ -122,7 +149,7 @@ def leave(view: View, context: Context) -> None:
     tell(view, context, "stop")
 
 
-def follow(view: View, context: Context) -> Iterator[Update]:
+def follow(view: View, context: Context) -> Iterator[Update | None]:
     """Say how the window's training goes, until it ends or another follower takes over.
 
     Args:
@@ -130,7 +157,7 @@ def follow(view: View, context: Context) -> Iterator[Update]:
         context: Store and jobs.
 
     Yields:
-        Updates; at least one, and the last one with the result.
+        Updates, the last one with the result; None from a follower that was overtaken: it has nothing to say any more.
     """
     view.follower = me = object()
     shown: tuple[Hashable, ...] = ()
@@ -143,13 +170,14 @@ def follow(view: View, context: Context) -> Iterator[Update]:
         looked = mark[-1:] != shown[-1:]  # someone waits for it
         if ended or looked or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
             made = _timed(lambda: update(view, context))
-            if said and (view.follower is not me or view.look != mark[-1]):
+            if view.follower is not me or view.look != mark[-1]:
                 continue  # what was reset, or is looked at otherwise, since this was begun must not be drawn over
             shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
-            yield made[0]  # the first in any case: Gradio empties the outputs of a generator that gives nothing
+            yield made[0]
         if ended or view.closed:
             return
         time.sleep(0.04)
+    yield None  # Gradio empties the outputs of a generator that gives nothing
 
 
 def _mark(view: View, context: Context) -> tuple[Hashable, ...]:
@@ -179,18 +207,18 @@ def update(view: View, context: Context, names: Sequence[str] = Charts._fields) 
         context: Store and jobs.
         names: The charts asked for.
     """
-    job = view.job
+    number, job = next(NUMBERS), view.job  # before anything is read: a larger number has seen no less
     if job is not None and job.runs:
         view.configs = job.runs
     if job is not None and job.refusal:
         view.refusal = job.refusal
     if view.order is None:
-        return Update(READY, "idle")
+        return Update(READY, "idle", number=number)
     phase = "watching" if view.active and not view.active.owned_by(view) else view.phase
     early = view.phase in ("waiting", "preparing")
     seen = picture(view.configs, view.feed, ended_only=early)
     if not seen.runs:
-        return Update(_before(view, context), phase, total=seen.total)
+        return Update(_before(view, context), phase, total=seen.total, number=number)
     done, look = _done(seen), view.look
     said = (
         _before(view, context)
@@ -208,6 +236,7 @@ def update(view: View, context: Context, names: Sequence[str] = Charts._fields) 
         shown_arm(seen, look.arm),
         done if look.at is None else look.at,
         seen.total,
+        number,
     )
 
 
@@ -222,7 +251,10 @@ def _before(view: View, context: Context) -> str:
     if view.phase == "waiting" and view.job:
         active = context.jobs.active()
         return waiting(context.jobs.place(view.job), sum(job.phase != "waiting" for job in active))
-    return {"preparing": PREPARING, "running": STARTING, "paused": STARTING}.get(view.phase, READY)
+    if view.job and view.job.stopped:
+        return STOPPING if view.active else READY
+    before = {"preparing": PREPARING, "running": STARTING, "pausing": PAUSING, "paused": PAUSED}
+    return before.get(view.phase, READY)
 
 
 def _said(view: View, seen: Picture) -> str:
@@ -237,10 +269,14 @@ def _said(view: View, seen: Picture) -> str:
     return " ".join([_doing(view, done), *notes])
 
 
+_ACTIVE = {"pausing": "Pausing", "paused": "Paused"}
+
+
 def _doing(view: View, done: bool) -> str:
     if done:
         return "Done."
     if view.active:
         where = "" if view.active.owned_by(view) else " in another window, which alone can pause or stop it"
-        return f"Paused{where}." if view.phase == "paused" else f"Training{where}."
+        word = "Stopping" if view.active.stopped else _ACTIVE.get(view.phase, "Training")
+        return f"{word}{where}."
     return "Stopped. What did not finish starts anew, from the same initialisation, with the next Train."

@@ -24,7 +24,7 @@ from neatlab.dashboard.order import Refusal
 from neatlab.errors import BadInput, NeatlabError
 
 Word = Literal["go", "pause", "step", "stop"]
-Phase = Literal["waiting", "preparing", "running", "paused", "ended"]
+Phase = Literal["waiting", "preparing", "running", "pausing", "paused", "ended"]
 
 FORKED = "forkserver" in mp.get_all_start_methods()
 PRELOADED = ["neatlab.dashboard.worker", "neatlab.dashboard.preload"]
@@ -43,7 +43,8 @@ class Job:
         kept: Whether it goes on while nobody looks.
         brief: Whether it computes for seconds and hears nothing: it has a place of its own beside the trainings.
         owner: Who may pause and stop it.
-        phase: Where it is.
+        phase: Where it is; "pausing" until its process has answered that it waits.
+        words: How many words its process was sent.
         runs: Its runs, once the process knows them.
         refusal: Why nothing was trained, or why it ended early.
         result: What a process that computes, and trains nothing, has found.
@@ -58,6 +59,7 @@ class Job:
     owner: Any = None
     first: Word = "go"
     phase: Phase = "waiting"
+    words: int = 0
     runs: tuple[RunConfig, ...] = ()
     refusal: Refusal | None = None
     result: Any = None
@@ -166,7 +168,6 @@ class Jobs:
             if job.phase == "preparing":
                 job.first = word
             else:
-                job.phase = {"go": "running", "step": "paused", "pause": "paused"}.get(word, job.phase)  # type: ignore[assignment]
                 self._send(job, word)
 
     def close(self) -> None:
@@ -242,6 +243,9 @@ class Jobs:
         if kind == "result":
             job.result = values[0]
             return
+        if kind == "paused":
+            self._paused(job, values[0])
+            return
         runs = tuple(RunConfig.parse(config, "run") for config in values[0])
         while (other := self._taken(runs)) and other[0].stopped:  # it will be gone in a moment
             time.sleep(0.05)
@@ -252,8 +256,14 @@ class Jobs:
                 )
                 job.first = "stop"
             job.runs = () if taken else runs
-            job.phase = "running" if job.first == "go" else "paused"
+            job.phase = "running"
             self._send(job, job.first)
+
+    def _paused(self, job: Job, heard: int) -> None:
+        """Its process waits for a word; an answer to an earlier word than the last says nothing."""
+        with self._lock:
+            if job.phase == "pausing" and heard == job.words:
+                job.phase = "paused"
 
     def _taken(self, runs: Sequence[RunConfig]) -> tuple[Job, str] | None:
         """Another training and a run that both write: two processes must not share a run's directory."""
@@ -262,6 +272,9 @@ class Jobs:
             return next(((job, run.run_id) for job in self._active for run in job.runs if run.run_id in ids), None)
 
     def _send(self, job: Job, word: Word) -> None:
+        if word != "stop":
+            job.phase = "running" if word == "go" else "pausing"
+        job.words += 1
         try:
             if job.pipe:
                 job.pipe.send(word)

@@ -97,11 +97,10 @@ class _Page:
         for name, (holder, tab) in self._made.items():
             tab.connect(demo)
             holder.select(None, None, None, js=SELECT_TAB.format(name=name))
-        alone = {component._id for tab in self._contents for component in tab.linked}
-        filled = [component for component in self._inputs if component._id not in alone]
-        events = [component.input for component in filled]  # type: ignore[attr-defined]
+        events = [component.input for component in self._inputs]  # type: ignore[attr-defined]
         # Text that is pasted at once fires no `input`.
-        events += [component.blur for component in filled if isinstance(component, gr.Textbox)]
+        events += [component.blur for component in self._inputs if isinstance(component, gr.Textbox)]
+        events += [event for tab in self._contents for event in tab.link_events]
         gr.on(events, self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Any, Protocol
 
 from neatlab.config import RunConfig
 from neatlab.events import Event, Step
@@ -21,17 +21,25 @@ class Control(Protocol):
 
 
 class Remote:
-    """The page's words, heard through a pipe between two rounds: go, pause, step, stop."""
+    """The page's words, heard through a pipe between two rounds: go, pause, step, stop.
 
-    def __init__(self, pipe: "Connection[str, str]") -> None:
+    Whoever waits for a pause is told when it has begun: ("paused", words heard so far), and no round follows before
+    the next word.
+    """
+
+    def __init__(self, pipe: "Connection[Any, str]") -> None:
         self._pipe = pipe
         self._left: float = 0
+        self._heard = 0
 
     def goes_on(self) -> bool:
         """Whether another round may be trained; a closed pipe means that the page's server is gone."""
         try:
-            while self._pipe.poll(0 if self._left > 0 else None):
+            while self._pipe.poll() or self._left <= 0:
+                if not self._pipe.poll():
+                    self._pipe.send(("paused", self._heard))
                 word = self._pipe.recv()
+                self._heard += 1
                 if word == "stop":
                     return False
                 self._left = ROUNDS[word]

@@ -22,7 +22,7 @@ class Tab(ABC):
         title: Its name for people.
         fields: Link parameter → the component that a link fills, and that writes it: the whole state of the tab.
         controls: Name in `hide=` → blocks that a lesson may hide.
-        linked: Those of `link_inputs` that write the link by themselves. Set by `connect`.
+        link_events: What else the link is written after. Set by `connect`.
         restored: Handlers to call after a link was read: function, inputs, outputs, settings. Set by `connect`.
 
     Args:
@@ -36,7 +36,7 @@ class Tab(ABC):
         self.context = context
         self.fields: dict[str, Component] = {}
         self.controls: dict[str, list[Block]] = {}
-        self.linked: list[Component] = []
+        self.link_events: list[Any] = []
         self.restored: list[tuple[Any, Any, Any, dict[str, Any]]] = []
 
     @abstractmethod

@@ -1,13 +1,31 @@
 // What the Train tab does in the page by itself. `props`, `watch` and `trigger` are the status's, as gr.HTML hands them
 // to js_on_load.
 
-// An update reaches few components. The buttons and lists seldom change: the status says when, and they are asked for.
-let known = null;
+// Gradio does not order the updates of two events, and an update may be lost on its way: each has a number, an older one
+// is put back, and a window that hears nothing though there is more to come asks again.
+const [SILENCE, LONGEST_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
+const newest = { number: 0, value: props.value, more: false };
+let [known, heard, silence] = [null, performance.now(), SILENCE];
+
 watch("value", () => {
-  const now = /data-controls="([^"]*)"/.exec(props.value)?.[1] ?? known;
-  if (now !== known) trigger("submit");
-  known = now;
+  const { update, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
+  if (lost) return location.reload();
+  if (Number(update ?? 0) < newest.number) {
+    props.value = newest.value;
+    return trigger("tick");
+  }
+  Object.assign(newest, { number: Number(update ?? 0), value: props.value, more: Boolean(more) });
+  [heard, silence] = [performance.now(), SILENCE];
+  // An update reaches few components. The buttons and lists seldom change: they are asked for when the status says so.
+  if (controls !== undefined && controls !== known) trigger("submit");
+  known = controls ?? known;
 });
+
+setInterval(() => {
+  if (!newest.more || performance.now() - heard < silence) return;
+  [heard, silence] = [performance.now(), Math.min(2 * silence, LONGEST_SILENCE)];
+  trigger("tick");
+}, 1000);
 
 // An update may move the slider between the moment someone moved it and the moment Gradio reads it.
 let moved = null;

@@ -37,6 +37,8 @@ CHARTS = (
     Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, PARAMETERS),
 )
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
+ENDED = ("idle", "shown", "ended")  # phases after which a window is told nothing more by itself
+LOST = '<div data-lost="lost"></div>'
 
 
 class TrainTab(Tab):
@@ -89,15 +91,14 @@ class TrainTab(Tab):
 
     @property
     def link_inputs(self) -> list[Component]:
-        return [*self._form.fields.values(), self._layer, self._at]
+        return list(self._form.fields.values())
 
     def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
-        *filled, layer, _ = values
-        form, look = dict(zip(self._form.fields, filled, strict=True)), self._windows.get(window).look
+        form, look = dict(zip(self._form.fields, values, strict=True)), self._windows.get(window).look
         arms = [text for part in PARTS if (text := arm_text(part, form))]
         if form["task"] not in TASK_CHOICES.values():
             form["task"] = None  # an upload is this window's alone
-        return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": layer, "at": look.at}
+        return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": look.layer, "at": look.at}
 
     def read_link(self, link: Link, window: str | None) -> list[Any]:
         said = link.said()
@@ -109,7 +110,7 @@ class TrainTab(Tab):
         form = self._form.updates(fields)
         if said.keys() & {"task", "arm", "steps", "seed", "batch", "lr", "match"}:
             resume(view, self.context, read_form(self._form.defaults | fields))
-        return [*form, gr.update(), gr.update()]
+        return form
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
@@ -117,25 +118,23 @@ class TrainTab(Tab):
         messages = list(self._form.messages.values())
         begun = [self._status, *messages, self._command]
         shown = [self._status, self._charts, self._others, self._table, self._at]
+        self.link_events = [self._train.click, self._step.click]  # a training must be there again after a reload
         for button, handler in ((self._train, self._begin), (self._step, self._begin_step)):
             followed = button.click(handler, fields, begun, **LIGHT).then(self._follow, None, shown, **self._long)
             followed.then(self._mistakes, None, messages, **LIGHT)  # what was found as the training began
         self.restored = [(self._follow, None, shown, self._long)]
+        self._status.tick(self._refresh, None, shown, **self._long)
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
         self._reset.click(self._clear, None, [*begun, *shown[1:]], **LIGHT)
         newest: dict[str, Any] = LIGHT | {"trigger_mode": "always_last"}
         self._status.submit(self._controls, None, [*self._buttons, self._layer, self._arm], **newest)
-        # A list fires `input` twice a choice; the slider changes with every step, too.
-        looks = (
-            ("layer", self._layer, self._layer.change, None),
-            ("arm", self._arm, self._arm.change, None),
-            ("at", self._at, self._at.input, MOVED),
-        )
-        for name, control, event, js in looks:
+        # `input`, not `change`: what the server fills in is nobody's choice.
+        for name, control, js in (("layer", self._layer, None), ("arm", self._arm, None), ("at", self._at, MOVED)):
             # By a follower who takes over from the other: two who draw at once would overtake each other.
-            event(self._look(name), control, None, js=js, **newest).then(self._follow, None, shown, **self._long)
-        self.linked = [self._layer, self._at]  # in the browser: the other way asks after a hundred values
+            chosen = control.input(self._look(name), control, None, js=js, **newest)
+            chosen.then(self._follow, None, shown, **self._long)
+        # The link of these in the browser: the other way asks after a hundred values.
         self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)
         self._layer.input(None, self._layer, None, js=LINK_LAYER)
         self._at.input(None, self._at, None, js=LINK_STEP)
@@ -178,7 +177,19 @@ class TrainTab(Tab):
             self._windows.touch(request.session_hash)
             yield self._shown(view, now)
 
-    def _shown(self, view: View, now: Update) -> list[Any]:
+    def _refresh(self, request: gr.Request) -> Iterator[list[Any]]:
+        """Follow again, for a window that has heard nothing for a while though its training goes on.
+
+        Where the server does not know that training any more, as after a restart, the page loads itself again.
+        """
+        if self._windows.get(request.session_hash).order is None:
+            yield [LOST, *[gr.skip()] * 4]
+        else:
+            yield from self._follow(request)
+
+    def _shown(self, view: View, now: Update | None) -> list[Any]:
+        if now is None:
+            return [gr.skip()] * 5
         charts = now.charts._asdict()
         others = charts.pop("others") or "{}"
         return [_status(view, now), together(charts), others, now.table, _moment(view, now)]
@@ -204,7 +215,7 @@ class TrainTab(Tab):
         leave(view, self.context)
         fresh = View(view.feed)
         view.__dict__.update(fresh.__dict__)
-        now = Update(READY, "idle")
+        now = update(view, self.context)
         return [_status(view, now), *self._messages(view), command_note(None), *self._shown(view, now)[1:]]
 
     def _look(self, name: str) -> Any:
@@ -233,11 +244,12 @@ class TrainTab(Tab):
 
 
 def _status(view: View, now: Update) -> str:
-    """The status, and a mark that changes when the buttons or lists do."""
+    """The status with the number of its update, whether another is to come, and a mark of the buttons and lists."""
     said = refused(view.refusal.part, str(view.refusal)) if view.refusal else now.status
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, view.told, now.layers, now.arms)).encode())
-    return f'<div data-controls="{mark:x}">{said}</div>'
+    live = "" if now.phase in ENDED else "live"
+    return f'<div data-update="{now.number}" data-controls="{mark:x}" data-more="{live}">{said}</div>'
 
 
 def _moment(view: View, now: Update) -> Any:
@@ -259,8 +271,8 @@ def _checked(view: View, name: str, value: Any) -> Any:
 
 def _buttons(phase: str) -> list[Any]:
     """Train, Pause, Step, Stop as the phase allows them."""
-    active = phase not in ("idle", "shown", "ended", "watching")
-    paused = phase == "paused"
+    active = phase not in (*ENDED, "watching")
+    paused = phase in ("pausing", "paused")
     return [
         gr.update(interactive=not active or paused, value="Go on" if paused else "Train"),
         gr.update(interactive=active and not paused),

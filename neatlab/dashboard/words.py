@@ -39,6 +39,9 @@ does to the weights.</p>
 READY = status("Choose a task and two to four arms, then press Train. The settings as they are take about ten seconds.")
 PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds.")
 STARTING = status("Starting.")
+PAUSING = status("Pausing.")
+PAUSED = status("Paused. Before the first step.")
+STOPPING = status("Stopping.")
 NO_TABLE = '<p class="hint">The table of results appears here.</p>'
 NOTE = (
     '<p class="hint">A run that the runs folder already holds is shown from there and not trained again. '
