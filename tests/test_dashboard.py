@@ -245,7 +245,7 @@ class TestOtherLayers:
         for name, figure in figures.items():
             for line, trace in zip(kept[name]["lines"], figure.data, strict=True):
                 assert numbers(line) == pytest.approx(trace.y, rel=1e-6, nan_ok=True)
-        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {at and 4 or 8}")
+        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {(at and 4) or 8}")
 
     def test_only_layers_with_the_same_lines_are_alike(self) -> None:
         likes = {layer: kept["like"] for layer, kept in self.kept().items()}
