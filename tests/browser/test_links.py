@@ -9,6 +9,7 @@ import orjson
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.presets import PRESETS
 from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve, shows
 
@@ -107,6 +108,22 @@ def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
     expect(page.locator("#steps input")).to_have_value("600")
     page.click("#train")
     shows(page.locator("#status"), re.compile("Training|Done"), TRAINED)
+
+
+def test_every_arm_of_a_link_shows_its_formula_and_what_differs(page: Page, app: App) -> None:
+    arms = (("a", "lora", "0.02"), ("b", "neat", "0.02"), ("c", "lora", "0.002"), ("d", "neat", "0.002"))
+    open_page(page, app, "?preset=learning-rate")
+    for part, method, rate in arms:
+        arm = page.locator(".arm").filter(has=page.locator(f"#{part}-method"))
+        shows(arm.locator(".equation"), METHODS[method].equation, exact=True)
+        expect(page.locator(f"#{part}-lr input")).to_be_visible()
+        expect(page.locator(f"#{part}-lr input")).to_have_value(rate)
+    open_page(page, app, "?arm=lora&arm=neat&arm=head&arm=lora:rank=2")
+    shows(page.locator("#d-more"), "More options")
+    expect(page.locator("#d-lr")).to_be_hidden()  # nothing in there differs
+    open_page(page, app, "?preset=learning-rate&hide=more")
+    for part, *_ in arms:
+        expect(page.locator(f"#{part}-more")).to_be_hidden()
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:

@@ -5,6 +5,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
+from neatlab.adapters.methods import METHODS
 from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
@@ -68,3 +69,7 @@ def test_a_method_brings_its_own_fields(page: Page, app: App) -> None:
     choose(page, "b-method", "head only")
     expect(page.locator("#b-depth")).to_be_hidden()
     expect(page.locator("#b-rank")).to_be_hidden()
+    expect(page.locator("#c-more")).to_be_hidden()
+    choose(page, "c-method", "LoRA")
+    shows(page.locator("#c-more"), "More options")
+    shows(page.locator(".arm .equation").last, METHODS["lora"].equation, exact=True)
