@@ -1,11 +1,13 @@
 """From a finished run to a folder that others load: NEAT, PEANuT or LoRA adapters, or merged weights."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
-from safetensors import SafetensorError
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from neatlab.adapters.attach import Adapted
@@ -17,9 +19,9 @@ from neatlab.adapters.convert import (
     peanut_to_neat,
 )
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.folders import Folder, whole_folder
+from neatlab.adapters.folders import PREFIX, Folder, whole_folder
 from neatlab.errors import BadInput, StoreError, unknown
-from neatlab.lab import build, make_task
+from neatlab.lab import TRAINED, build, make_task
 from neatlab.store import Run
 
 Errors = dict[str, float]
@@ -54,13 +56,28 @@ def load_trained(run: Run) -> Adapted:
     """
     if run.status != "finished":
         raise BadInput(f"run {run.run_id} is {run.status}; only a finished run has weights to load")
-    adapted = build(run.config, make_task(run.config))
     folder = run.path / "adapter"
-    try:
+    with _readable(folder):
+        shapes = _shapes(folder)
+    adapted = build(run.config, make_task(run.config).without_data(shapes))
+    with _readable(folder):
         _load(adapted, folder)
+    return adapted
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StoreError(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
-    return adapted
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name in the base model → shape, of the head and what else was trained under its own name."""
+    plain = folder / TRAINED
+    with safe_open(plain if plain.exists() else folder / SAFETENSORS_WEIGHTS_NAME, "pt") as weights:
+        return {name.removeprefix(PREFIX): tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
 
 
 def _load(adapted: Adapted, folder: Path) -> None:
@@ -70,7 +87,7 @@ def _load(adapted: Adapted, folder: Path) -> None:
         _check_names(get_peft_model_state_dict(model, save_embedding_layers=False), weights)
         set_peft_model_state_dict(model, weights)
         return
-    trained = load_file(folder / "trained.safetensors")
+    trained = load_file(folder / TRAINED)
     _check_names([name for name, p in model.named_parameters() if p.requires_grad], trained)
     model.load_state_dict(trained, strict=False)
 

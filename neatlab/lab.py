@@ -30,6 +30,7 @@ from neatlab.training import checkpoint_gradients, train
 
 Listener = Callable[[RunConfig, Event], None]
 Path = str | os.PathLike[str]
+TRAINED = "trained.safetensors"  # what a method without an adapter trained, under the names in the model
 
 
 def make_task(config: RunConfig) -> Task:
@@ -169,7 +170,7 @@ def _save(adapted: Adapted, writer: RunWriter) -> None:
         return
     writer.adapter_folder.mkdir()
     trained = {name: p.detach().contiguous() for name, p in adapted.model.named_parameters() if p.requires_grad}
-    save_file(trained, writer.adapter_folder / "trained.safetensors")
+    save_file(trained, writer.adapter_folder / TRAINED)
 
 
 def load_runs(runs: Path = "runs") -> Results:

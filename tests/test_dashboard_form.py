@@ -3,12 +3,15 @@
 import re
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from neatlab.adapters.methods import METHODS
 from neatlab.config import make_arm, make_run, parse_arm, parse_task
+from neatlab.dashboard.controls import Form, arm_controls
 from neatlab.dashboard.form import arm_fields, arm_text, read_form
-from neatlab.dashboard.order import TASK_CHOICES, Refusal
+from neatlab.dashboard.order import PARTS, TASK_CHOICES, Refusal
+from neatlab.dashboard.words import equation
 from neatlab.tasks import TASKS
 
 FORM: dict[str, Any] = {
@@ -122,3 +125,30 @@ class TestForm:
         assert "\n" not in str(caught.value)
         assert "{" not in str(caught.value)
         assert len(str(caught.value)) < 1000
+
+
+class TestShown:
+    @pytest.fixture
+    def form(self) -> Form:
+        form = Form({}, {}, {}, {})
+        with gr.Blocks():
+            for part, method in zip(PARTS, ("lora", "neat", "", ""), strict=True):
+                arm_controls(part, method, form)
+        return form
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_an_arm_of_a_link_looks_as_one_chosen_by_hand(self, form: Form, method: str) -> None:
+        link = dict(zip(form.blocks, form.updates(arm_fields(["lora", "neat", "head", method])), strict=True))
+        hand = dict(zip(form.arm_blocks("d"), form.arm_updates("d", {"d.method": method}), strict=True))
+        assert {block: link[block] for block in hand} == hand
+        assert link[form.beside["d"][0]] == equation(method)
+        assert link[form.beside["d"][1]] == gr.update(visible=True)
+
+    @pytest.mark.parametrize(
+        ("arm", "is_open"), [("neat:rank=9,depth=4", False), ("neat:scaling=2", True), ("lora:lr=0.1", True)]
+    )
+    def test_more_options_are_open_where_one_differs(self, form: Form, arm: str, is_open: bool) -> None:
+        shown = dict(zip(form.blocks, form.updates(arm_fields(["lora", arm])), strict=True))
+        assert shown[form.beside["b"][1]].get("open", False) == is_open
+        assert shown[form.beside["c"][1]] == gr.update(visible=False)
+        assert dict(zip(form.blocks, form.updates({"steps": 3}), strict=True))[form.beside["b"][1]] == gr.update()

@@ -38,24 +38,43 @@ MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters"
 
 
 class Form(NamedTuple):
-    """Fields by name, the slots for messages, and the blocks that a lesson may hide."""
+    """Fields by name, slots for messages, blocks that a lesson may hide, and each arm's formula and "More options"."""
 
     fields: dict[str, Component]
     messages: dict[str, gr.HTML]
     groups: dict[str, list[Block]]
+    beside: dict[str, tuple[gr.HTML, gr.Accordion]]
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Field → value in a fresh form."""
         return {name: getattr(field, "value", None) for name, field in self.fields.items()}
 
+    @property
+    def blocks(self) -> list[Block]:
+        """What `updates` updates: the fields, then what stands beside them."""
+        return [*self.fields.values(), *(block for pair in self.beside.values() for block in pair)]
+
     def updates(self, given: Mapping[str, Any]) -> list[Any]:
-        """Updates that fill the fields.
+        """Updates that fill the form.
 
         Args:
-            given: Field → value; the others stay, except that an arm shows the options of its method alone.
+            given: Field → value; the others stay, except that an arm shows what is its method's alone.
         """
-        return [self._update(name, given) for name in self.fields]
+        fields = [self._update(name, given) for name in self.fields]
+        return [*fields, *(update for part in self.beside for update in _updates_beside(part, given))]
+
+    def options(self, part: str) -> list[str]:
+        """Names of the fields of an arm's options."""
+        return [name for name in self.fields if name.startswith(f"{part}.") and name != f"{part}.method"]
+
+    def arm_blocks(self, part: str) -> list[Block]:
+        """What `arm_updates` updates: formula, "More options" and the options' fields."""
+        return [*self.beside[part], *(self.fields[name] for name in self.options(part))]
+
+    def arm_updates(self, part: str, given: Mapping[str, Any]) -> list[Any]:
+        """Of `updates`, those of one arm, its choice of a method aside."""
+        return [*_updates_beside(part, given), *(self._update(name, given) for name in self.options(part))]
 
     def _update(self, name: str, given: Mapping[str, Any]) -> Any:
         part, dot, option = name.partition(".")
@@ -65,6 +84,17 @@ class Form(NamedTuple):
         if not method or option not in option_names(method):
             return gr.update(visible=False)
         return gr.update(visible=True, value=given.get(name, default(method, option)))
+
+
+def _updates_beside(part: str, given: Mapping[str, Any]) -> list[Any]:
+    """An arm's formula, and its "More options": open where what differs from the defaults would be folded away."""
+    method = given.get(f"{part}.method")
+    if method is None:
+        return [gr.update(), gr.update()]
+    folded = [name for name in option_names(method) if name not in MAIN] if method else []
+    differs = any(given.get(f"{part}.{name}", default(method, name)) != default(method, name) for name in folded)
+    more = gr.update(visible=True, open=True) if differs else gr.update(visible=bool(method))
+    return [equation(method), more]
 
 
 def preset_control() -> gr.Dropdown:
@@ -112,7 +142,8 @@ def arm_controls(part: str, method: str, form: Form) -> None:
             _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
     form.groups.setdefault("arms", []).append(group)
     form.groups.setdefault("more", []).append(more)
-    _show_own_fields(part, picker, [formula, more], form)
+    form.beside[part] = (formula, more)
+    _show_own_fields(part, picker, form)
 
 
 def _add_fields(part: str, method: str, form: Form, options: Iterable[tuple[str, FieldInfo]]) -> None:
@@ -145,23 +176,12 @@ def _choices(annotation: Any) -> list[str]:
     return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
-def _show_own_fields(part: str, picker: gr.Dropdown, beside: list[Any], form: Form) -> None:
-    names = [name for name in form.fields if name.startswith(f"{part}.") and name != f"{part}.method"]
-
+def _show_own_fields(part: str, picker: gr.Dropdown, form: Form) -> None:
     def show(method: str) -> list[Any]:
-        known = method if method in METHODS else ""
-        fields = [_fill(known, name.partition(".")[2]) for name in names]
-        return [equation(known), gr.update(visible=bool(known)), *fields]
+        return form.arm_updates(part, {f"{part}.method": method if method in METHODS else ""})
 
     # `input`, not `change`: a link that fills the form must not have its options set back.
-    picker.input(show, picker, [*beside, *(form.fields[name] for name in names)], **LIGHT)
-
-
-def _fill(method: str, name: str) -> Any:
-    """A field after the method was chosen: the method's own default, or out of sight."""
-    if not method or name not in option_names(method):
-        return gr.update(visible=False)
-    return gr.update(visible=True, value=default(method, name))
+    picker.input(show, picker, form.arm_blocks(part), **LIGHT)
 
 
 def _all_options() -> dict[str, FieldInfo]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard import api
@@ -85,6 +86,10 @@ class _Page:
         return [component for tab in self._contents for component in tab.link_inputs]
 
     @property
+    def _outputs(self) -> list[Block]:
+        return [block for tab in self._contents for block in tab.link_outputs]
+
+    @property
     def _hidden(self) -> dict[str, list[Any]]:
         """Name in `hide=` → blocks."""
         blocks: dict[str, list[Any]] = {name: [holder] for name, (holder, _) in self._made.items() if name in HIDEABLE}
@@ -104,7 +109,7 @@ class _Page:
         gr.on(events, self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
-        outputs = [self._message, self._lesson, self._tabs, *self._inputs, *hidden]
+        outputs = [self._message, self._lesson, self._tabs, *self._outputs, *hidden]
         opened = demo.load(self._read, None, outputs, **LIGHT)
         opened.then(None, None, None, js=OPENED)
         for tab in self._contents:
@@ -127,7 +132,7 @@ class _Page:
             link = self._whole(Link.read(request.query_params.multi_items()))
             filled = [update for tab in self._contents for update in tab.read_link(link, request.session_hash)]
         except BadInput as error:
-            link, filled = Link(), [gr.update() for _ in self._inputs]
+            link, filled = Link(), [gr.update() for _ in self._outputs]
             return self._opened(link, filled, mistake(f"This link cannot be opened: {error}"))
         return self._opened(link, filled, "")
 

@@ -48,6 +48,11 @@ class Tab(ABC):
         """The components whose values a link is written from, and which it fills."""
         return list(self.fields.values())
 
+    @property
+    def link_outputs(self) -> list[Block]:
+        """What a link updates: `link_inputs`, and what follows from their values."""
+        return list(self.link_inputs)
+
     def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
         """Link parameter → value.
 
@@ -58,7 +63,7 @@ class Tab(ABC):
         return dict(zip(self.fields, values, strict=True))
 
     def read_link(self, link: Link, window: str | None) -> list[Any]:
-        """Updates of `link_inputs`.
+        """Updates of `link_outputs`.
 
         Args:
             link: Checked as far as the page knows its parameters; the tab checks the rest.

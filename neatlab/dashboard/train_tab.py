@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from zlib import crc32
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard.context import Context, Windows
@@ -50,7 +51,7 @@ class TrainTab(Tab):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._windows: Windows[View] = Windows(lambda: View(Feed(context.store.root)))
-        self._form = Form({}, {}, {})
+        self._form = Form({}, {}, {}, {})
         with gr.Row(elem_classes=["lab"]):
             with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
                 self._preset = preset_control()
@@ -92,6 +93,10 @@ class TrainTab(Tab):
     @property
     def link_inputs(self) -> list[Component]:
         return list(self._form.fields.values())
+
+    @property
+    def link_outputs(self) -> list[Block]:
+        return [*self._form.blocks, self._layer, self._at]
 
     def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
         form, look = dict(zip(self._form.fields, values, strict=True)), self._windows.get(window).look

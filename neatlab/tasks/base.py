@@ -1,6 +1,7 @@
 """What a task is: a frozen base model, splits fixed by a seed, a loss and a metric."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -54,6 +55,14 @@ class Task(ABC):
     def describe(self) -> list[str]:
         """What the options left open and was found, a line each; loads data and model where there is any."""
         return []
+
+    def without_data(self, shapes: Mapping[str, tuple[int, ...]]) -> "Task":
+        """The task whose base model these trained weights fit, made without its data, which may be gone.
+
+        Args:
+            shapes: Name in the base model → shape, of all weights that a run trained under their own names.
+        """
+        return self
 
     @abstractmethod
     def base_model(self) -> nn.Module:

@@ -1,5 +1,6 @@
 """custom: your model on your data; labels of texts, classes of images, or language."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,12 +11,12 @@ from torch import Tensor, nn
 from neatlab.errors import BadInput
 from neatlab.lazy import lazy
 from neatlab.schema import Schema
-from neatlab.tasks import pretrained
+from neatlab.tasks import pretrained, tables
 from neatlab.tasks.answers import answer_loss, counted, score_answers, score_final
 from neatlab.tasks.base import Batch, Score, Split, Task, size
 from neatlab.tasks.custom_data import Prepared, prepared
 from neatlab.tasks.custom_options import CustomOptions, data_digest
-from neatlab.tasks.heads import check_targets, head_of, usual_targets
+from neatlab.tasks.heads import check_targets, head_of, trained_outputs, usual_targets
 from neatlab.tasks.images import image_shape, normalised
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.sequences import LABEL, forward, label_loss, score_labels
@@ -44,8 +45,8 @@ class Custom(Task):
     }
     options: ClassVar[type[Schema]] = CustomOptions
 
-    def __init__(self, options: CustomOptions) -> None:
-        self._options = options
+    def __init__(self, options: CustomOptions, trained: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        self._options, self._trained = options, trained
 
     @classmethod
     def metric_for(cls, options: CustomOptions) -> Metric:
@@ -70,6 +71,9 @@ class Custom(Task):
             f"model {self._options.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head) or 'no head'}"
         )
         return [*self._data.notes, told + (" trains whole" if self.head else "")]
+
+    def without_data(self, shapes: Mapping[str, tuple[int, ...]]) -> Task:
+        return Custom(self._options, shapes)
 
     def base_model(self) -> nn.Module:
         return self._load()[0]
@@ -114,9 +118,18 @@ class Custom(Task):
     @cached_property
     def _data(self) -> Prepared:
         told = self._options
+        if gone := [data for data in (told.data, told.test) if data and tables.is_gone(data)]:
+            raise BadInput(f"data {gone[0]!r} that this run was made with is gone; only training and measuring need it")
         if data_digest(told) != told.data_sha256:
             raise BadInput(f"data {told.data!r} has changed since this run was made ({told.data_sha256})")
         return prepared(told)
+
+    @cached_property
+    def _outputs(self) -> int:
+        if self._trained is None:
+            return self._data.outputs
+        auto_class = getattr(transformers, CLASSES[self._options.kind])
+        return trained_outputs(auto_class, pretrained.model_config(self._folder), self._trained)
 
     @cached_property
     def _loaded(self) -> tuple[nn.Module, list[str]]:
@@ -125,7 +138,7 @@ class Custom(Task):
     def _load(self) -> tuple[nn.Module, list[str]]:
         told, settings = self._options, {"dtype": getattr(torch, self._options.dtype)}
         if told.kind != "language":
-            settings |= {"num_labels": self._data.outputs, "ignore_mismatched_sizes": told.new_head}
+            settings |= {"num_labels": self._outputs, "ignore_mismatched_sizes": told.new_head}
         loaded: tuple[Any, list[str]] = pretrained.load(
             getattr(transformers, CLASSES[told.kind]), self._folder, told.split_seed, **settings
         )

@@ -193,4 +193,5 @@ def has_split(data: str, subset: str, split: str) -> bool:
         return False
     if path.is_dir():
         return images.class_folder(path / split) is not None or bool(tables.split_files(path, subset, split))
+    tables.find_source(data, subset, split)  # refuses what is no name of a data set
     return split in tables.split_names(data, subset)

@@ -1,7 +1,10 @@
 """Which modules of a transformers model train whole, and which layers adapters go on."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from typing import Any
 
+import torch
 from torch import nn
 
 from neatlab.errors import BadInput
@@ -31,6 +34,21 @@ def head_of(model: nn.Module, drawn: list[str]) -> list[str]:
             f"the model's weights lack {len(odd)} of its parameters, such as {odd[0]}; it is another model's"
         )
     return [*head, "pooler"] if beyond else head
+
+
+def trained_outputs(auto_class: Any, config: Any, trained: Mapping[str, tuple[int, ...]]) -> int:
+    """The outputs of a trained classifier: where its weights are wider than those of one with a single output.
+
+    Args:
+        auto_class: The transformers auto class that it was built by.
+        config: The model's configuration; changed.
+        trained: Name in the model → shape, of what was trained.
+    """
+    config.num_labels = 1
+    with torch.device("meta"):
+        narrow = auto_class.from_config(config, trust_remote_code=False)
+    shapes = {name: tuple(parameter.shape) for name, parameter in narrow.named_parameters()}
+    return max((trained[name][0] for name in shapes.keys() & trained if trained[name] != shapes[name]), default=1)
 
 
 def linear_names(model: nn.Module) -> list[str]:

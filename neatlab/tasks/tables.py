@@ -65,11 +65,20 @@ def find_source(data: str, subset: str, split: str) -> Source:
             wanted = f"{split}*.csv, .jsonl, .json or .parquet"
             raise BadInput(f"folder {data} holds neither images by class nor {wanted}")
         return Source(tuple(_checked(file) for file in found))
-    if path.suffix.lower() in READABLE or not HUB_NAME.fullmatch(data) or data.startswith("."):
+    if _is_path(data):
         raise BadInput(f"no file or folder {data!r}")
     if find_spec("datasets") is None:
         raise BadInput(f"no file or folder {data!r}; for a data set of the hub: {EXTRA}")
     return Source((), (data, subset, split))
+
+
+def is_gone(data: str) -> bool:
+    """Whether this can only be the path of a file or folder, and nothing is there."""
+    return _is_path(data) and not Path(data).expanduser().exists()
+
+
+def _is_path(data: str) -> bool:
+    return Path(data).suffix.lower() in READABLE or not HUB_NAME.fullmatch(data) or data.startswith(".")
 
 
 def split_files(folder: Path, subset: str, split: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """The real app in a process of its own, and a Chromium to look at it."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from neatlab.store import Run, Store
 
@@ -139,7 +140,7 @@ def open_page(page: Page, app: App, query: str = "") -> Page:
     page.set_default_timeout(PATIENCE)
     page.goto(app.url + query)
     expect(page.locator("#train")).to_be_enabled()
-    expect(page.locator("#status")).to_contain_text("press Train")
+    shows(page.locator("#status"), "press Train")
     return page
 
 
@@ -164,9 +165,23 @@ def train(page: Page, app: App, query: str = "", **values: object) -> None:
     page.click("#train")
 
 
+def shows(part: Locator, text: str | re.Pattern[str], timeout: float = PATIENCE, *, exact: bool = False) -> None:
+    """Wait until people can read this in a part of the page: text that CSS hides does not count.
+
+    Args:
+        part: One element.
+        text: What it shows.
+        timeout: Milliseconds.
+        exact: Whether it shows nothing else.
+    """
+    expect(part).to_be_visible(timeout=timeout)
+    check = expect(part).to_have_text if exact else expect(part).to_contain_text
+    check(text, timeout=timeout, use_inner_text=True)
+
+
 def says(page: Page, text: str) -> None:
     """Wait until the status says so."""
-    expect(page.locator("#status")).to_contain_text(text, timeout=TRAINED)
+    shows(page.locator("#status"), text, TRAINED)
 
 
 def chart(page: Page, name: str, script: str) -> Any:

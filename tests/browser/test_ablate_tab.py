@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from neatlab.dashboard.sweep_order import SweepOrder
 from neatlab.store import Store
-from tests.browser.conftest import PATIENCE, App, chart, fill, wait_until
+from tests.browser.conftest import PATIENCE, App, chart, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -23,11 +23,11 @@ LINK = (
 def open_tab(page: Page, app: App, query: str = "?tab=ablate") -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(app.url + query)
-    expect(page.locator("#ablate-outlook")).to_contain_text("The runs folder holds", timeout=PATIENCE)
+    shows(page.locator("#ablate-outlook"), "The runs folder holds")
 
 
 def says(page: Page, text: str) -> None:
-    expect(page.locator("#ablate-status")).to_contain_text(text, timeout=200_000)
+    shows(page.locator("#ablate-status"), text, timeout=200_000)
 
 
 def finished(app: App) -> int:
@@ -38,9 +38,7 @@ def finished(app: App) -> int:
 def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> None:
     before = set(psutil.Process(app.pid).children(recursive=True))
     open_tab(page, app, LINK)
-    expect(page.locator("#ablate-outlook")).to_contain_text(
-        "6 runs: 2 arms and the reference lora:rank=4, 2 seeds each"
-    )
+    shows(page.locator("#ablate-outlook"), "6 runs: 2 arms and the reference lora:rank=4, 2 seeds each")
     page.click("#ablate-start")
     wait_until(lambda: finished(app) >= 1)
     page.click("#ablate-stop")
@@ -61,10 +59,10 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
         scores.setdefault(config.arm.label, []).append(run.summary["metric"])
     for label, found in scores.items():
         row = page.locator("#ablate-verdict tr").filter(has=page.get_by_role("rowheader", name=label, exact=True))
-        expect(row).to_contain_text(f"{fmean(found):.4f}")
+        shows(row, f"{fmean(found):.4f}")
     drawn = chart(page, "ablate-heat", "chart => chart.data[0].z[0]")
     assert drawn == pytest.approx([fmean(scores[config.arm.label]) for config in ORDER.runs()[2::2]])
-    expect(page.locator("#ablate-verdict")).to_contain_text("Reference: lora:rank=4, LoRA of the same rank")
+    shows(page.locator("#ablate-verdict"), "Reference: lora:rank=4, LoRA of the same rank")
     expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
 
 
@@ -80,18 +78,18 @@ def left(app: App, before: set[psutil.Process]) -> list[str]:
 def test_what_cannot_be_built_is_said_beside_the_field(page: Page, app: App) -> None:
     open_tab(page, app)
     page.locator("#ablate-depth").get_by_label("3", exact=True).check()
-    expect(page.locator("#ablate-message-depth")).to_contain_text("depth 3 cannot be built")
+    shows(page.locator("#ablate-message-depth"), "depth 3 cannot be built")
     fill(page, ablate_base="neat:rank=4,residual=none")
     expect(page.locator("#ablate-message-depth [role=alert]")).to_have_count(0)
-    expect(page.locator("#ablate-outlook")).to_contain_text("30 runs: 9 arms")
+    shows(page.locator("#ablate-outlook"), "30 runs: 9 arms")
     fill(page, ablate_seeds=50)
-    expect(page.locator("#ablate-message-run")).to_contain_text("seeds=50")
+    shows(page.locator("#ablate-message-run"), "seeds=50")
     page.click("#ablate-start")
-    expect(page.locator("#ablate-message-run")).to_contain_text("seeds=50")
+    shows(page.locator("#ablate-message-run"), "seeds=50")
     expect(page.locator("#ablate-start")).to_be_enabled()
 
 
 def test_a_link_with_another_depth_is_refused(page: Page, app: App) -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(f"{app.url}?tab=ablate&depth=16")
-    expect(page.locator("#message-page")).to_contain_text("This link cannot be opened: depth '16'", timeout=PATIENCE)
+    shows(page.locator("#message-page"), "This link cannot be opened: depth '16'")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, fill, open_page, says, wait_until
+from tests.browser.conftest import TRAINED, App, fill, open_page, says, shows, wait_until
 from tests.folders import bert_folder
 
 pytestmark = pytest.mark.browser
@@ -21,17 +21,17 @@ def test_an_upload_is_looked_at_chosen_and_trained_on(page: Page, app: App, tmp_
     open_page(page, app, "?task=arithmetic")
     page.click("#data > button")
     page.set_input_files("#data-file input[type=file]", tmp_path / "moods.csv")
-    expect(page.locator("#data-file")).to_contain_text("moods")
+    shows(page.locator("#data-file"), "moods")
     fill(page, data_model="tiny-bert", data_label="mod")
     page.click("#data-use")
-    expect(page.locator("#message-data-columns [role=alert]")).to_contain_text("did you mean 'mood'", timeout=TRAINED)
+    shows(page.locator("#message-data-columns [role=alert]"), "did you mean 'mood'", TRAINED)
     expect(page.locator("#task input")).to_have_value("arithmetic, a new operation")
 
     fill(page, data_label="")
     page.click("#data-use")
     about = page.locator("#data-about")
-    expect(about).to_contain_text("text from 'review', label from 'mood'", timeout=TRAINED)
-    expect(about).to_contain_text("3 labels: 0 = bad, 1 = dull, 2 = good")
+    shows(about, "text from 'review', label from 'mood'", TRAINED)
+    shows(about, "3 labels: 0 = bad, 1 = dull, 2 = good")
     expect(page.locator("#message-data-columns [role=alert]")).to_have_count(0)
     expect(page.locator("#task input")).to_have_value("your data: moods.csv")
     expect(page.locator("#steps input")).to_have_value("200")
@@ -48,7 +48,8 @@ def test_an_upload_is_looked_at_chosen_and_trained_on(page: Page, app: App, tmp_
         cells = page.locator(f'tr[data-run="{run.run_id}"] td').all_inner_texts()
         assert f"{run.summary['validation_metric']:.4f}" in cells and f"{run.summary['metric']:.4f}" in cells
     assert "task=" not in page.url.replace("ablate_task=", "")
-    assert "moods.csv" in page.inner_text("#command") and "neatlab-data-" not in page.inner_text("#command")
+    shows(page.locator("#command"), "moods.csv")
+    assert "neatlab-data-" not in page.inner_text("#command")
 
     kept = {Path(run.config.task_options["data"]) for run in runs.values()}
     assert all(file.is_file() for file in kept)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from neatlab import cli, lab
 from neatlab.store import Run, Store
-from tests.browser.conftest import TRAINED, App, chart, serve
+from tests.browser.conftest import TRAINED, App, chart, serve, shows
 from tests.dashboard_runs import tiny, trained
 
 pytestmark = pytest.mark.browser
@@ -46,8 +46,8 @@ def test_a_run_is_opened_measured_and_turned_down(page: Page, stored: App, tmp_p
     page.click("#inspect-run input")
     page.get_by_role("option", name="neat:rank=2,depth=2").click()
     page.click("#inspect-start")
-    expect(page.locator("#inspect-status")).to_contain_text("Done: neat:rank=2,depth=2", timeout=TRAINED)
-    expect(page.locator("#inspect-verdict")).to_contain_text("Rank 2 asked")
+    shows(page.locator("#inspect-status"), "Done: neat:rank=2,depth=2", TRAINED)
+    shows(page.locator("#inspect-verdict"), "Rank 2 asked")
     wanted = on_the_command_line(neat, tmp_path)
     cells = page.locator("#inspect-table tbody td").all_inner_texts()
     assert cells[1:] == ["2", *(f"{wanted[name]:.{digits}f}" for name, digits in COLUMNS.items()), "0"]
@@ -59,18 +59,18 @@ def test_a_run_is_opened_measured_and_turned_down(page: Page, stored: App, tmp_p
     assert layer["norm"] == pytest.approx(wanted["norm"], rel=1e-5)
 
     page.click("#scale-start")
-    expect(page.locator("#scale-said")).to_contain_text("Direction 1 in all layers at factor 1:", timeout=TRAINED)
+    shows(page.locator("#scale-said"), "Direction 1 in all layers at factor 1:", TRAINED)
     page.locator("#scale-factor input[type=range]").press("ArrowLeft")
-    expect(page.locator("#scale-said")).to_contain_text("at factor 0.75:")
+    shows(page.locator("#scale-said"), "at factor 0.75:")
     assert chart(page, "scale-chart-box", "chart => chart.data[0].x") == [0, 0.25, 0.5, 0.75, 1]
 
     page.click("#inspect-other input")
     page.get_by_role("option", name="lora:rank=2").click()
     page.click("#inspect-start")
-    expect(page.locator("#inspect-verdict")).to_contain_text("Shared and own directions", timeout=TRAINED)
-    expect(page.locator("#inspect-angles-caption")).to_contain_text("smallest")
+    shows(page.locator("#inspect-verdict"), "Shared and own directions", TRAINED)
+    shows(page.locator("#inspect-angles-caption"), "smallest")
     page.goto(f"{stored.url}?tab=inspect&inspect={lora.run_id}")
-    expect(page.locator("#inspect-status")).to_contain_text("Done: lora:rank=2", timeout=TRAINED)
+    shows(page.locator("#inspect-status"), "Done: lora:rank=2", TRAINED)
 
 
 def test_a_hostile_upload_is_refused_beside_it(page: Page, stored: App, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_hostile_upload_is_refused_beside_it(page: Page, stored: App, tmp_path
     pickled.write_bytes(b"\x80\x04.")
     for file, said in ((tricky, "leads out of its folder"), (pickled, "holds no adapter_config.json")):
         page.locator("#inspect-files input[type=file]").set_input_files(file)
-        expect(page.locator("#inspect-files")).to_contain_text(file.stem[:5])
+        shows(page.locator("#inspect-files"), file.stem[:5])
         page.click("#inspect-start")
-        expect(page.locator("#inspect-message-upload [role=alert]")).to_contain_text(said, timeout=TRAINED)
+        shows(page.locator("#inspect-message-upload [role=alert]"), said, TRAINED)
         page.locator("#inspect-files").get_by_label("Clear").click()
-    expect(page.locator("#inspect-table")).to_contain_text("appears here")
+    shows(page.locator("#inspect-table"), "appears here")

@@ -9,7 +9,9 @@ import orjson
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve
+from neatlab.adapters.methods import METHODS
+from neatlab.dashboard.presets import PRESETS
+from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve, shows
 
 pytestmark = pytest.mark.browser
 LESSON = {
@@ -81,7 +83,7 @@ def test_what_was_looked_at_is_in_the_link_too(
     other.goto(link)
     says(other, "2 of 2 runs shown from the runs folder")
     says(other, "The cursor is at step 1.")
-    expect(other.locator("#spectrum-caption")).to_have_text(page.inner_text("#spectrum-caption"))
+    shows(other.locator("#spectrum-caption"), page.inner_text("#spectrum-caption"), exact=True)
     expect(other.locator("#layer input")).to_have_value("vit.layers.1.attention.v_proj")
 
 
@@ -91,20 +93,37 @@ def test_copy_link_copies_it(page: Page, app: App) -> None:
     fill(page, steps=33)
     link = settled(page, "steps=33")
     page.click("#copy-link")
-    expect(page.locator("#copy-link")).to_have_text("Copied")
+    shows(page.locator("#copy-link"), "Copied", exact=True)
     assert page.evaluate("navigator.clipboard.readText()") == link
-    expect(page.locator("#copy-link")).to_have_text("Copy link")
+    shows(page.locator("#copy-link"), "Copy link", exact=True)
 
 
 def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
     open_page(page, app)
     choose(page, "preset", "NEAT's home")
-    expect(page.locator("#lesson h2")).to_have_text("NEAT's home")
+    shows(page.locator("#lesson h2"), PRESETS["neats-home"].title, exact=True)
+    shows(page.locator("#lesson p"), PRESETS["neats-home"].text, exact=True)
     expect(page.locator("#b-rank input")).to_have_value("10")
     expect(page.locator("#match input")).to_have_value("equal parameters")
     expect(page.locator("#steps input")).to_have_value("600")
     page.click("#train")
-    expect(page.locator("#status")).to_contain_text(re.compile("Training|Done"), timeout=TRAINED)
+    shows(page.locator("#status"), re.compile("Training|Done"), TRAINED)
+
+
+def test_every_arm_of_a_link_shows_its_formula_and_what_differs(page: Page, app: App) -> None:
+    arms = (("a", "lora", "0.02"), ("b", "neat", "0.02"), ("c", "lora", "0.002"), ("d", "neat", "0.002"))
+    open_page(page, app, "?preset=learning-rate")
+    for part, method, rate in arms:
+        arm = page.locator(".arm").filter(has=page.locator(f"#{part}-method"))
+        shows(arm.locator(".equation"), METHODS[method].equation, exact=True)
+        expect(page.locator(f"#{part}-lr input")).to_be_visible()
+        expect(page.locator(f"#{part}-lr input")).to_have_value(rate)
+    open_page(page, app, "?arm=lora&arm=neat&arm=head&arm=lora:rank=2")
+    shows(page.locator("#d-more"), "More options")
+    expect(page.locator("#d-lr")).to_be_hidden()  # nothing in there differs
+    open_page(page, app, "?preset=learning-rate&hide=more")
+    for part, *_ in arms:
+        expect(page.locator(f"#{part}-more")).to_be_hidden()
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
@@ -118,10 +137,12 @@ def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
 
 def test_lessons_are_offered_and_opened(page: Page, taught: App) -> None:
     open_page(page, taught)
-    expect(page.locator("#lesson li")).to_have_text(["Which <b>rank</b>? another", "Which <b>rank</b>? rank"])
+    for place, name in enumerate(("another", "rank")):
+        shows(page.locator("#lesson li").nth(place), f"Which <b>rank</b>? {name}", exact=True)
+    expect(page.locator("#lesson li")).to_have_count(2)
     page.get_by_role("link", name="Which <b>rank</b>? rank").click()
-    expect(page.locator("#lesson h2")).to_have_text("Which <b>rank</b>? rank")
-    expect(page.locator("#lesson p")).to_have_text(LESSON["text"])
+    shows(page.locator("#lesson h2"), "Which <b>rank</b>? rank", exact=True)
+    shows(page.locator("#lesson p"), LESSON["text"], exact=True)
     expect(page.locator("#b-rank input")).to_have_value("6")
     expect(page.locator("#a-rank input")).to_have_value("2")
     expect(page.locator("#steps")).to_be_hidden()
@@ -144,8 +165,8 @@ def test_links_that_cannot_be_opened_say_so_and_change_nothing(page: Page, app: 
     fresh, before = state(page), set(app.runs.glob("*"))
     for query, said in BAD:
         page.goto(f"{app.url}?seed=53&{quote(query, safe='=&:,')}")
-        expect(page.locator("#message-page [role=alert]")).to_contain_text("This link cannot be opened")
-        assert said in page.inner_text("#message-page"), query
+        shows(page.locator("#message-page [role=alert]"), "This link cannot be opened")
+        shows(page.locator("#message-page"), said)
         assert state(page) == fresh, query
         assert page.evaluate("window.pwned") is None
     assert app.client().predict(api_name="/list")["jobs"] == []

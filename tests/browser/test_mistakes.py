@@ -5,7 +5,8 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, train
+from neatlab.adapters.methods import METHODS
+from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
 
@@ -26,12 +27,12 @@ def test_a_mistake_is_named_where_it_was_made(page: Page, app: App) -> None:
     for field, value, mended, part, said in MISTAKES:
         fill(page, **{field: value})
         page.click("#train")
-        expect(page.locator(f"#message-{part}")).to_contain_text(said, timeout=TRAINED)
+        shows(page.locator(f"#message-{part}"), said, TRAINED)
         expect(page.locator("#train")).to_be_enabled()
         time.sleep(0.3)  # and it stays: nothing that comes later wipes it out
-        expect(page.locator("#status")).to_contain_text("Not started")
-        expect(page.locator("#status")).to_contain_text(said)
-        expect(page.locator(f"#message-{part}")).to_contain_text(said)
+        shows(page.locator("#status"), "Not started")
+        shows(page.locator("#status"), said)
+        shows(page.locator(f"#message-{part}"), said)
         expect(page.locator("[role=alert]")).to_have_count(1)
         fill(page, **{field: mended})
     assert "Traceback" not in page.content()
@@ -45,13 +46,13 @@ def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(page: Page, app:
     traces = chart(page, "learning", "chart => chart.data.length")
     fill(page, b_depth=3)
     page.click("#train")
-    expect(page.locator("#message-b")).to_contain_text("even depth")
+    shows(page.locator("#message-b"), "even depth")
     time.sleep(0.3)
     expect(page.locator("#summary tbody tr")).to_have_count(2)
     assert chart(page, "learning", "chart => chart.data.length") == traces > 0
     fill(page, b_depth=4)
     page.click("#train")
-    expect(page.locator("#summary")).to_contain_text("neat:rank=4,depth=4", timeout=TRAINED)
+    shows(page.locator("#summary"), "neat:rank=4,depth=4", TRAINED)
     expect(page.locator("#message-b [role=alert]")).to_have_count(0)
 
 
@@ -59,7 +60,7 @@ def test_two_arms_that_are_the_same_are_refused_under_the_second(page: Page, app
     open_page(page, app)
     choose(page, "b-method", "LoRA")
     page.click("#train")
-    expect(page.locator("#message-b")).to_contain_text("arm A is lora:rank=4 too")
+    shows(page.locator("#message-b"), "arm A is lora:rank=4 too")
 
 
 def test_a_method_brings_its_own_fields(page: Page, app: App) -> None:
@@ -68,3 +69,7 @@ def test_a_method_brings_its_own_fields(page: Page, app: App) -> None:
     choose(page, "b-method", "head only")
     expect(page.locator("#b-depth")).to_be_hidden()
     expect(page.locator("#b-rank")).to_be_hidden()
+    expect(page.locator("#c-more")).to_be_hidden()
+    choose(page, "c-method", "LoRA")
+    shows(page.locator("#c-more"), "More options")
+    shows(page.locator(".arm .equation").last, METHODS["lora"].equation, exact=True)

@@ -44,6 +44,7 @@ def test_figures_appear_without_a_network_in_the_themes_colours(
     convert("--to", "html", *settings, str(executed))
     page.goto((executed.parent / f"{theme}.html").as_uri())
     title = page.locator(".xtitle")
+    expect(title).to_be_visible()
     expect(title).to_have_text("training step")
     expect(title).to_have_css("fill", colour)
     expect(page.locator(".modebar-btn").first).to_be_attached()

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from neatlab.store import Run, Store
-from tests.browser.conftest import App, chart, serve
+from tests.browser.conftest import App, chart, serve, shows
 from tests.dashboard_runs import tiny, trained
 
 pytestmark = pytest.mark.browser
@@ -32,7 +32,7 @@ def four(stored: App) -> list[Run]:
 
 def open_runs(page: Page, app: App, *runs: Run) -> None:
     page.goto("&".join([f"{app.url}?tab=runs", *(f"run={run.run_id}" for run in runs)]))
-    expect(page.locator("#runs-count")).to_contain_text(f"{len(runs)} selected")
+    shows(page.locator("#runs-count"), f"{len(runs)} selected")
     expect(page.locator("#runs-table [role=gridcell]").first).to_be_visible()
 
 
@@ -48,13 +48,11 @@ def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App,
     open_runs(page, stored)
     for count, run in enumerate(four, start=1):
         click_row(page, run)
-        expect(page.locator("#runs-count")).to_contain_text(f"4 runs, {count} selected")
+        shows(page.locator("#runs-count"), f"4 runs, {count} selected")
     for method in ("lora:rank=2", "neat:rank=2,depth=2"):
         found = [run.events for run in four if run.config.arm.label == method]
         last = [[e["metric"] for e in own if e.get("split") == "validation"][-1] for own in found]
-        expect(page.locator("#runs-curves-caption")).to_contain_text(
-            f"{method} {sum(last) / 2:.4f} at step 6 (2 seeds)"
-        )
+        shows(page.locator("#runs-curves-caption"), f"{method} {sum(last) / 2:.4f} at step 6 (2 seeds)")
     names = chart(page, "runs-curves", "chart => chart.data.filter(t => t.showlegend).map(t => t.name)")
     assert names == ["lora:rank=2", "neat:rank=2,depth=2"]
     newest = next(run for run in reversed(four))
@@ -67,10 +65,10 @@ def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App,
     ]
     assert float(cells(page, 0)[8]) == pytest.approx(newest.summary["metric"], abs=5e-5)
     click_row(page, newest)
-    expect(page.locator("#runs-count")).to_contain_text("4 runs, 3 selected")
+    shows(page.locator("#runs-count"), "4 runs, 3 selected")
     page.wait_for_function("location.search.split('run=').length === 4")
     page.reload()
-    expect(page.locator("#runs-count")).to_contain_text("4 runs, 3 selected")
+    shows(page.locator("#runs-count"), "4 runs, 3 selected")
 
 
 def test_runs_are_sorted_and_found_and_the_right_one_is_selected(page: Page, stored: App, four: list[Run]) -> None:
@@ -79,22 +77,23 @@ def test_runs_are_sorted_and_found_and_the_right_one_is_selected(page: Page, sto
     page.get_by_role("button", name="metric: sort or filter").press("Enter")
     page.keyboard.press("Enter")  # sort ascending
     first = page.locator("#runs-table .virtual-row").first.locator("[role=gridcell]").first
-    expect(first).to_have_text(best.run_id)
+    shows(first, best.run_id, exact=True)
     first.click()
-    expect(page.locator("#runs-chosen")).to_contain_text(best.run_id)
+    shows(page.locator("#runs-chosen"), best.run_id)
     page.get_by_label("search all runs").fill(four[0].run_id)
     expect(page.locator("#runs-table .virtual-row")).to_have_count(1)
     click_row(page, four[0])
-    expect(page.locator("#runs-count")).to_contain_text("2 selected")
+    shows(page.locator("#runs-count"), "2 selected")
     page.get_by_label("selected runs").fill(four[1].run_id)
     page.keyboard.press("Enter")
-    expect(page.locator("#runs-count")).to_contain_text("3 selected")
+    shows(page.locator("#runs-count"), "3 selected")
 
 
 def test_only_the_settings_that_differ_are_listed(page: Page, stored: App, four: list[Run]) -> None:
     open_runs(page, stored, four[0], four[1])
     rows = page.locator("#runs-differences tbody tr")
     expect(rows).to_have_count(1)
+    expect(rows).to_be_visible()
     assert rows.inner_text().split() == ["seed", "0", "1"]
 
 
@@ -121,7 +120,7 @@ def saved(page: Page, name: str, folder: Path) -> Path:
         page.click(f"#runs-{name}")
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
-    expect(page.locator("#runs-file")).to_contain_text(path.name)
+    shows(page.locator("#runs-file"), path.name)
     return path
 
 
@@ -129,21 +128,21 @@ def test_a_run_is_deleted_once_it_is_confirmed(page: Page, stored: App) -> None:
     (gone,) = trained(Store(stored.runs), tiny("lora", seed=7, steps=1))
     open_runs(page, stored, gone)
     page.click("#runs-delete")
-    expect(page.locator("#runs-question")).to_contain_text(gone.run_id)
+    shows(page.locator("#runs-question"), gone.run_id)
     page.click("#runs-no")
     expect(page.locator("#runs-sure")).to_be_hidden()
     assert gone.path.exists()
     page.click("#runs-delete")
     page.click("#runs-yes")
-    expect(page.locator("#runs-result")).to_contain_text("1 run deleted.")
-    expect(page.locator("#runs-count")).to_contain_text("4 runs, 0 selected")
+    shows(page.locator("#runs-result"), "1 run deleted.")
+    shows(page.locator("#runs-count"), "4 runs, 0 selected")
     assert not gone.path.exists()
     assert len(Store(stored.runs).runs()) == 4
 
 
 def test_a_link_to_what_is_not_there_says_so(page: Page, stored: App, four: list[Run]) -> None:
     page.goto(f"{stored.url}?tab=runs&run={four[0].run_id}&run=0123456789ab")
-    expect(page.locator("#runs-message")).to_contain_text("no run 0123456789ab")
-    expect(page.locator("#runs-count")).to_contain_text("1 selected")
+    shows(page.locator("#runs-message"), "no run 0123456789ab")
+    shows(page.locator("#runs-count"), "1 selected")
     page.goto(f"{stored.url}?tab=runs&run=../../etc/passwd")
-    expect(page.locator("#message-page [role=alert]")).to_contain_text("This link cannot be opened")
+    shows(page.locator("#message-page [role=alert]"), "This link cannot be opened")

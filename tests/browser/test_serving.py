@@ -7,9 +7,9 @@ import httpx
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
-from tests.browser.conftest import App, open_page, says, serve, wait_until
+from tests.browser.conftest import App, open_page, says, serve, shows, wait_until
 
 pytestmark = pytest.mark.browser
 ARMS = ["lora:rank=4", "neat:rank=4,depth=2"]
@@ -117,7 +117,7 @@ def test_after_the_password_the_page_and_its_queue(page: Page, locked: App) -> N
     page.get_by_label("username").fill("teacher")
     page.get_by_label("password").fill("chalk:dust")
     page.get_by_role("button", name="Login").click()
-    expect(page.locator("#status")).to_contain_text("press Train")
+    shows(page.locator("#status"), "press Train")
     lab = Client(locked.url, auth=("teacher", "chalk:dust"), verbose=False, analytics_enabled=False)
     first = lab.predict("digits", ARMS, 3000, 43, api_name="/start")
     locked.wait_for_steps(43, 1)

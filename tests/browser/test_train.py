@@ -6,7 +6,7 @@ import time
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, train, wait_until
+from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, shows, train, wait_until
 
 pytestmark = pytest.mark.browser
 LORA, NEAT = "lora:rank=4", "neat:rank=4,depth=2"
@@ -21,7 +21,7 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
         run = runs[label]
         assert run.status == "finished"
         row = page.locator(f'tr[data-run="{run.run_id}"]')
-        expect(row.locator("th")).to_have_text(f"{letter}: {label}")
+        shows(row.locator("th"), f"{letter}: {label}", exact=True)
         assert row.locator("td").all_inner_texts()[1:] == [
             f"{run.summary['adapter_params']:,}",
             f"{run.summary['trainable_params']:,}",
@@ -32,8 +32,8 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
         ]
         losses = [event["loss"] for event in run.events if event["type"] == "Step"]
         assert drawn_losses(page, trace) == pytest.approx(losses)
-        assert f"{letter} {run.summary['validation_loss']:.4f}" in page.inner_text("#learning-caption")
-        assert f"{run.summary['adapter_params']:,}" in page.inner_text("#parameters-caption")
+        shows(page.locator("#learning-caption"), f"{letter} {run.summary['validation_loss']:.4f}")
+        shows(page.locator("#parameters-caption"), f"{run.summary['adapter_params']:,}")
 
 
 def drawn_losses(page: Page, trace: int) -> list[float]:
@@ -46,7 +46,7 @@ def test_pause_step_go_on_stop_reset(page: Page, app: App) -> None:
     page.click("#step")
     says(page, "Paused.")
     stays_at(app, 3, 1)
-    expect(page.locator("#train")).to_have_text("Go on")
+    shows(page.locator("#train"), "Go on", exact=True)
     page.click("#step")
     stays_at(app, 3, 2)
     page.click("#train")
@@ -57,7 +57,7 @@ def test_pause_step_go_on_stop_reset(page: Page, app: App) -> None:
     wait_until(lambda: len(set(app.steps(3).values())) == 1)  # the step under way is finished by both arms
     paused = app.steps(3)
     stays_at(app, 3, paused[LORA])
-    expect(page.locator("#status")).to_contain_text(f"Step {paused[LORA]} of 3000.")
+    shows(page.locator("#status"), f"Step {paused[LORA]} of 3000.")
     page.click("#stop")
     says(page, "Stopped.")
     assert {run.status for run in app.stored(3).values()} == {"interrupted"}
@@ -95,7 +95,7 @@ def test_stop_is_heard_within_a_step(page: Page, app: App) -> None:
     ended = app.steps(4)
     assert all(ended[arm] <= heard[arm] + 1 for arm in (LORA, NEAT))
     expect(page.locator("#train")).to_be_enabled()
-    expect(page.locator("#train")).to_have_text("Train")
+    shows(page.locator("#train"), "Train", exact=True)
     assert not any(run.summary for run in app.stored(4).values())
 
 
@@ -158,7 +158,7 @@ def test_arms_matched_at_equal_parameters(page: Page, app: App) -> None:
     assert set(runs) == {LORA, "neat:rank=10,depth=2"}
     assert {run.summary["adapter_params"] for run in runs.values()} == {1280}
     for run in runs.values():
-        expect(page.locator(f'tr[data-run="{run.run_id}"] td').nth(1)).to_have_text("1,280")
+        shows(page.locator(f'tr[data-run="{run.run_id}"] td').nth(1), "1,280", exact=True)
 
 
 def test_the_chart_keeps_its_node_and_its_zoom_through_a_hundred_updates(page: Page, app: App) -> None:
@@ -193,14 +193,14 @@ def zoom_by_hand(page: Page) -> list[float]:
 
 def test_the_layer_can_be_chosen_while_it_trains(page: Page, app: App) -> None:
     train(page, app, steps=3000, seed=11)
-    expect(page.locator("#spectrum-caption")).to_contain_text("layers.0.attention.q_proj", timeout=TRAINED)
+    shows(page.locator("#spectrum-caption"), "layers.0.attention.q_proj", TRAINED)
     choose(page, "layer", "vit.layers.3.attention.v_proj")
-    expect(page.locator("#spectrum-caption")).to_contain_text("layers.3.attention.v_proj")
-    expect(page.locator("#layers-caption")).to_contain_text("Now")
+    shows(page.locator("#spectrum-caption"), "layers.3.attention.v_proj")
+    shows(page.locator("#layers-caption"), "Now")
     seen = app.steps(11)[NEAT]
     app.wait_for_steps(11, seen + 3)
     assert "layers.3.attention.v_proj" in page.inner_text("#spectrum-caption")
     assert page.locator("#layer input").input_value() == "vit.layers.3.attention.v_proj"
     page.context.set_offline(True)  # the page has the lines of all layers
     choose(page, "layer", "vit.layers.1.attention.q_proj")
-    expect(page.locator("#spectrum-caption")).to_contain_text("layers.1.attention.q_proj")
+    shows(page.locator("#spectrum-caption"), "layers.1.attention.q_proj")
