@@ -141,14 +141,14 @@ class TestShown:
         link = dict(zip(form.blocks, form.updates(arm_fields(["lora", "neat", "head", method])), strict=True))
         hand = dict(zip(form.arm_blocks("d"), form.arm_updates("d", {"d.method": method}), strict=True))
         assert {block: link[block] for block in hand} == hand
-        assert link[form.beside["d"][0]] == equation(method)
-        assert link[form.beside["d"][1]] == gr.update(visible=True)
+        assert link[form.extras["d"][0]] == equation(method)
+        assert link[form.extras["d"][1]] == gr.update(visible=True)
 
     @pytest.mark.parametrize(
         ("arm", "is_open"), [("neat:rank=9,depth=4", False), ("neat:scaling=2", True), ("lora:lr=0.1", True)]
     )
     def test_more_options_are_open_where_one_differs(self, form: Form, arm: str, is_open: bool) -> None:
         shown = dict(zip(form.blocks, form.updates(arm_fields(["lora", arm])), strict=True))
-        assert shown[form.beside["b"][1]].get("open", False) == is_open
-        assert shown[form.beside["c"][1]] == gr.update(visible=False)
-        assert dict(zip(form.blocks, form.updates({"steps": 3}), strict=True))[form.beside["b"][1]] == gr.update()
+        assert shown[form.extras["b"][1]].get("open", False) == is_open
+        assert shown[form.extras["c"][1]] == gr.update(visible=False)
+        assert dict(zip(form.blocks, form.updates({"steps": 3}), strict=True))[form.extras["b"][1]] == gr.update()

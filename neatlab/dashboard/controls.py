@@ -43,7 +43,7 @@ class Form(NamedTuple):
     fields: dict[str, Component]
     messages: dict[str, gr.HTML]
     groups: dict[str, list[Block]]
-    beside: dict[str, tuple[gr.HTML, gr.Accordion]]
+    extras: dict[str, tuple[gr.HTML, gr.Accordion]]
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Form(NamedTuple):
     @property
     def blocks(self) -> list[Block]:
         """What `updates` updates: the fields, then what stands beside them."""
-        return [*self.fields.values(), *(block for pair in self.beside.values() for block in pair)]
+        return [*self.fields.values(), *(block for pair in self.extras.values() for block in pair)]
 
     def updates(self, given: Mapping[str, Any]) -> list[Any]:
         """Updates that fill the form.
@@ -62,7 +62,7 @@ class Form(NamedTuple):
             given: Field → value; the others stay, except that an arm shows what is its method's alone.
         """
         fields = [self._update(name, given) for name in self.fields]
-        return [*fields, *(update for part in self.beside for update in _updates_beside(part, given))]
+        return [*fields, *(update for part in self.extras for update in _extra_updates(part, given))]
 
     def options(self, part: str) -> list[str]:
         """Names of the fields of an arm's options."""
@@ -70,11 +70,11 @@ class Form(NamedTuple):
 
     def arm_blocks(self, part: str) -> list[Block]:
         """What `arm_updates` updates: formula, "More options" and the options' fields."""
-        return [*self.beside[part], *(self.fields[name] for name in self.options(part))]
+        return [*self.extras[part], *(self.fields[name] for name in self.options(part))]
 
     def arm_updates(self, part: str, given: Mapping[str, Any]) -> list[Any]:
         """Of `updates`, those of one arm, its choice of a method aside."""
-        return [*_updates_beside(part, given), *(self._update(name, given) for name in self.options(part))]
+        return [*_extra_updates(part, given), *(self._update(name, given) for name in self.options(part))]
 
     def _update(self, name: str, given: Mapping[str, Any]) -> Any:
         part, dot, option = name.partition(".")
@@ -86,7 +86,7 @@ class Form(NamedTuple):
         return gr.update(visible=True, value=given.get(name, default(method, option)))
 
 
-def _updates_beside(part: str, given: Mapping[str, Any]) -> list[Any]:
+def _extra_updates(part: str, given: Mapping[str, Any]) -> list[Any]:
     """An arm's formula, and its "More options": open where what differs from the defaults would be folded away."""
     method = given.get(f"{part}.method")
     if method is None:
@@ -142,7 +142,7 @@ def arm_controls(part: str, method: str, form: Form) -> None:
             _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
     form.groups.setdefault("arms", []).append(group)
     form.groups.setdefault("more", []).append(more)
-    form.beside[part] = (formula, more)
+    form.extras[part] = (formula, more)
     _show_own_fields(part, picker, form)
 
 

@@ -96,7 +96,7 @@ class TrainTab(Tab):
 
     @property
     def link_outputs(self) -> list[Block]:
-        return [*self._form.blocks, self._layer, self._at]
+        return self._form.blocks
 
     def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
         form, look = dict(zip(self._form.fields, values, strict=True)), self._windows.get(window).look
