@@ -109,8 +109,8 @@ class _Page:
         gr.on(events, self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
-        outputs = [self._message, self._lesson, self._tabs, *self._outputs, *hidden]
-        opened = demo.load(self._read, None, outputs, **LIGHT)
+        outputs = dict.fromkeys([self._message, self._lesson, self._tabs, *self._outputs, *hidden])
+        opened = demo.load(self._read, None, list(outputs), **LIGHT)
         opened.then(None, None, None, js=OPENED)
         for tab in self._contents:
             for handler, inputs, shown, settings in tab.restored:
@@ -126,7 +126,7 @@ class _Page:
             rest = rest[count:]
         return write(found)
 
-    def _read(self, request: gr.Request) -> list[Any]:
+    def _read(self, request: gr.Request) -> dict[Block, Any]:
         """Fill the page from its link; one that cannot be used leaves it as it is and says why."""
         try:
             link = self._whole(Link.read(request.query_params.multi_items()))
@@ -144,12 +144,13 @@ class _Page:
             link = link.over(Link.text(_named("preset", link.preset, PRESETS).link))
         return link
 
-    def _opened(self, link: Link, filled: list[Any], message: str) -> list[Any]:
-        hide = link.hide or ()
-        hidden = [
-            gr.update(visible=False) if name in hide else gr.update() for name, b in self._hidden.items() for _ in b
-        ]
-        return [message, self._story(link), gr.update(selected=link.tab) if link.tab else gr.update(), *filled, *hidden]
+    def _opened(self, link: Link, filled: list[Any], message: str) -> dict[Block, Any]:
+        """Block → its one update: what the link hides stays hidden, whatever else the link says of it."""
+        updates = dict(zip(self._outputs, filled, strict=True))
+        for name in link.hide or ():
+            updates |= {block: {**updates.get(block, gr.update()), "visible": False} for block in self._hidden[name]}
+        opened = gr.update(selected=link.tab) if link.tab else gr.update()
+        return {self._message: message, self._lesson: self._story(link), self._tabs: opened, **updates}
 
     def _story(self, link: Link) -> str:
         told = self._lessons.get(link.lesson or "") or PRESETS.get(link.preset or "")
