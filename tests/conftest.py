@@ -14,11 +14,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # a busy machine is slow, not wrong
 
 # torch and Plotly are imported by the fixtures: the process that only hands out the tests needs neither.
 
 platform.processor()  # asks the system's `uname` once, which every run's `environment` does
 STARTING = ("browser", "cluster", "process")  # the marks of tests that start processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes first: they take longest, and what is last should be short where several work."""
+    begins = {item.path for item in items if any(item.get_closest_marker(mark) for mark in STARTING)}
+    browses = {item.path for item in items if item.get_closest_marker("browser")}
+    # Notebooks and clusters, then browsers, under which an event loop runs from then on.
+    items.sort(key=lambda item: (item.path not in begins, item.path in browses))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -280,7 +280,7 @@ def test_peanut_has_no_conv1d(tmp_path):
 # LoRA → NEAT
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rank=st.integers(1, 5), d_in=st.integers(10, 24), extra=st.integers(4, 24), seed=st.integers(0, 2**16))
 def test_lora_to_neat_is_exact_where_the_weight_has_full_row_rank(rank, d_in, extra, seed, tmp_path_factory):
     torch.manual_seed(seed)
