@@ -1,30 +1,67 @@
-"""Shared set-up: one torch thread, so that tests run the same beside others on two cores."""
+"""Shared set-up: one torch thread, so that tests run the same beside others on two cores; and the marks are true."""
 
 import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from multiprocessing import util
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, NoReturn
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes with two threads each would wait for one another
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-import plotly.graph_objects as go
 import pytest
-import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-torch.set_num_threads(1)
-settings.register_profile("neatlab", deadline=None)  # a busy machine is slow, not wrong
-settings.load_profile("neatlab")
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")  # a busy machine is slow, not wrong
+
+# torch and Plotly are imported by the fixtures: the process that only hands out the tests needs neither.
+
+platform.processor()  # asks the system's `uname` once, which every run's `environment` does
+STARTING = ("browser", "cluster", "process")  # the marks of tests that start processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes first: they take longest, and what is last should be short where several work."""
+    begins = {item.path for item in items if any(item.get_closest_marker(mark) for mark in STARTING)}
+    browses = {item.path for item in items if item.get_closest_marker("browser")}
+    # Notebooks and clusters, then browsers, under which an event loop runs from then on.
+    items.sort(key=lambda item: (item.path not in begins, item.path in browses))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let only those tests and their fixtures start a process that are marked so: `make fast` leaves these out."""
+    if any(item.get_closest_marker(mark) for mark in STARTING):
+        return (yield)
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        pytest.fail(f"{item.nodeid} starts a process and is not marked {', '.join(STARTING)}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", refuse)
+        patch.setattr(BaseProcess, "start", refuse)
+        patch.setattr(util, "spawnv_passfds", refuse)  # the server that processes are forked from
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
+    import torch
+
+    torch.set_num_threads(1)
     torch.manual_seed(0)
 
 
 @pytest.fixture(autouse=True)
 def validated(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package draws its figures unvalidated; here Plotly checks every one."""
+    import plotly.graph_objects as go
+
     init = go.Figure.__init__
     monkeypatch.setattr(
         go.Figure, "__init__", lambda self, *given, _validate=True, **named: init(self, *given, **named)

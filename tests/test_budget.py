@@ -30,7 +30,7 @@ def test_finds_the_size_back_from_its_own_count(method):
     assert adapter_count(method, found, LLAMA) == budget
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     method=st.sampled_from(SIZED),
     shapes=st.lists(st.tuples(st.integers(2, 24), st.integers(2, 24)), min_size=1, max_size=3),

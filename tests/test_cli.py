@@ -1,25 +1,15 @@
 """The command line as a user meets it: exit codes, one line for bad input, JSON alone on standard output."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from neatlab.cli import main
+from tests.processes import neatlab
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
-
-
-def neatlab(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "neatlab", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +19,7 @@ def compared(tmp_path_factory):
     return runs, neatlab("compare", "--task", SMALL, *words, "--json"), words
 
 
+@pytest.mark.process
 def test_json_is_one_document_with_what_was_promised(compared):
     _, done, _ = compared
     assert done.returncode == 0, done.stderr
@@ -41,6 +32,7 @@ def test_json_is_one_document_with_what_was_promised(compared):
     assert "step/s" in done.stderr
 
 
+@pytest.mark.process
 def test_table_and_verdict(compared, capsys):
     _, _, words = compared
     assert main(["compare", "--task", SMALL, *map(str, words)]) == 0
@@ -65,6 +57,7 @@ def said(compared, capsys):
     return say
 
 
+@pytest.mark.process
 def test_runs_list_show_and_export(said, tmp_path):
     assert len(said("list").splitlines()) == 5
     rows = json.loads(said("list", "--json"))
@@ -76,6 +69,7 @@ def test_runs_list_show_and_export(said, tmp_path):
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.process
 def test_a_corrupt_run_is_warned_about_and_the_others_are_listed(compared):
     runs, _, _ = compared
     bad = next(p for p in runs.iterdir())
@@ -103,6 +97,7 @@ def test_a_diverged_and_a_killed_run_are_listed_too(tmp_path, capsys):
     assert "nan" not in listed
 
 
+@pytest.mark.process
 def test_export_writes_a_lora_folder_and_refuses_to_overwrite(compared, said, tmp_path, capsys):
     run = next(row["run"] for row in json.loads(said("list", "--json")) if row["method"] == "neat")
     words = ["export", run, "--format", "lora", "--out", str(tmp_path / "lora"), "--runs", str(compared[0])]
@@ -143,13 +138,16 @@ def test_bad_input_is_one_line_and_exit_2(words, message, tmp_path, capsys):
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.process
 def test_bad_input_from_a_shell(tmp_path):
-    done = neatlab("compare", "--task", "digits", "--arm", "neat:depth=0", "--runs", tmp_path / "r")
+    words = ["compare", "--task", "digits", "--arm", "neat:depth=0", "--runs", str(tmp_path / "r")]
+    done = subprocess.run([sys.executable, "-m", "neatlab", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "neatlab: " + done.stderr.removeprefix("neatlab: ").splitlines()[0] + "\n"
     assert "PEANuT's depth=0 is depth=2 here" in done.stderr
 
 
+@pytest.mark.process
 def test_importing_the_package_is_cheap_and_the_lab_needs_no_gradio():
     code = "import sys, {0}; print(*(m for m in ('torch', 'gradio', 'plotly', 'transformers') if m in sys.modules))"
     for module, expected in (("neatlab", ""), ("neatlab.lab", "torch transformers"), ("neatlab.plots", "plotly")):

@@ -66,6 +66,7 @@ def numbers(values: list[float | None]) -> list[float]:
     return [math.nan if value is None else value for value in values]
 
 
+@pytest.mark.process
 class TestFollow:
     def test_it_ends_with_the_numbers_of_the_store(self, lab: Context) -> None:
         view = View(Feed(lab.store.root))
@@ -245,7 +246,7 @@ class TestOtherLayers:
         for name, figure in figures.items():
             for line, trace in zip(kept[name]["lines"], figure.data, strict=True):
                 assert numbers(line) == pytest.approx(trace.y, rel=1e-6, nan_ok=True)
-        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {(at and 4) or 8}")
+        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {4 if at else 8}")
 
     def test_only_layers_with_the_same_lines_are_alike(self) -> None:
         likes = {layer: kept["like"] for layer, kept in self.kept().items()}
@@ -307,6 +308,7 @@ def test_numbers_for_people(value: float | None, said: str) -> None:
     assert number(value, 2) == said
 
 
+@pytest.mark.process
 def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> None:
     demo = build(lab)
     states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]
@@ -315,6 +317,7 @@ def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> N
     assert public == {"start", "status", "list", "stop"}
 
 
+@pytest.mark.process
 def test_all_handlers_share_one_state_of_progress(lab: Context) -> None:
     """With one of its own for each output, Gradio's page copies a hundred components with every update."""
     assert len({component._id for fn in build(lab).fns.values() for component in fn.show_progress_on}) == 1
@@ -373,6 +376,7 @@ class TestAuth:
             read_auth(None, str(tmp_path / "nowhere"))
 
 
+@pytest.mark.process
 def test_the_page_starts_without_the_libraries_that_train() -> None:
     heavy = "('peft', 'transformers', 'sklearn')"
     code = f"import neatlab.dashboard.server, sys; print([name for name in {heavy} if name in sys.modules])"
@@ -380,6 +384,7 @@ def test_the_page_starts_without_the_libraries_that_train() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 def test_analytics_are_off_before_gradio_is_imported() -> None:
     """With a gradio that cannot be imported, the package gets exactly as far as its import."""
     code = """

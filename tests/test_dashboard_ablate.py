@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +25,10 @@ from neatlab.errors import BadInput
 from neatlab.store import Store
 from neatlab.sweeps import Sweep
 from tests.awaiting import awaited
+from tests.gate import Gate
+from tests.waiting import wait_until
 
+ROOT = Path(__file__).parents[1]
 TEACHER = "teacher:kind=weight-aware"
 GOOD: dict[str, Any] = {
     "task": TEACHER,
@@ -299,37 +301,33 @@ def test_a_link_with_values_that_the_tab_does_not_have_is_refused(tab: AblateTab
 
 
 SERVER = """
-import sys, time
+import os, sys, threading
 from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.sweep_order import SweepOrder
 if __name__ == "__main__":
-    order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu"], 2, 5000)
-    job = Jobs(sys.argv[1]).submit("neatlab.dashboard.sweep_worker:run", order)
-    while True:
-        job.look()
-        time.sleep(0.1)
+    order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu"], 2, 20)
+    Jobs(sys.argv[1]).submit("neatlab.dashboard.sweep_worker:run", order, kept=True)
+    threading.Event().wait()
+else:  # where trainings are forked from, and in the sweep's workers
+    from tests.gate import install
+    install(os.environ["NEATLAB_TEST_GATE"])
 """
 
 
+@pytest.mark.cluster
 def test_a_killed_server_takes_its_sweep_along(tmp_path: Path) -> None:
     script, runs = tmp_path / "server.py", tmp_path / "runs"
     script.write_text(SERVER)
-    server = subprocess.Popen([sys.executable, str(script), str(runs)])
+    environment = {"PYTHONPATH": str(ROOT), "NEATLAB_TEST_GATE": Gate(tmp_path).path}
+    server = subprocess.Popen([sys.executable, str(script), str(runs)], env={**os.environ, **environment})
     try:
-        wait_for(lambda: server.poll() is not None or any(runs.glob("*/events.jsonl")))
+        wait_until(lambda: server.poll() is not None or any(runs.glob("*/events.jsonl")))
         family = descendants(server.pid)
         assert len(family) >= 4
     finally:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
-    wait_for(lambda: not any(map(alive, family)))
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 150) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"nothing after {seconds} s"
-        time.sleep(0.1)
+    wait_until(lambda: not any(map(alive, family)))
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -1,6 +1,5 @@
 """Your own data on the Train tab, without a browser: what is let through, what a process makes of it, what is left."""
 
-import asyncio
 import gc
 import io
 import stat
@@ -31,6 +30,7 @@ from neatlab.errors import BadInput
 from neatlab.store import Store
 from neatlab.tasks import load_task, tables
 from neatlab.tasks.custom_options import CustomOptions
+from tests.awaiting import awaited
 from tests.folders import bert_folder, llama_folder, vit_folder
 from tests.test_dashboard_form import FORM
 
@@ -357,7 +357,7 @@ def every(stream: Any) -> list[list[Any]]:
     async def gather() -> list[list[Any]]:
         return [values async for values in stream]
 
-    return asyncio.run(gather())
+    return awaited(gather())
 
 
 class Here:

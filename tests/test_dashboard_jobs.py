@@ -15,14 +15,18 @@ from neatlab.dashboard.jobs import Job, Jobs
 from neatlab.errors import BadInput
 from neatlab.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
+from tests.waiting import wait_until as until
+
+pytestmark = pytest.mark.process
 
 TRAIN = "tests.job_entries:train"
 LONG = 100_000
+PATIENCE = 600.0  # longer than a test may take
 
 
 @contextmanager
 def open_jobs(runs: Path, **settings: Any) -> Iterator[Jobs]:
-    made = Jobs(runs, **{"patience": 300.0, **settings})
+    made = Jobs(runs, **{"patience": PATIENCE, **settings})
     made.warm_up()
     try:
         yield made
@@ -39,13 +43,6 @@ def jobs(runs: Path) -> Iterator[Jobs]:
 
 def plain(*configs: RunConfig) -> list[dict[str, Any]]:
     return [config.model_dump() for config in configs]
-
-
-def until(met: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < end, "nothing came of it"
-        time.sleep(0.01)
 
 
 def ended(job: Job) -> Callable[[], bool]:
@@ -98,7 +95,7 @@ class TestTraining:
         job = jobs.submit("tests.job_entries:hang", None)
         until(lambda: job.phase == "running")
         jobs.tell(job, "stop")
-        until(ended(job), 10)
+        until(ended(job))
 
     def test_a_word_to_one_that_has_ended_changes_nothing(self, jobs: Jobs) -> None:
         job = jobs.submit("tests.job_entries:refuse", "too large")
@@ -128,12 +125,16 @@ class TestTraining:
         assert "not known" in str(job.refusal)
         until(ended(jobs.submit("tests.job_entries:refuse", "")))
 
-    def test_a_brief_one_has_a_place_beside_the_trainings_and_ends_at_once(self, jobs: Jobs) -> None:
+    def test_a_brief_one_has_a_place_beside_the_trainings_and_ends_at_once(
+        self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         long = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
         brief = jobs.submit("tests.job_entries:hang", None, brief=True)
         until(lambda: brief.phase == "running" and long.phase == "running")
-        jobs.tell(brief, "stop")
-        until(ended(brief), 8)
+        with monkeypatch.context() as patched:
+            patched.setattr("neatlab.dashboard.jobs.STOP_SECONDS", PATIENCE)
+            jobs.tell(brief, "stop")
+            until(ended(brief))
 
     def test_the_same_runs_wait_for_one_that_is_being_stopped(self, runs: Path) -> None:
         with open_jobs(runs, at_once=2) as jobs:
@@ -186,20 +187,24 @@ class TestQueue:
 
 class TestLeaving:
     def test_one_that_nobody_looks_at_is_stopped_and_a_kept_one_is_not(self, runs: Path) -> None:
-        with open_jobs(runs, at_once=2, patience=2.0) as jobs:
-            left, kept = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), kept=seed == 1) for seed in (0, 1))
+        with open_jobs(runs, at_once=2) as jobs:
+            kept, left = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), kept=seed == 0) for seed in (0, 1))
+            for job in (kept, left):
+                job.seen -= PATIENCE
             until(ended(left))
             until(lambda: kept.phase == "running")
             assert left.stopped
         assert kept.phase == "ended"
 
     def test_looking_keeps_it_going(self, runs: Path) -> None:
-        with open_jobs(runs, at_once=1, patience=1.0) as jobs:
-            job = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
-            for _ in range(30):
-                time.sleep(0.1)
-                job.look()
-            assert not job.stopped
+        with open_jobs(runs, at_once=2) as jobs:
+            watched, left = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in (0, 1))
+            seen = watched.seen
+            watched.look()
+            assert watched.seen > seen
+            left.seen -= PATIENCE
+            until(ended(left))  # whoever stopped it had come past the other
+            assert (watched.stopped, left.stopped) == (False, True)
 
     def test_closing_leaves_no_process(self, runs: Path) -> None:
         with open_jobs(runs, at_once=2) as jobs:

@@ -6,34 +6,38 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
+from neatlab.cli import main
 from tests.browser.conftest import ROOT, free_port, serve
 
 
-def refused(*options: str, **environment: str) -> str:
-    """The one line that `python app.py` ends with."""
+@pytest.mark.process
+def test_other_machines_are_not_served_without_a_password(tmp_path: Path) -> None:
     plain = {name: value for name, value in os.environ.items() if name != "NEATLAB_AUTH"}
-    command = [sys.executable, "app.py", "--port", str(free_port()), *options]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, env={**plain, **environment}, check=False
-    )
+    command = [sys.executable, "app.py", "--port", str(free_port()), "--host", "0.0.0.0"]
+    command += ["--runs", str(tmp_path / "runs")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=plain, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.strip().splitlines()) == 1
-    return done.stderr
+    assert "NEATLAB_AUTH" in done.stderr
+    assert "--insecure" in done.stderr
 
 
-def test_other_machines_are_not_served_without_a_password(tmp_path: Path) -> None:
-    said = refused("--host", "0.0.0.0", "--runs", str(tmp_path / "runs"))
-    assert "NEATLAB_AUTH" in said
-    assert "--insecure" in said
+def test_a_password_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEATLAB_AUTH", "secret")
+    words = ["app", "--port", str(free_port()), "--host", "0.0.0.0", "--runs", str(tmp_path / "runs")]
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    assert "NEATLAB_AUTH is not of the form user:password" in captured.err
+    assert "secret" not in captured.err
 
 
-def test_a_password_that_is_none_is_refused(tmp_path: Path) -> None:
-    said = refused("--host", "0.0.0.0", "--runs", str(tmp_path / "runs"), NEATLAB_AUTH="secret")
-    assert "NEATLAB_AUTH is not of the form user:password" in said
-    assert "secret" not in said
-
-
+@pytest.mark.process
 def test_insecure_serves_other_machines(tmp_path: Path) -> None:
     with serve(tmp_path, "--host", "0.0.0.0", "--insecure") as app:
         assert httpx.get(app.url).status_code == 200

@@ -57,7 +57,7 @@ def test_the_counts_are_those_of_built_layers(shape: tuple[int, int], orientatio
     data=st.data(),
     orientation=st.sampled_from(["auto", "out", "in"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_equal_rank_is_the_nearest(
     d_in: int, d_out: int, depth: int, orientation: Any, data: st.DataObject
 ) -> None:

@@ -21,7 +21,7 @@ def factors(draw):
     return Factors(left, right * draw(st.sampled_from([1e-4, 1.0, 1e4])))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(factors())
 def test_thin_spectrum_norm_and_svd_equal_the_dense_ones(pair):
     dense = pair.left.double() @ pair.right.double()
@@ -36,7 +36,7 @@ def test_thin_spectrum_norm_and_svd_equal_the_dense_ones(pair):
     assert torch.allclose(u * s @ vh, dense, atol=1e-8 * scale)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(factors())
 def test_apply_and_add_equal_the_dense_product(pair):
     x = torch.randn(2, 3, pair.shape[1])

@@ -35,7 +35,7 @@ def accuracy(pairs):
 @pytest.mark.parametrize(
     ("name", "slow"), [("accuracy", accuracy), ("matthews", matthews), ("f1", f1), ("exact-match", accuracy)]
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=LABELS)
 def test_labels(name, slow, pairs):
     true, predicted = zip(*pairs, strict=True)

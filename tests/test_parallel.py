@@ -17,6 +17,8 @@ from neatlab.errors import BadInput
 from neatlab.store import Store
 from neatlab.training import train
 from tests.folders import llama_folder
+from tests.processes import neatlab_ranks, script_ranks
+from tests.waiting import LIMIT
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
 ARMS = ("lora:rank=2", "neat:rank=2")
@@ -30,13 +32,9 @@ def launched(*words, processes=2, **environment):
         [*map(str, (*launcher, *words))],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=LIMIT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **environment},
     )
-
-
-def neatlab(*words, **environment):
-    return launched("-m", "neatlab", *words, **environment)
 
 
 def options(training):
@@ -61,6 +59,7 @@ def languages(tmp_path):
     return task_text("custom", {**told, "prompt": "{text}"})
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "training",
     [{"batch_size": 16}, {"batch_size": 15, "accumulate": 2}, {"batch_size": 7}],
@@ -70,7 +69,8 @@ def test_two_processes_train_as_one_does(tmp_path, training, request):
     task = request.getfixturevalue("languages") if training["batch_size"] == 7 else task_text("teacher", SMALL)
     alone = lab.compare(task, ARMS, seeds=1, steps=8, training=training, runs=tmp_path / "alone").runs
     words = ("--task", task, "--steps", 8, *options(training), "--runs", tmp_path / "two", "--json")
-    done = neatlab(*REQUEST, *words)
+    even = training["batch_size"] == 16
+    done = launched("-m", "neatlab", *REQUEST, *words) if even else neatlab_ranks(*REQUEST, *words)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["arms"]) == len(alone) == len(Store(tmp_path / "two").runs())
     for one in alone:
@@ -87,30 +87,37 @@ def test_two_processes_train_as_one_does(tmp_path, training, request):
             torch.testing.assert_close(weights(two)[name], weight, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.process
 def test_a_diverging_run_ends_in_all_and_the_next_one_follows(runs):
     training = {"batch_size": 16, "warmup": 0, "eval_every": 200, "spectrum_every": 200}
     words = ("--task", task_text("teacher", SMALL), "--steps", 200, *options(training), "--runs", runs)
-    done = neatlab("compare", "--arm", "lora:rank=2,lr=100", "--arm", "neat:rank=2", "--seeds", 1, *words)
+    done = neatlab_ranks("compare", "--arm", "lora:rank=2,lr=100", "--arm", "neat:rank=2", "--seeds", 1, *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("diverged") == 1
     assert sorted(run.status for run in Store(runs).runs()) == ["failed", "finished"]
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (("compare", "--task", "teacher", "--arm", "lora", "--train", "batch_size=1"), "2 processes for batches of 1"),
-        (("sweep", "--task", "teacher", "--arm", "lora"), "sweep on 2 processes; compare alone shares"),
-    ],
-)
-def test_what_cannot_be_run_is_said_once_and_ends_all(words, reason, runs):
-    done = neatlab(*words, "--runs", runs)
+def assert_said_once(done, reason, runs):
     assert done.returncode != 0
     assert done.stdout == ""
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("neatlab: ")]
     assert reason in line
-    assert "exitcode  : 2" in done.stderr
     assert not runs.exists() or not any(runs.iterdir())
+
+
+@pytest.mark.process
+def test_what_cannot_be_run_is_said_once_and_ends_all(runs):
+    words = ("compare", "--task", "teacher", "--arm", "lora", "--train", "batch_size=1", "--runs", runs)
+    done = neatlab_ranks(*words)
+    assert_said_once(done, "2 processes for batches of 1", runs)
+    assert done.returncode == 2
+
+
+@pytest.mark.process
+def test_what_no_launcher_may_start_is_said_once_and_ends_all(runs):
+    done = launched("-m", "neatlab", "sweep", "--task", "teacher", "--arm", "lora", "--runs", runs)
+    assert_said_once(done, "sweep on 2 processes; compare alone shares", runs)
+    assert "exitcode  : 2" in done.stderr
 
 
 SCRIPT = """
@@ -168,11 +175,12 @@ def both(tmp_path_factory):
     """What each of two processes saw of one script, and the store that they left."""
     folder = tmp_path_factory.mktemp("both")
     (folder / "script.py").write_text(SCRIPT)
-    done = launched(folder / "script.py", folder, NEATLAB_CACHE=str(folder / "cache"))
+    done = script_ranks(folder / "script.py", folder, NEATLAB_CACHE=str(folder / "cache"))
     assert done.returncode == 0, done.stderr
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)], Store(folder / "runs")
 
 
+@pytest.mark.process
 def test_pruning_is_asked_in_the_main_process_and_ends_the_run_in_both(both):
     (main, other), store = both
     assert main[1][:2] == [2, 4]
@@ -181,6 +189,7 @@ def test_pruning_is_asked_in_the_main_process_and_ends_the_run_in_both(both):
     assert [run.status for run in store.runs() if run.config.seed == 0] == ["pruned"]
 
 
+@pytest.mark.process
 def test_a_caller_who_stops_goes_on_later_in_both(both):
     (main, other), store = both
     for seen in (main, other):
@@ -193,6 +202,7 @@ def test_a_caller_who_stops_goes_on_later_in_both(both):
     assert [event["step"] for event in told(run, "Step")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.process
 def test_a_base_checkpoint_is_trained_by_the_main_process_alone(both):
     (main, other), _ = both
     assert "trained" in main[1]
@@ -201,6 +211,7 @@ def test_a_base_checkpoint_is_trained_by_the_main_process_alone(both):
     assert main[2] == other[2]
 
 
+@pytest.mark.process
 def test_gradients_add_up_and_what_nobody_reached_has_none(both):
     for seen in both[0]:
         assert seen[3:] == [3.0, [[1.0, 1.0], None]]

@@ -35,7 +35,7 @@ def test_known_answers():
     assert found.energy_rank(0.9) == 2
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(values)
 def test_order_of_the_ranks(sigma):
     found = of(*sigma)
@@ -46,7 +46,7 @@ def test_order_of_the_ranks(sigma):
     assert 1 <= found.energy_rank() <= len(sigma)
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(values, st.floats(1e-3, 1e3))
 def test_scale_does_not_matter(sigma, scale):
     a, b = of(*sigma), of(*[scale * s for s in sigma])

@@ -23,7 +23,7 @@ from neatlab.analysis.subspaces import (
     subspace_similarity,
 )
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 seeds = st.integers(0, 2**31)
 sizes = st.integers(2, 20)
 

@@ -1,13 +1,15 @@
 """Faults: whatever dies, every finished run is kept once, and the next start completes the rest."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
+from distributed import Client
 
 from neatlab import BadInput, StoreError, sweep
 from neatlab import environment as environment_module
@@ -16,12 +18,16 @@ from neatlab.engine import cluster, run_all, train_one
 from neatlab.events import Evaluated, Step
 from neatlab.store import Store
 from neatlab.sweeps import Incomplete, Sweep
+from tests.gate import Gate, install, uninstall
+from tests.waiting import LIMIT, wait_until
+
+pytestmark = pytest.mark.cluster
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
 TASK = "teacher:d_in=24,d_out=12,samples=60"
 
 
-def configs(count=4, steps=150, **training):
+def configs(count=4, steps=20, **training):
     return [make_run("teacher", parse_arm("neat:rank=2"), s, SMALL, {"steps": steps, **training}) for s in range(count)]
 
 
@@ -42,25 +48,50 @@ def two():
         yield client
 
 
-def test_events_stream_back_and_results_are_in_the_store(two, runs):
-    heard, store = [], Store(runs)
-    assert run_all(configs(3, 600), store, lambda: two, lambda c, e: heard.append((c.run_id, type(e).__name__))) == {}
-    assert_whole(store, configs(3, 600))
-    assert {run_id for run_id, _ in heard} == {c.run_id for c in configs(3, 600)}
-    assert {"RunStarted", "Step", "Evaluated", "SpectrumMeasured", "RunFinished"} <= {name for _, name in heard}
+@pytest.fixture
+def gate(tmp_path):
+    return Gate(tmp_path)
 
 
-def test_a_killed_worker_loses_only_the_run_under_way(two, runs):
+@pytest.fixture
+def held(two, gate):
+    """The cluster, its runs held after their first step."""
+    on_each_worker(two, install, gate.path)
+    yield two
+    on_each_worker(two, uninstall)
+
+
+def on_each_worker(client, function, *words):
+    """Call it where tasks run: `Client.run` would hold up the worker's own loop with the imports."""
+    client.gather([client.submit(function, *words, workers=[worker], pure=False) for worker in client.ncores()])
+
+
+def test_events_stream_back_and_results_are_in_the_store(held, gate, runs):
+    heard, store = set(), Store(runs)
+
+    def let_go_when_heard(config, event):
+        if isinstance(event, Step) and (config.run_id, "Step") not in heard:
+            gate.let_go()
+        heard.add((config.run_id, type(event).__name__))
+
+    assert run_all(configs(3), store, lambda: held, let_go_when_heard) == {}
+    assert_whole(store, configs(3))
+    names = ("RunStarted", "Step", "Evaluated", "SpectrumMeasured", "RunFinished")
+    assert heard >= {(c.run_id, name) for c in configs(3) for name in names}
+
+
+def test_a_killed_worker_loses_only_the_run_under_way(held, gate, runs):
     store, killed = Store(runs), []
 
     def kill_once(config, event):
         if isinstance(event, Step) and not killed:
-            busy = next(address for address, keys in two.processing().items() if any(config.run_id in k for k in keys))
-            killed.append(two.run(os.getpid, workers=[busy])[busy])
+            busy = next(address for address, keys in held.processing().items() if any(config.run_id in k for k in keys))
+            killed.append(held.run(os.getpid, workers=[busy])[busy])
             os.kill(killed[0], signal.SIGKILL)
+            gate.let_go(5)
 
-    wanted = configs(5, steps=600)
-    assert run_all(wanted, store, lambda: two, kill_once) == {}
+    wanted = configs(5)
+    assert run_all(wanted, store, lambda: held, kill_once) == {}
     assert killed
     assert_whole(store, wanted)
 
@@ -122,35 +153,36 @@ def test_a_run_that_dask_gives_up_is_named(two, runs, monkeypatch):
 @pytest.fixture
 def address(tmp_path):
     """A scheduler and two workers as a user starts them, on this machine."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}  # for the gate
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     file = tmp_path / "scheduler.json"
     common = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": tmp_path}
     words = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
     processes = [subprocess.Popen([*dask, *words], **common)]
-    while not file.exists():
-        time.sleep(0.1)
+    wait_until(lambda: file.exists() and file.read_text().rstrip().endswith("}"))
     worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file)]
     worker += ["--nthreads", "1", "--no-dashboard", "--no-nanny", "--host", "127.0.0.1", "--memory-limit", "0"]
     processes += [subprocess.Popen(worker, **common) for _ in range(2)]
-    import json
-
-    yield json.loads(file.read_text())["address"], processes
+    scheduler = json.loads(file.read_text())["address"]
+    with Client(scheduler, timeout=LIMIT, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=LIMIT)
+    yield scheduler, processes
     for process in processes:
         process.kill()
         process.wait()
 
 
-def test_a_worker_lost_on_a_cluster_by_address(address, runs, monkeypatch):
+def test_a_worker_lost_on_a_cluster_by_address(address, gate, runs, monkeypatch):
     scheduler, (_, doomed, _) = address
-    store, wanted, killed = Store(runs), configs(4, steps=600), []
+    store, wanted, killed = Store(runs), configs(4), []
 
     def kill_once(config, event):
         if isinstance(event, Step) and not killed:
             killed.append(doomed.kill())
+            gate.let_go(len(wanted) + 1)  # the killed one's may have been taken
 
     with cluster(scheduler=scheduler) as client:
-        client.wait_for_workers(2, timeout=60)
+        on_each_worker(client, install, gate.path)
         assert run_all(wanted, store, lambda: client, kill_once) == {}
     assert killed
     assert_whole(store, wanted)
@@ -160,39 +192,55 @@ def test_a_worker_lost_on_a_cluster_by_address(address, runs, monkeypatch):
         pass
 
 
-def start(runs: Path, *words: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "neatlab", "sweep", "--task", TASK, "--arm", "neat:rank=2", "--grid", "depth=2,4"]
-    command += ["--seeds", "4", "--steps", "1500", "--workers", "2", "--runs", str(runs), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+GRID = {"depth": [2, 4]}
+STEPS = 20
 
 
-def wait_for(condition, seconds=90):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "timed out"
-        time.sleep(0.05)
+def start(runs: Path, gate: Gate) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.gated_neatlab", "sweep", "--task", TASK, "--arm", "neat:rank=2"]
+    command += ["--grid", "depth=2,4", "--seeds", "4", "--steps", str(STEPS), "--workers", "2", "--runs", str(runs)]
+    environment = {**os.environ, "NEATLAB_TEST_GATE": gate.path}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs):
-    store = Store(runs)
-    wanted = Sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 1500}, runs=runs).configs
-    first = start(runs)
-    wait_for(lambda: any(run.status == "finished" for run in store.runs()))
+def finished(store: Store) -> dict[str, str]:
+    """Run id → when it was made, of the finished ones."""
+    return {run.run_id: run.environment["created"] for run in store.runs() if run.status == "finished"}
+
+
+def wait_for_end(family: list[psutil.Process]) -> None:
+    wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+
+
+def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs, tmp_path):
+    """Of eight runs the first driver is let finish three and the second one more; the third does the others."""
+    store, gates = Store(runs), []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        gates.append(Gate(tmp_path / name))
+    first = start(runs, gates[0])
+    gates[0].let_go(3)
+    wait_until(lambda: len(finished(store)) == 3)
+    family = psutil.Process(first.pid).children(recursive=True)
     first.kill()
     first.communicate()
-    kept = {run.run_id: run.environment["created"] for run in store.runs() if run.status == "finished"}
-    assert 1 <= len(kept) < 8
+    wait_for_end(family)
+    kept = finished(store)
+    assert len(kept) == 3
 
-    second = start(runs)
-    wait_for(lambda: sum(run.status == "finished" for run in store.runs()) > len(kept))
+    second = start(runs, gates[1])
+    gates[1].let_go()
+    wait_until(lambda: len(finished(store)) == 4)
     second.send_signal(signal.SIGINT)
-    _, said = second.communicate(timeout=60)
+    _, said = second.communicate(timeout=LIMIT)
     assert second.returncode == 1
     assert said.splitlines()[-1].endswith("stopped; finished runs are kept, and the same command goes on from there")
-    after = {run.run_id: run.environment["created"] for run in store.runs() if run.status == "finished"}
+    after = finished(store)
+    assert len(after) == 4
     assert kept.items() <= after.items()
 
-    found = sweep(TASK, ["neat:rank=2"], {"depth": [2, 4]}, seeds=4, training={"steps": 1500}, runs=runs, workers=2)
+    training = {"steps": STEPS}
+    found = sweep(TASK, ["neat:rank=2"], GRID, seeds=4, training=training, runs=runs, workers=2)
     assert len(found.runs) == 8
-    assert after.items() <= {run.run_id: run.environment["created"] for run in store.runs()}.items()
-    assert_whole(store, wanted)
+    assert after.items() <= finished(store).items()
+    assert_whole(store, Sweep(TASK, ["neat:rank=2"], GRID, seeds=4, training=training, runs=runs).configs)

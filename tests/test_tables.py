@@ -55,7 +55,7 @@ def test_folders_by_split(tmp_path, layout):
         tables.find_source(str(tmp_path), "sub", "test")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 def test_a_sample_keeps_its_order_whatever_the_pieces(tmp_path_factory, piece, limit, seed):
     path = write(tmp_path_factory.mktemp("tables"), ".csv", [{"text": str(i)} for i in range(40)])
