@@ -62,12 +62,12 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(trains_and_leaves, range(SHORT)))
     kept, closed = new_context().new_page(), new_context().new_page()
-    train(kept, app, steps=3000, seed=30)
-    train(closed, app, steps=3000, seed=31)
+    train(kept, app, steps=5000, seed=30)
+    train(closed, app, steps=5000, seed=31)
     app.wait_for_steps(30, 2)
     app.wait_for_steps(31, 2)
     with ExitStack() as windows:
-        long = [windows.enter_context(Window(app, sent, f"long{i}", 3000, SEED + 100 + i)) for i in range(LONG)]
+        long = [windows.enter_context(Window(app, sent, f"long{i}", 5000, SEED + 100 + i)) for i in range(LONG)]
         for window in long[:2]:
             window.hears("Training.")
         for window in long[2:]:
