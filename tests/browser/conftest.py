@@ -72,8 +72,8 @@ def under_way(page: Page) -> set[Request]:
     """The window's requests that are not answered yet, but for its heartbeat, which never is."""
     requests: set[Request] = set()
     page.on("request", lambda request: None if "/heartbeat/" in request.url else requests.add(request))
-    page.on("requestfinished", requests.discard)
-    page.on("requestfailed", requests.discard)
+    page.on("requestfinished", lambda request: requests.discard(request))
+    page.on("requestfailed", lambda request: requests.discard(request))
     return requests
 
 

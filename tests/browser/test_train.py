@@ -9,6 +9,7 @@ from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page,
 
 pytestmark = pytest.mark.browser
 LORA, NEAT = "lora:rank=4", "neat:rank=4,depth=2"
+QUICK = "?task=teacher:kind=low-rank"  # where it is the same for every task
 
 
 def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
@@ -114,7 +115,7 @@ def test_a_reload_in_the_middle_follows_the_training_that_goes_on(page: Page, ap
 
 
 def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: App) -> None:
-    train(page, app, steps=2, seed=6)
+    train(page, app, QUICK, steps=2, seed=6)
     says(page, "Done.")
     before = {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")}
     page.click("#train")
@@ -126,14 +127,14 @@ def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: Ap
 
 
 def test_three_and_four_arms(page: Page, app: App) -> None:
-    open_page(page, app)
+    open_page(page, app, QUICK)
     fill(page, steps=2, seed=7)
     choose(page, "c-method", "head only")
     page.click("#train")
     says(page, "Done.")
     assert list(app.stored(7)) and shown_runs(page) == {run.run_id for run in app.stored(7).values()}
     expect(page.locator("#summary tbody tr")).to_have_count(3)
-    open_page(page, app, "?preset=depth&steps=2&seed=8")
+    open_page(page, app, f"{QUICK}&preset=depth&steps=2&seed=8")
     page.click("#train")
     says(page, "Done.")
     assert set(app.stored(8)) == {f"neat:rank=4,depth={depth}" for depth in (2, 4, 6, 8)}
