@@ -46,9 +46,7 @@ class Window(ExitStack):
         assert any(text in line for line in self._updates), f"the updates ended without {text!r}"
 
 
-def test_who_leaves_without_goodbye_leaves_nothing_behind(
-    page: Page, windows: BrowserContext, app: App
-) -> None:
+def test_who_leaves_without_goodbye_leaves_nothing_behind(page: Page, windows: BrowserContext, app: App) -> None:
     stop_all(app)
     sent = what_a_page_sends(page, app)
     before, ids = memory(app), processes(app)

@@ -108,7 +108,8 @@ def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
-    open_page(page, app, "?task=teacher:kind=low-rank&steps=2&seed=52&hide=presets&hide=task&hide=settings&hide=arms&hide=scrub&hide=command")
+    hidden = "&".join(f"hide={name}" for name in ("presets", "task", "settings", "arms", "scrub", "command"))
+    open_page(page, app, f"?task=teacher:kind=low-rank&steps=2&seed=52&{hidden}")
     for name in ("preset", "task", "steps", "seed", "match", "a-method", "b-rank", "at", "layer", "command"):
         expect(page.locator(f"#{name}")).to_be_hidden()
     page.click("#train")

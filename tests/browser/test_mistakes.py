@@ -37,9 +37,7 @@ def test_a_mistake_is_named_where_it_was_made(page: Page, under_way: set[Request
     assert set(app.runs.glob("*")) == before
 
 
-def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(
-    page: Page, under_way: set[Request], app: App
-) -> None:
+def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(page: Page, under_way: set[Request], app: App) -> None:
     train(page, app, "?task=teacher:kind=low-rank", steps=1, seed=12)
     says(page, "Done.")
     traces = chart(page, "learning", "chart => chart.data.length")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, train, wait_until
+from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, train
 
 pytestmark = pytest.mark.browser
 LORA, NEAT = "lora:rank=4", "neat:rank=4,depth=2"
