@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 from neatlab.store import Run, Store
 
@@ -31,6 +31,7 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    "--process-per-site",  # the windows of a context share a process, which compiles the page's scripts once
 ]
 START = 150.0  # seconds for the imports
 PATIENCE = 60_000  # milliseconds; a busy machine is slow, not wrong
@@ -43,6 +44,49 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     """A Chromium of the system, else Playwright's own; without either the tests fail."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
     return {**browser_type_launch_args, "args": QUIET, **({"executable_path": found} if found else {})}
+
+
+@pytest.fixture(scope="session")
+def windows(browser: Browser) -> Iterator[BrowserContext]:
+    """Where the tests' windows are opened; an empty one stays, so that their process stays too."""
+    context = browser.new_context()
+    empty = context.new_page()
+    empty.route("**", lambda route: route.fulfill(body=""))
+    empty.goto("http://127.0.0.1/")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(windows: BrowserContext) -> Iterator[Page]:
+    """A new window; afterwards none is left, nor what a test allowed or stored."""
+    yield windows.new_page()
+    for window in windows.pages[1:]:
+        window.close()
+    windows.set_offline(False)
+    windows.clear_permissions()
+    windows.clear_cookies()
+
+
+@pytest.fixture
+def under_way(page: Page) -> set[Request]:
+    """The window's requests that are not answered yet, but for its heartbeat, which never is."""
+    requests: set[Request] = set()
+    page.on("request", lambda request: None if "/heartbeat/" in request.url else requests.add(request))
+    page.on("requestfinished", lambda request: requests.discard(request))
+    page.on("requestfailed", lambda request: requests.discard(request))
+    return requests
+
+
+def settle(page: Page, under_way: set[Request]) -> None:
+    """Wait until the window has had every answer and drawn it: nothing more comes by itself."""
+
+    def settled() -> bool:
+        answered = not under_way
+        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        return answered and not under_way
+
+    wait_until(settled)
 
 
 class App(NamedTuple):
@@ -81,7 +125,7 @@ def wait_until(true: Callable[[], Any], seconds: float = 150) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +137,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 
 @contextmanager
-def serve(folder: Path, *options: str, **environment: str) -> Iterator[App]:
-    """`python app.py` with these options, until the block ends; then its log must hold no traceback."""
+def serve(folder: Path, *options: str, script: str = "app.py", **environment: str) -> Iterator[App]:
+    """The script with these options, until the block ends; then its log must hold no traceback."""
     runs, log, port = folder / "runs", folder / "app.log", free_port()
-    command = [sys.executable, "app.py", "--port", str(port), "--runs", str(runs), *options]
+    command = [sys.executable, script, "--port", str(port), "--runs", str(runs), *options]
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}
@@ -130,9 +174,10 @@ def stop_all(app: App) -> None:
         def jobs() -> list[dict[str, str]]:
             return http.post("list", json={"data": []}).raise_for_status().json()["data"][0]["jobs"]
 
-        for job in jobs():
-            http.post("stop", json={"data": [job["job"]]})  # refused where it has just ended
-        wait_until(lambda: not jobs())
+        if going := jobs():
+            for job in going:
+                http.post("stop", json={"data": [job["job"]]})  # refused where it has just ended
+            wait_until(lambda: not jobs())
 
 
 def open_page(page: Page, app: App, query: str = "") -> Page:

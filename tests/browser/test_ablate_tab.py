@@ -1,6 +1,8 @@
 """The Ablate tab as a person uses it: ask for a grid, watch it fill, stop, resume, load again, read the verdict."""
 
-from contextlib import suppress
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from statistics import fmean
 
 import psutil
@@ -41,9 +43,11 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     shows(page.locator("#ablate-outlook"), "6 runs: 2 arms and the reference lora:rank=4, 2 seeds each")
     page.click("#ablate-start")
     wait_until(lambda: finished(app) >= 1)
-    page.click("#ablate-stop")
+    with held(app, before), page.expect_response(re.compile("run/predict")):
+        page.click("#ablate-stop")
     says(page, "Stopped; what had finished is kept")
     kept = finished(app)
+    assert kept < 6
     says(page, f"{kept} of 6 runs")
     wait_until(lambda: not [p for p in left(app, before) if "distributed" in p or "spawn_main" in p])
 
@@ -66,10 +70,27 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
 
 
+@contextmanager
+def held(app: App, before: set[psutil.Process]) -> Iterator[None]:
+    """Dask's workers stand still meanwhile: however fast they are, they cannot get ahead of the page."""
+    workers = [process for process in since(app, before) if "spawn_main" in " ".join(process.cmdline())]
+    assert workers
+    for worker in workers:
+        worker.suspend()
+    yield
+    for worker in workers:
+        worker.resume()
+
+
+def since(app: App, before: set[psutil.Process]) -> set[psutil.Process]:
+    """The server's processes that were not there before."""
+    return set(psutil.Process(app.pid).children(recursive=True)) - before
+
+
 def left(app: App, before: set[psutil.Process]) -> list[str]:
     """Commands of the server's processes that were not there before."""
     commands = []
-    for process in set(psutil.Process(app.pid).children(recursive=True)) - before:
+    for process in since(app, before):
         with suppress(psutil.Error):  # it has just ended
             commands.append(" ".join(process.cmdline()))
     return commands

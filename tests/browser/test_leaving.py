@@ -1,6 +1,5 @@
 """Windows that close without goodbye: their trainings end, no other's does, and nothing stays behind."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -47,9 +46,7 @@ class Window(ExitStack):
         assert any(text in line for line in self._updates), f"the updates ended without {text!r}"
 
 
-def test_who_leaves_without_goodbye_leaves_nothing_behind(
-    page: Page, new_context: Callable[..., BrowserContext], app: App
-) -> None:
+def test_who_leaves_without_goodbye_leaves_nothing_behind(page: Page, windows: BrowserContext, app: App) -> None:
     stop_all(app)
     sent = what_a_page_sends(page, app)
     before, ids = memory(app), processes(app)
@@ -61,27 +58,27 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(trains_and_leaves, range(SHORT)))
-    kept, closed = new_context().new_page(), new_context().new_page()
-    train(kept, app, steps=3000, seed=30)
-    train(closed, app, steps=3000, seed=31)
+    kept, closed = windows.new_page(), windows.new_page()
+    train(kept, app, steps=5000, seed=30)
+    train(closed, app, steps=5000, seed=31)
     app.wait_for_steps(30, 2)
     app.wait_for_steps(31, 2)
-    with ExitStack() as windows:
-        long = [windows.enter_context(Window(app, sent, f"long{i}", 3000, SEED + 100 + i)) for i in range(LONG)]
+    with ExitStack() as opened:
+        long = [opened.enter_context(Window(app, sent, f"long{i}", 5000, SEED + 100 + i)) for i in range(LONG)]
         for window in long[:2]:
             window.hears("Training.")
         for window in long[2:]:
             window.hears("in the queue")
     closed.close()
     only_one = app.client()
-    wait_until(lambda: len(only_one.predict(api_name="/list")["jobs"]) == 1, 40)
+    wait_until(lambda: len(only_one.predict(api_name="/list")["jobs"]) == 1)
     seen = app.steps(30)
     app.wait_for_steps(30, max(seen.values()) + 3)
     says(kept, "Training.")
     kept.click("#stop")
     says(kept, "Stopped.")
-    wait_until(lambda: processes(app) == ids, 20)
-    wait_until(lambda: memory(app) < 1.15 * before, 20)
+    wait_until(lambda: processes(app) == ids)
+    wait_until(lambda: memory(app) < 1.15 * before)
     stopped = [30, 31, SEED + 100, SEED + 101]
     expected = dict.fromkeys(range(SEED + 1, SEED + 1 + SHORT), "finished") | dict.fromkeys(stopped, "interrupted")
     listed = [run for run in only_one.predict(api_name="/list")["runs"] if run["run"] not in already]

@@ -127,7 +127,8 @@ def test_every_arm_of_a_link_shows_its_formula_and_what_differs(page: Page, app:
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
-    open_page(page, app, "?steps=2&seed=52&hide=presets&hide=task&hide=settings&hide=arms&hide=scrub&hide=command")
+    hidden = "&".join(f"hide={name}" for name in ("presets", "task", "settings", "arms", "scrub", "command"))
+    open_page(page, app, f"?task=teacher:kind=low-rank&steps=2&seed=52&{hidden}")
     for name in ("preset", "task", "steps", "seed", "match", "a-method", "b-rank", "at", "layer", "command"):
         expect(page.locator(f"#{name}")).to_be_hidden()
     page.click("#train")
@@ -174,7 +175,7 @@ def test_links_that_cannot_be_opened_say_so_and_change_nothing(page: Page, app: 
 
 
 def test_a_name_with_a_script_in_it_is_shown_as_text(page: Page, app: App) -> None:
-    open_page(page, app, f"?steps=2&seed=54&layer={quote(SCRIPT)}")
+    open_page(page, app, f"?task=teacher:kind=low-rank&steps=2&seed=54&layer={quote(SCRIPT)}")
     page.click("#train")
     says(page, "Done.")
     assert page.evaluate("window.pwned") is None

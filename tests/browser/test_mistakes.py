@@ -1,12 +1,10 @@
 """A mistake on the Train tab is named where it was made, and goes when it is mended."""
 
-import time
-
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from neatlab.adapters.methods import METHODS
-from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, shows, train
+from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, settle, shows, train
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +19,7 @@ MISTAKES = [  # field, value, what mends it, where the message stands, what it s
 ]
 
 
-def test_a_mistake_is_named_where_it_was_made(page: Page, app: App) -> None:
+def test_a_mistake_is_named_where_it_was_made(page: Page, under_way: set[Request], app: App) -> None:
     before = set(app.runs.glob("*"))
     open_page(page, app)
     for field, value, mended, part, said in MISTAKES:
@@ -29,7 +27,7 @@ def test_a_mistake_is_named_where_it_was_made(page: Page, app: App) -> None:
         page.click("#train")
         shows(page.locator(f"#message-{part}"), said, TRAINED)
         expect(page.locator("#train")).to_be_enabled()
-        time.sleep(0.3)  # and it stays: nothing that comes later wipes it out
+        settle(page, under_way)  # and it stays: nothing that comes later wipes it out
         shows(page.locator("#status"), "Not started")
         shows(page.locator("#status"), said)
         shows(page.locator(f"#message-{part}"), said)
@@ -40,14 +38,14 @@ def test_a_mistake_is_named_where_it_was_made(page: Page, app: App) -> None:
     assert set(app.runs.glob("*")) == before
 
 
-def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(page: Page, app: App) -> None:
-    train(page, app, steps=1, seed=12)
+def test_a_mistake_leaves_the_charts_and_goes_when_it_is_mended(page: Page, under_way: set[Request], app: App) -> None:
+    train(page, app, "?task=teacher:kind=low-rank", steps=1, seed=12)
     says(page, "Done.")
     traces = chart(page, "learning", "chart => chart.data.length")
     fill(page, b_depth=3)
     page.click("#train")
     shows(page.locator("#message-b"), "even depth")
-    time.sleep(0.3)
+    settle(page, under_way)
     expect(page.locator("#summary tbody tr")).to_have_count(2)
     assert chart(page, "learning", "chart => chart.data.length") == traces > 0
     fill(page, b_depth=4)

@@ -39,7 +39,7 @@ def test_the_slider_moves_spectrum_cursors_and_heat_map_together(page: Page, app
 
 
 def test_the_keyboard_moves_it_while_it_trains(page: Page, app: App) -> None:
-    open_page(page, app, "?task=digits&steps=3000&seed=21")
+    open_page(page, app, "?task=digits&steps=5000&seed=21")
     page.click("#train")
     app.wait_for_steps(21, 26)
     slider = page.locator("#at input[type=range]")

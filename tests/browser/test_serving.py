@@ -41,7 +41,7 @@ def test_the_api_starts_tells_lists_and_stops(lab: Client, app: App) -> None:
         assert run["summary"]["metric"] == stored[run["arm"]].summary["metric"]
     listed = {run["run"]: run for run in lab.predict(api_name="/list")["runs"]}
     assert {run.run_id for run in stored.values()} <= set(listed)
-    long = lab.predict("digits", ARMS, 3000, 41, api_name="/start")
+    long = lab.predict("digits", ARMS, 5000, 41, api_name="/start")
     app.wait_for_steps(41, 2)
     assert [one["job"] for one in lab.predict(api_name="/list")["jobs"]] == [long["job"]]
     lab.predict(long["job"], api_name="/stop")
@@ -119,12 +119,12 @@ def test_after_the_password_the_page_and_its_queue(page: Page, locked: App) -> N
     page.get_by_role("button", name="Login").click()
     shows(page.locator("#status"), "press Train")
     lab = Client(locked.url, auth=("teacher", "chalk:dust"), verbose=False, analytics_enabled=False)
-    first = lab.predict("digits", ARMS, 3000, 43, api_name="/start")
+    first = lab.predict("digits", ARMS, 5000, 43, api_name="/start")
     locked.wait_for_steps(43, 1)
-    open_page(page, locked, "?task=digits&steps=3000&seed=44")
+    open_page(page, locked, "?task=digits&steps=5000&seed=44")
     page.click("#train")
     says(page, "Waiting: place 1 in the queue; 1 trains now.")
-    last = lab.predict("digits", ARMS, 3000, 45, api_name="/start")
+    last = lab.predict("digits", ARMS, 5000, 45, api_name="/start")
     assert (last["phase"], last["place"]) == ("waiting", 2)
     page.reload()
     says(page, "Waiting: place 1 in the queue; 1 trains now.")
