@@ -124,3 +124,15 @@ def trained(http: httpx.Client, seeds: range) -> list[dict[str, Any]]:
     for job in reversed(jobs):
         wait_until(lambda job=job: ask("status", job)["phase"] == "ended")
     return [ask("status", job) for job in jobs]
+
+
+def test_a_window_that_missed_every_update_catches_up(page: Page, app: App) -> None:
+    open_page(page, app, f"{QUICK}&seed=83")
+    page.route("**/queue/data*", lambda route: route.abort())
+    with page.expect_event("requestfailed", lambda request: "/queue/data" in request.url):
+        page.click("#train")
+    wait_until(lambda: [run.status for run in app.stored(83).values()] == ["finished"] * 2)
+    expect(page.locator("#summary tbody tr")).to_have_count(0)
+    page.unroute("**/queue/data*")
+    says(page, "Done. Step 1 of 1.")
+    expect(page.locator("#summary tbody tr")).to_have_count(2)
