@@ -35,7 +35,7 @@ def tabs(page: Page) -> list[Locator]:
 
 
 FITTING = """() => [...document.querySelectorAll('.js-plotly-plot')].filter(chart => chart.clientWidth)
-  .every(chart => Math.abs(chart._fullLayout.width - chart.clientWidth) <= 1)"""
+  .every(chart => Math.abs(chart._fullLayout?.width - chart.clientWidth) <= 1)"""
 
 
 def open_tab(page: Page, tab: Locator, under_way: set[Request]) -> None:
