@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
 JOBS ?= 2
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
 .PHONY: app test fast check lock latest bench notebooks clean
@@ -42,7 +42,7 @@ latest:
 	rm -rf build/latest
 	sh scripts/install.sh build/latest --editable ".[dev]"
 	build/latest/bin/neatlab --version
-	build/latest/bin/pytest -n $(JOBS) --dist loadfile -m "not browser"
+	build/latest/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not browser"
 
 bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/step_cost.py

@@ -416,7 +416,7 @@ class TestForm:
         assert last[7]["value"] == 200 and "0.005" in last[6]["placeholder"]
         assert data.tasks("other") == {} and data.tasks(None) == {}
         assert load_task(*parse_task(data.tasks("w")[key])).title == "your model on your data"
-        written = tab.write_link([*({**tab._form.defaults, "task": key}).values(), None, None], "w")
+        written = tab.write_link([*({**tab._form.defaults, "task": key}).values()], "w")
         assert written["task"] is None and written["steps"] == 150
 
         *_, refused = every(data._use(visit("w"), sent[0], "revew", *sent[2:]))

@@ -1,6 +1,5 @@
 """Trainings in processes of their own: who may start, who waits, who is stopped, and what is said."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,16 +63,17 @@ class TestTraining:
         job = jobs.submit(TRAIN, plain(config), first="step")
         until(lambda: job.phase == "paused" and steps(runs, config) == 1)
         jobs.tell(job, "step")
-        until(lambda: steps(runs, config) == 2)
-        time.sleep(0.3)
+        assert job.phase == "pausing"
+        until(lambda: job.phase == "paused")
         assert steps(runs, config) == 2
         jobs.tell(job, "go")
         until(lambda: steps(runs, config) > 5)
         jobs.tell(job, "pause")
-        time.sleep(0.5)
-        held = steps(runs, config)
-        time.sleep(0.3)
-        assert (steps(runs, config), job.phase) == (held, "paused")
+        until(lambda: job.phase == "paused")
+        done = steps(runs, config)
+        jobs.tell(job, "step")
+        until(lambda: job.phase == "paused")
+        assert steps(runs, config) == done + 1  # not one more: what the pause had let through would be in it
         jobs.tell(job, "stop")
         until(ended(job))
         assert Store(runs).get(config.run_id).status == "interrupted"

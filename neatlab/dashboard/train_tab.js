@@ -12,7 +12,7 @@ watch("value", () => {
   if (lost) return location.reload();
   if (Number(update ?? 0) < newest.number) {
     props.value = newest.value;
-    return trigger("tick");
+    return trigger("retry");
   }
   Object.assign(newest, { number: Number(update ?? 0), value: props.value, more: Boolean(more) });
   [heard, silence] = [performance.now(), SILENCE];

@@ -129,6 +129,7 @@ class TrainTab(Tab):
             followed.then(self._mistakes, None, messages, **LIGHT)  # what was found as the training began
         self.restored = [(self._follow, None, shown, self._long)]
         self._status.tick(self._refresh, None, shown, **self._long)
+        self._status.retry(self._follow, None, shown, **self._long)
         for button, word in ((self._pause, "pause"), (self._stop, "stop")):
             button.click(self._tell(word), None, button, **LIGHT)
         self._reset.click(self._clear, None, [*begun, *shown[1:]], **LIGHT)

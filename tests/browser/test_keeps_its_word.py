@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.conftest import App, fill, open_page, says, serve, settle, train, wait_until
+from tests.browser.conftest import App, fill, open_page, says, serve, settle, settled, train, wait_until
 
 pytestmark = pytest.mark.browser
 QUICK = "?task=teacher:kind=low-rank&steps=1"
@@ -92,7 +93,7 @@ def all_end_in_done(page: Page, under_way: set[Request], app: App) -> None:
         fill(page, seed=seed)
         page.click("#train")
         says(page, "Done. Step 1 of 1.")
-        settle(page, under_way)
+        look_on(page, under_way)
         runs = app.stored(seed).values()
         assert [run.status for run in runs] == ["finished"] * 2
         says(page, "Done. Step 1 of 1.")
@@ -100,6 +101,14 @@ def all_end_in_done(page: Page, under_way: set[Request], app: App) -> None:
             expect(page.locator(f'#summary tr[data-run="{run.run_id}"]')).to_be_visible()
         page.click("#reset")  # the lists of layers and arms are filled anew with the next
         says(page, "press Train")
+    wait_until(lambda: not app.client().predict(api_name="/list")["jobs"])
+
+
+def look_on(page: Page, under_way: set[Request]) -> None:
+    """For as long as answers are under way, three seconds at most: Gradio's stream of updates may stay open."""
+    end = time.monotonic() + 3
+    while not settled(page, under_way) and time.monotonic() < end:
+        page.wait_for_timeout(50)
 
 
 def test_two_hundred_trainings_by_the_api_end_with_their_results(app: App) -> None:
