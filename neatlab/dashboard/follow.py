@@ -20,6 +20,7 @@ from neatlab.dashboard.words import (
     PREPARING,
     READY,
     STARTING,
+    STOPPED,
     STOPPING,
     status,
     waiting,
@@ -28,6 +29,7 @@ from neatlab.dashboard.words import (
 TRAIN = "neatlab.dashboard.worker:train"
 INTERVAL = 0.19  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
+MOST_CROWDED = 8.0  # times the interval, on the busiest machine
 HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
 
 
@@ -169,11 +171,11 @@ def follow(view: View, context: Context) -> Iterator[Update | None]:
         mark, now = _mark(view, context), time.monotonic()
         looked = mark[-1:] != shown[-1:]  # someone waits for it
         if ended or looked or (now >= due and (mark != shown or now >= said + HEARTBEAT)):
-            made = _timed(lambda: update(view, context))
+            made, wait = _timed(lambda: update(view, context))
             if view.follower is not me or view.look != mark[-1]:
                 continue  # what was reset, or is looked at otherwise, since this was begun must not be drawn over
-            shown, said, due = mark, now, now + max(INTERVAL, made[1] / DRAWING_SHARE)
-            yield made[0]
+            shown, said, due = mark, now, now + wait
+            yield made
         if ended or view.closed:
             return
         time.sleep(0.04)
@@ -195,8 +197,16 @@ def _size(context: Context, config: RunConfig) -> int:
 
 
 def _timed(make: Callable[[], Update]) -> tuple[Update, float]:
-    begin = time.thread_time()  # not by the clock: it may wait for the trainings, and must not wait longer for that
-    return make(), time.thread_time() - begin
+    """An update, and seconds until the next.
+
+    Its own time counts, not the clock's: it may wait for the trainings, and must not wait longer for that. But where
+    the machine gives it less than half of a core the browser beside it is no better off, and would fall behind.
+    """
+    clock, own = time.monotonic(), time.thread_time()
+    made = make()
+    clock, own = time.monotonic() - clock, time.thread_time() - own
+    crowded = min(max(1.0, clock / own / 2), MOST_CROWDED) if own > 0 else 1.0
+    return made, crowded * max(INTERVAL, own / DRAWING_SHARE)
 
 
 def update(view: View, context: Context, names: Sequence[str] = Charts._fields) -> Update:
@@ -252,7 +262,7 @@ def _before(view: View, context: Context) -> str:
         active = context.jobs.active()
         return waiting(context.jobs.place(view.job), sum(job.phase != "waiting" for job in active))
     if view.job and view.job.stopped:
-        return STOPPING if view.active else READY
+        return STOPPING if view.active else STOPPED
     before = {"preparing": PREPARING, "running": STARTING, "pausing": PAUSING, "paused": PAUSED}
     return before.get(view.phase, READY)
 

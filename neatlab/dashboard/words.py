@@ -42,6 +42,7 @@ STARTING = status("Starting.")
 PAUSING = status("Pausing.")
 PAUSED = status("Paused. Before the first step.")
 STOPPING = status("Stopping.")
+STOPPED = status("Stopped. Before the first step.")
 NO_TABLE = '<p class="hint">The table of results appears here.</p>'
 NOTE = (
     '<p class="hint">A run that the runs folder already holds is shown from there and not trained again. '

@@ -80,14 +80,13 @@ def under_way(page: Page) -> set[Request]:
 
 def settle(page: Page, under_way: set[Request]) -> None:
     """Wait until the window has had every answer and drawn it: nothing more comes by itself."""
-    wait_until(lambda: settled(page, under_way))
 
+    def settled() -> bool:
+        answered = not under_way
+        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        return answered and not under_way
 
-def settled(page: Page, under_way: set[Request]) -> bool:
-    """Whether the window has had every answer and drawn it."""
-    answered = not under_way
-    page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-    return answered and not under_way
+    wait_until(settled)
 
 
 class App(NamedTuple):

@@ -127,9 +127,9 @@ def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: Ap
 
 
 def test_three_and_four_arms(page: Page, app: App) -> None:
-    open_page(page, app, QUICK)
+    open_page(page, app)
     fill(page, steps=2, seed=7)
-    choose(page, "c-method", "head only")
+    choose(page, "c-method", "head only")  # a teacher has no head
     page.click("#train")
     says(page, "Done.")
     assert list(app.stored(7)) and shown_runs(page) == {run.run_id for run in app.stored(7).values()}
