@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from neatlab.cli import main
+from neatlab.tasks import load_task
 from tests.processes import neatlab
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
@@ -128,6 +129,8 @@ def test_export_writes_a_lora_folder_and_refuses_to_overwrite(compared, said, tm
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(words, message, tmp_path, capsys):
+    load_task("digits", {}).base_model()  # trained the first time, which is said on standard error
+    capsys.readouterr()
     if "--runs" not in words and words[:1] == ["compare"]:
         words = [*words, "--runs", str(tmp_path / "r")]
     assert main(words) == 2
