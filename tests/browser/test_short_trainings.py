@@ -1,0 +1,72 @@
+"""Short trainings end in Done, also where everything is late."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.conftest import App, fill, open_page, says, serve, wait_until
+
+pytestmark = pytest.mark.browser
+QUICK = "?task=teacher:kind=low-rank&steps=1"
+WINDOWS = 5
+# Three rounds of windows, and one where each takes a minute. More: NEATLAB_TEST_ROUNDS=3.
+ROUNDS, SLOW_ROUNDS = 3, int(os.environ.get("NEATLAB_TEST_ROUNDS", "1"))
+LATER = 3000  # milliseconds
+BUSY = [sys.executable, "-c", "while True: pass"]
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app of its own whose windows hear of everything late, on a busy machine."""
+    with serve(tmp_path_factory.mktemp("late"), "--trainings", "4", script="tests/browser/slowed.py") as served:
+        yield served
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Two processes that take what they can get of the machine."""
+    processes = [subprocess.Popen(BUSY) for _ in range(2)]
+    yield
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_every_short_training_ends_in_done(new_context: Callable[..., BrowserContext], app: App) -> None:
+    all_end_in_done(new_context, app, ROUNDS)
+
+
+@pytest.mark.usefixtures("busy")
+def test_so_does_every_one_that_is_drawn_late(new_context: Callable[..., BrowserContext], late: App) -> None:
+    all_end_in_done(new_context, late, SLOW_ROUNDS)
+
+
+def all_end_in_done(new_context: Callable[..., BrowserContext], app: App, rounds: int) -> None:
+    """Train in several windows at once, look, and look again later; then start over on empty pages."""
+    # A context each: a browser opens six connections to a server, and every window holds one or two.
+    pages = [open_page(new_context().new_page(), app, QUICK) for _ in range(WINDOWS)]
+    for first in range(9000, 9000 + rounds * WINDOWS, WINDOWS):
+        for seed, page in enumerate(pages, first):
+            fill(page, seed=seed)
+            page.click("#train")
+        assert_done(pages, app, first)
+        pages[0].wait_for_timeout(LATER)  # what may still come after Done has had its time: the page promises as much
+        assert_done(pages, app, first)
+        for page in pages:
+            page.click("#reset")  # the lists of layers and arms are filled anew with the next
+            says(page, "press Train")
+    wait_until(lambda: not app.client().predict(api_name="/list")["jobs"])
+
+
+def assert_done(pages: list[Page], app: App, first: int) -> None:
+    """Each window says so, with the table of its runs, as the store has them."""
+    for seed, page in enumerate(pages, first):
+        says(page, "Done. Step 1 of 1.")
+        runs = app.stored(seed).values()
+        assert [run.status for run in runs] == ["finished"] * 2
+        for run in runs:
+            expect(page.locator(f'#summary tr[data-run="{run.run_id}"]')).to_be_visible()
