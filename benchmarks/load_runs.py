@@ -27,7 +27,7 @@ EVERY = 100  # steps between evaluations and spectra
 def make_folder(folder: Path, runs: int, steps: int) -> int:
     """Write `runs` ended runs; returns the bytes of their events."""
     from neatlab.config import make_run, parse_arm
-    from neatlab.store import environment
+    from neatlab.runtime.environment import environment
 
     here, size = environment(), 0
     for number in range(runs):

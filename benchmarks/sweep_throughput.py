@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from neatlab.lab import execute, load_runs
-from neatlab.results import Results
-from neatlab.sweeps import Sweep
+from neatlab.experiments.execute import execute
+from neatlab.experiments.sweep import Sweep
+from neatlab.runs.results import Results, load_runs
 
 GRID = {"depth": [2, 4, 6], "activation": ["relu", "gelu", "tanh", "sin"]}
 

@@ -18,10 +18,10 @@ _HOMES = {
     "NeatlabError": "neatlab.errors",
     "StoreError": "neatlab.errors",
     "TASKS": "neatlab.tasks",
-    "compare": "neatlab.lab",
+    "compare": "neatlab.experiments.compare",
     "inspect": "neatlab.inspection",
-    "load_runs": "neatlab.lab",
-    "sweep": "neatlab.sweeps",
+    "load_runs": "neatlab.runs.results",
+    "sweep": "neatlab.experiments.sweep",
 }
 
 __all__ = sorted([*_HOMES, "plots"])

@@ -6,13 +6,9 @@ from typing import Any
 import pytest
 
 from neatlab.config import make_run, parse_arm
-from neatlab.dashboard import inspect_worker
-from neatlab.dashboard.inspect_order import (
-    Found,
-    InspectOrder,
-    Progress,
-)
-from neatlab.store import Run, Store
+from neatlab.dashboard.inspect import worker as inspect_worker
+from neatlab.dashboard.inspect.request import Found, InspectOrder, Progress
+from neatlab.runs.store import Run, Store
 from tests.dashboard_runs import four_runs, trained
 
 LAYER = "layers.0.linear"

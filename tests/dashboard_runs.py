@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from neatlab import lab
 from neatlab.config import RunConfig, make_arm, make_run
-from neatlab.store import Run, Store
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Run, Store
 
 SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
 
@@ -24,7 +24,7 @@ def pair(**settings: Any) -> tuple[RunConfig, RunConfig]:
 
 def trained(store: Store, *configs: RunConfig) -> list[Run]:
     for config in configs:
-        list(lab.execute(config, store))
+        list(execute(config, store))
     return [store.get(config.run_id) for config in configs]
 
 

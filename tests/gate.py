@@ -10,10 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from neatlab import engine, lab
 from neatlab.config import RunConfig
 from neatlab.events import Evaluated, Event, Step
-from neatlab.store import Store
+from neatlab.experiments import cluster
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
 
 HEARTBEAT = 0.05  # seconds between two reports of a run that is held, as of one that trains
 
@@ -36,18 +37,18 @@ def install(path: str) -> None:
     pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
     def held(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
-        with closing(lab.execute(config, store, goes_on)) as events:  # type: ignore[type-var]  # a generator
+        with closing(execute(config, store, goes_on)) as events:  # type: ignore[type-var]  # a generator
             for event in events:
                 yield event
                 while isinstance(event, Step) and event.step == 1 and not _passes(pipe):
                     yield event
 
-    engine.execute = held
+    cluster.execute = held
 
 
 def uninstall() -> None:
     """Hold none any more."""
-    engine.execute = lab.execute
+    cluster.execute = execute
 
 
 def _passes(pipe: Any) -> bool:

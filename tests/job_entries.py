@@ -5,9 +5,9 @@ import threading
 from typing import Any
 
 from neatlab.config import RunConfig
-from neatlab.dashboard.race import Remote, race
-from neatlab.dashboard.worker import begin
-from neatlab.store import Store
+from neatlab.dashboard.shared.process import begin
+from neatlab.dashboard.train.race import Remote, race
+from neatlab.runs.store import Store
 
 
 def train(configs: list[dict[str, Any]], root: str, pipe: Any) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from neatlab.cli import main
-from neatlab.dashboard.jobs import PRELOADED
+from neatlab.dashboard.shared.entries import PRELOADED
 
 
 def neatlab(*words: object, **environment: str) -> CompletedProcess[str]:

@@ -153,7 +153,11 @@ def test_bad_input_from_a_shell(tmp_path):
 @pytest.mark.process
 def test_importing_the_package_is_cheap_and_the_lab_needs_no_gradio():
     code = "import sys, {0}; print(*(m for m in ('torch', 'gradio', 'plotly', 'transformers') if m in sys.modules))"
-    for module, expected in (("neatlab", ""), ("neatlab.lab", "torch transformers"), ("neatlab.plots", "plotly")):
+    for module, expected in (
+        ("neatlab", ""),
+        ("neatlab.experiments.execute", "torch transformers"),
+        ("neatlab.plots", "plotly"),
+    ):
         done = subprocess.run([sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True)
         assert done.stdout.strip() == expected, module
 

@@ -27,9 +27,10 @@ from neatlab.adapters.methods import METHODS
 from neatlab.adapters.neat import NeatConfig
 from neatlab.config import make_arm, make_run
 from neatlab.errors import BadInput, StoreError
-from neatlab.export import export, load_trained
-from neatlab.lab import execute, make_task
-from neatlab.store import Store, read_run
+from neatlab.experiments.execute import execute, make_task
+from neatlab.experiments.trained import load_trained
+from neatlab.export.adapters import export
+from neatlab.runs.store import Store, read_run
 from tests.models import GPT2, MODELS, Tiny
 
 VIT, LLAMA = MODELS["vit"], MODELS["llama"]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from neatlab import lab
 from neatlab.config import make_arm, make_run
 from neatlab.errors import BadInput
+from neatlab.experiments.compare import compare
+from neatlab.experiments.execute import make_task
 from neatlab.tasks import load_task, metric_of
 from neatlab.tasks.base import size
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
@@ -111,7 +112,7 @@ def test_a_regression(tmp_path):
 def test_a_run_learns(tmp_path, runs, arm):
     rows = [{"text": "abc"[i % 3] * 8 + f" {i}", "label": i % 3} for i in range(60)]
     task = f"custom:model={bert_folder()},data={table(tmp_path, rows)}"
-    compared = lab.compare(task, [f"{arm}:rank=4" if arm != "head" else arm], seeds=1, steps=40, runs=runs)
+    compared = compare(task, [f"{arm}:rank=4" if arm != "head" else arm], seeds=1, steps=40, runs=runs)
     validation = compared.curves().query("split == 'validation'")
     assert validation["loss"].iloc[-1] < 0.9 * validation["loss"].iloc[0]
     assert compared.metric.name == "accuracy"
@@ -139,7 +140,7 @@ def test_a_changed_file_is_another_run(tmp_path):
     table(tmp_path, sentences(93))
     assert before.run_id != run_id().run_id
     with pytest.raises(BadInput, match="has changed since this run"):
-        lab.make_task(before).split("train")
+        make_task(before).split("train")
     assert metric_of("custom", before.task_options).name == "accuracy"  # a stored run is shown without its data
 
 
@@ -147,7 +148,7 @@ def test_targets_are_given_or_refused(tmp_path):
     data = table(tmp_path)
     assert custom(data, targets="query + intermediate.dense").targets == ["query", "intermediate.dense"]
     with pytest.raises(BadInput, match="no layer is named 'queri'; nearest: query"):
-        lab.compare(f"custom:model={bert_folder()},data={data},targets=queri", ["lora"], seeds=1)
+        compare(f"custom:model={bert_folder()},data={data},targets=queri", ["lora"], seeds=1)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,7 @@ def test_a_folder_of_images_by_class(tmp_path, runs):
     assert task.split("train")["pixel_values"].shape[1:] == (3, 16, 16)
     assert "2 labels: 0 = blue, 1 = red" in task.describe()
     text = f"custom:model={vit_folder()},data={tmp_path / 'all'}"
-    compared = lab.compare(text, ["lora:rank=2"], seeds=1, steps=20, runs=runs)
+    compared = compare(text, ["lora:rank=2"], seeds=1, steps=20, runs=runs)
     assert compared.frame()["metric"].iloc[0] > 0.9
 
 
@@ -218,7 +219,7 @@ def test_a_broken_image_is_named_before_training(tmp_path):
     paint_classes(tmp_path / "all")
     (tmp_path / "all/red/3.png").write_bytes(b"no image")
     with pytest.raises(BadInput, match=r"red/3\.png"):
-        lab.compare(f"custom:model={vit_folder()},data={tmp_path / 'all'}", ["lora"], seeds=1)
+        compare(f"custom:model={vit_folder()},data={tmp_path / 'all'}", ["lora"], seeds=1)
 
 
 def test_roberta_and_a_language_models_labels(tmp_path):

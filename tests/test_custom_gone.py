@@ -11,14 +11,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neatlab import cli, lab
-from neatlab.dashboard import export_worker, inspect_worker
-from neatlab.dashboard.inspect_order import Found, InspectOrder, ScaleOrder
+from neatlab import cli
+from neatlab.dashboard.inspect import worker as inspect_worker
+from neatlab.dashboard.inspect.request import Found, InspectOrder, ScaleOrder
+from neatlab.dashboard.runs import worker as runs_worker
 from neatlab.errors import BadInput
-from neatlab.export import export, load_trained
+from neatlab.experiments.compare import compare
+from neatlab.experiments.execute import execute
+from neatlab.experiments.trained import load_trained
+from neatlab.export.adapters import export
 from neatlab.inspection.causal import Slider
 from neatlab.inspection.runs import compare_runs, inspect_run
-from neatlab.store import Run, Store
+from neatlab.runs.store import Run, Store
 from neatlab.tasks import load_task
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
 
@@ -61,7 +65,7 @@ def made(kind: str, folder: Path, arms: list[str]) -> tuple[list[Run], list[dict
     model, data, options = KINDS[kind]
     path = data(folder)
     task = f"custom:model={model()},data={path}{options}"
-    runs = lab.compare(task, arms, seeds=1, steps=2, runs=folder / "runs", training={"batch_size": 4}).runs
+    runs = compare(task, arms, seeds=1, steps=2, runs=folder / "runs", training={"batch_size": 4}).runs
     weights = [load_trained(run).model.state_dict() for run in runs]
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     return runs, weights
@@ -76,7 +80,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What a worker that runs here says, under `said`."""
-    for worker in (export_worker, inspect_worker):
+    for worker in (runs_worker, inspect_worker):
         monkeypatch.setattr(worker, "begin", lambda: None)
     monkeypatch.setattr(inspect_worker.tempfile, "tempdir", None)
     said: list[Any] = []
@@ -98,7 +102,7 @@ def test_every_format_is_exported(labels: list[Run], method: str, format: str, p
     assert max(export(run, format, tmp_path / "python").values(), default=0) < 1
     command = ["export", run.run_id, "--format", format, "--out", str(tmp_path / "cli")]
     assert cli.main([*command, "--runs", str(run.path.parent)]) == 0
-    export_worker.write((run.run_id, format, str(tmp_path / "page.zip")), str(run.path.parent), pipe)
+    runs_worker.write((run.run_id, format, str(tmp_path / "page.zip")), str(run.path.parent), pipe)
     assert pipe.said == []
     shutil.unpack_archive(tmp_path / "page.zip", tmp_path)
     for folder in ("python", "cli", f"{run.run_id}-{format}"):
@@ -122,7 +126,7 @@ def test_only_what_needs_the_data_is_refused(labels: list[Run], pipe: Any, tmp_p
     inspect_worker.scale(ScaleOrder(run.run_id, 1, None), str(run.path.parent), pipe)
     assert pipe.said == [("refused", "scale", str(refused.value))]
     with pytest.raises(BadInput, match=GONE):
-        next(iter(lab.execute(run.config, Store(tmp_path))))
+        next(iter(execute(run.config, Store(tmp_path))))
 
 
 @pytest.mark.parametrize("gone", ["data", "test"])

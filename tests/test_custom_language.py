@@ -3,11 +3,18 @@
 import pytest
 import torch
 
-from neatlab import lab
 from neatlab.errors import BadInput
+from neatlab.experiments.compare import compare
 from neatlab.tasks import pretrained
-from neatlab.tasks.answers import FINAL_ANSWER, counted, encode_answers, final_answer, score_answers, score_final
 from neatlab.tasks.base import evaluating, size
+from neatlab.tasks.custom.language import (
+    FINAL_ANSWER,
+    counted,
+    encode_answers,
+    final_answer,
+    score_answers,
+    score_final,
+)
 from tests.folders import llama_folder
 from tests.test_custom import custom, table
 
@@ -26,7 +33,7 @@ def test_answers_to_prompts(tmp_path, runs):
     assert prompt.startswith("Q: ") and prompt.endswith(" A: ")
     assert tokenizer.decode(counted) == str(eval(prompt[3:-4])) + "</s>"
     text = f'custom:model={llama_folder()},data={data},label=answer,prompt="Q: {{question}}, A: "'
-    compared = lab.compare(text, ["lora:rank=2"], seeds=1, steps=5, runs=runs)
+    compared = compare(text, ["lora:rank=2"], seeds=1, steps=5, runs=runs)
     assert compared.metric.name == "exact match"
 
 
@@ -60,7 +67,7 @@ def test_a_prompt_without_room_for_its_answer_is_left_out_of_training(tmp_path, 
     assert (counted(task.split("train")) > 0).all()
     assert task.score(task.base_model(), "validation").metric == 0  # what is reported on stays: not answered is wrong
     text = f'custom:model={llama_folder()},data={tmp_path},label=answer,prompt="{{question}}=",max_length=16'
-    frame = lab.compare(text, ["lora:rank=2"], seeds=1, steps=8, training={"batch_size": 1}, runs=runs).frame()
+    frame = compare(text, ["lora:rank=2"], seeds=1, steps=8, training={"batch_size": 1}, runs=runs).frame()
     assert (frame["status"] == "finished").all()
     with pytest.raises(BadInput, match="all prompts fill max_length=8 tokens"):
         custom(str(tmp_path), llama_folder(), **options | {"max_length": 8, "prompt": "Please add {question}="}).split(

@@ -18,18 +18,18 @@ import pytest
 from neatlab import plots
 from neatlab.config import RunConfig, parse_arm
 from neatlab.dashboard import build
-from neatlab.dashboard.captions import number
-from neatlab.dashboard.context import Context, Windows
-from neatlab.dashboard.feed import Feed
-from neatlab.dashboard.follow import View, follow, leave, resume, start, tell, update
-from neatlab.dashboard.jobs import Jobs
-from neatlab.dashboard.order import Order
-from neatlab.dashboard.other_layers import other_layers
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
-from neatlab.dashboard.view import Charts, Drawings, Look, picture
+from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.html import number
+from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.train.charts import Charts, Drawings, Look, picture
+from neatlab.dashboard.train.feed import Feed
+from neatlab.dashboard.train.follow import View, follow, leave, resume, start, tell, update
+from neatlab.dashboard.train.other_layers import other_layers
+from neatlab.dashboard.train.request import Order
 from neatlab.errors import BadInput, StoreError
-from neatlab.lab import execute
-from neatlab.store import Store
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
 from tests.dashboard_runs import pair, tiny
 
 TASK = "teacher:kind=low-rank"
@@ -161,7 +161,7 @@ class TestUpdate:
             view.follower, view.look = object(), Look(at=1)
             return update(view, context)
 
-        monkeypatch.setattr("neatlab.dashboard.follow.update", overtaken)
+        monkeypatch.setattr("neatlab.dashboard.train.follow.update", overtaken)
         assert len(list(follow(finished(runs), Context(Store(runs), None)))) == 1  # type: ignore[arg-type]
 
     def test_a_divergence_is_said(self, runs: Path) -> None:
@@ -298,7 +298,7 @@ def test_windows_are_apart_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
     assert windows.get("a") == ["x"]
     assert windows.end("a") == ["x"]
     assert windows.get("a") == []
-    monkeypatch.setattr("neatlab.dashboard.context.FORGET", -1.0)
+    monkeypatch.setattr("neatlab.dashboard.shared.context.FORGET", -1.0)
     windows.get("c")
     assert len(windows) == 1
 

@@ -15,15 +15,15 @@ import psutil
 import pytest
 
 from neatlab.config import RunConfig
-from neatlab.dashboard import sweep_order
-from neatlab.dashboard.ablate_tab import AblateTab
-from neatlab.dashboard.ablate_view import EMPTY, board, outlook, picture
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.links import Link
-from neatlab.dashboard.sweep_order import MOST_RUNS, SweepOrder, SweepRefusal
+from neatlab.dashboard.ablate import request as ablate_request
+from neatlab.dashboard.ablate.request import MOST_RUNS, SweepOrder, SweepRefusal
+from neatlab.dashboard.ablate.tab import AblateTab
+from neatlab.dashboard.ablate.view import EMPTY, board, outlook, picture
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
-from neatlab.store import Store
-from neatlab.sweeps import Sweep
+from neatlab.experiments.sweep import Sweep
+from neatlab.runs.store import Store
 from tests.awaiting import awaited
 from tests.gate import Gate
 from tests.waiting import wait_until
@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
     "no steps": ({"steps": "0"}, "run", "steps='0'"),
     "many runs": (
-        {"depths": [2, 4, 6, 8], "activations": list(sweep_order.ACTIVATIONS), "seeds": 5},
+        {"depths": [2, 4, 6, 8], "activations": list(ablate_request.ACTIVATIONS), "seeds": 5},
         "run",
         f"125 runs; at most {MOST_RUNS}",
     ),
@@ -302,11 +302,11 @@ def test_a_link_with_values_that_the_tab_does_not_have_is_refused(tab: AblateTab
 
 SERVER = """
 import os, sys, threading
-from neatlab.dashboard.jobs import Jobs
-from neatlab.dashboard.sweep_order import SweepOrder
+from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.ablate.request import SweepOrder
 if __name__ == "__main__":
     order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu"], 2, 20)
-    Jobs(sys.argv[1]).submit("neatlab.dashboard.sweep_worker:run", order, kept=True)
+    Jobs(sys.argv[1]).submit("neatlab.dashboard.ablate.worker:run", order, kept=True)
     threading.Event().wait()
 else:  # where trainings are forked from, and in the sweep's workers
     from tests.gate import install

@@ -15,21 +15,24 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neatlab import lab
 from neatlab.config import parse_arm, parse_task
-from neatlab.dashboard import custom_form, custom_order, custom_worker, custom_zip
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.custom_order import SUFFIXES, DataOrder, DataRefused, Drawer, Made, order_data, safe_name
-from neatlab.dashboard.form import read_form
-from neatlab.dashboard.jobs import Job
-from neatlab.dashboard.links import Link
-from neatlab.dashboard.order import TASK_CHOICES, Order, Refusal
 from neatlab.dashboard.page import build
-from neatlab.dashboard.train_tab import TrainTab
+from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
+from neatlab.dashboard.train.data_request import SUFFIXES, DataOrder, DataRefused, Drawer, Made, order_data, safe_name
+from neatlab.dashboard.train.form import read_form
+from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.tab import TrainTab
 from neatlab.errors import BadInput
-from neatlab.store import Store
-from neatlab.tasks import load_task, tables
-from neatlab.tasks.custom_options import CustomOptions
+from neatlab.experiments.execute import check
+from neatlab.runs.store import Store
+from neatlab.tasks import load_task
+from neatlab.tasks.custom import readers
+from neatlab.tasks.custom.options import CustomOptions
 from tests.awaiting import awaited
 from tests.folders import bert_folder, llama_folder, vit_folder
 from tests.test_dashboard_form import FORM
@@ -94,14 +97,14 @@ def answer(tmp_path: Path, root: Path, name: str, content: bytes, **fields: Any)
     target.mkdir(exist_ok=True)
     given: Any = {"model": Path(bert_folder()).name, "root": str(root), **fields}
     channel: Any = pipe
-    custom_worker.make(DataOrder(str(file), safe_name(name), target=str(target), **given), "", channel)
+    data_worker.make(DataOrder(str(file), safe_name(name), target=str(target), **given), "", channel)
     (said,) = pipe.said
     return tuple(said)
 
 
 @pytest.fixture(autouse=True)
 def kept_polite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(custom_worker, "begin", lambda: None)
+    monkeypatch.setattr(data_worker, "begin", lambda: None)
 
 
 class TestOrder:
@@ -149,7 +152,7 @@ class TestOrder:
             self.ordered(served, file={"path": f"{served}/{name}"})
 
     def test_the_size_has_a_limit(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(custom_order, "LARGEST", 100)
+        monkeypatch.setattr(data_request, "LARGEST", 100)
         with pytest.raises(DataRefused, match="allowed: 100"):
             self.ordered(served)
 
@@ -176,7 +179,7 @@ class TestProcess:
         assert "text from 'review', label from 'mood'" in notes and "0 = bad, 1 = dull, 2 = good" in notes
         assert "60 rows" in notes and "splits: train" in notes and "adapters on query, value" in notes
         order = Order.check(KEY, [parse_arm("lora:rank=2"), parse_arm("neat:rank=2")], {"steps": 2}, {KEY: made.task})
-        lab.check(order.runs())
+        check(order.runs())
         assert order.runs()[0].task_options["data_sha256"]
         assert str(tmp_path) not in order.command.replace(str(root), "") and f"data={name}" in order.command
 
@@ -264,25 +267,25 @@ class TestProcess:
         options = CustomOptions.model_construct(**{**CustomOptions(model="m", data="d").model_dump(), "kind": "images"})
         options = options.model_copy(update={"image": "image"})
         (tmp_path / "x.parquet").write_bytes(b"")
-        monkeypatch.setattr(tables, "find_source", lambda *_: None)
+        monkeypatch.setattr(readers, "find_source", lambda *_: None)
         for value in ("/etc/passwd", {"path": "/etc/passwd"}, {"bytes": b"", "path": "x"}, {"bytes": "x"}, None):
             frame = pd.DataFrame({"image": [{"bytes": b"x"}, value]})
-            monkeypatch.setattr(tables, "read", lambda *_, frame=frame: tables.Rows(frame, 2, {}))
+            monkeypatch.setattr(readers, "read", lambda *_, frame=frame: readers.Rows(frame, 2, {}))
             with pytest.raises(BadInput, match="row 2 has no image"):
-                custom_worker._check_images(options, tmp_path / "x.parquet")
+                data_worker._check_images(options, tmp_path / "x.parquet")
 
 
 class TestZip:
     def refused(self, tmp_path: Path, content: bytes, said: str) -> None:
         (tmp_path / "a.zip").write_bytes(content)
         with pytest.raises(BadInput, match=said):
-            custom_zip.unzip_images(tmp_path / "a.zip", tmp_path / "out")
-        assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.png")) <= custom_zip.LARGEST
+            data_zip.unzip_images(tmp_path / "a.zip", tmp_path / "out")
+        assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.png")) <= data_zip.LARGEST
 
     def test_a_bomb_is_refused_by_its_header_and_by_what_comes_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(custom_zip, "LARGEST", 10_000)
+        monkeypatch.setattr(data_zip, "LARGEST", 10_000)
         bomb = zipped({f"cat/{i}.png": bytes(4_000) for i in range(5)})
         assert len(bomb) < 2_000
         self.refused(tmp_path, bomb, "unpacks to 20,000 bytes")
@@ -293,7 +296,7 @@ class TestZip:
     def test_a_folder_that_was_removed_meanwhile_stays_so(self, tmp_path: Path) -> None:
         (tmp_path / "a.zip").write_bytes(zipped(pictures()))
         with pytest.raises(BadInput):
-            custom_zip.unzip_images(tmp_path / "a.zip", tmp_path / "closed" / "out")
+            data_zip.unzip_images(tmp_path / "a.zip", tmp_path / "closed" / "out")
         assert not (tmp_path / "closed").exists()
 
     def test_links_counts_and_repetitions(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,9 +310,9 @@ class TestZip:
             archive.writestr("cat/1.png", "a")
             archive.writestr("cat/1.png", "b")
         self.refused(tmp_path, file.getvalue(), "twice")
-        monkeypatch.setattr(custom_zip, "MOST_IMAGES", 5)
+        monkeypatch.setattr(data_zip, "MOST_IMAGES", 5)
         self.refused(tmp_path, zipped(pictures()), "24 images; allowed: 5")
-        monkeypatch.setattr(custom_zip, "MOST_MEMBERS", 5)
+        monkeypatch.setattr(data_zip, "MOST_MEMBERS", 5)
         self.refused(tmp_path, zipped(pictures()), "24 files; allowed: 5")
 
 
@@ -335,7 +338,7 @@ class TestKeys:
 
     def test_the_oldest_goes_and_nothing_stays_behind(self) -> None:
         drawer = Drawer()
-        folders = [drawer.place() for _ in range(custom_order.KEPT + 1)]
+        folders = [drawer.place() for _ in range(data_request.KEPT + 1)]
         keys = [drawer.add("a.csv", f"task {i}", folder) for i, folder in enumerate(folders)]
         assert list(drawer.tasks) == keys[1:] and not folders[0].exists() and folders[1].exists()
         assert len(set(keys)) == len(keys) and drawer.choices[0] == ("your data: a.csv", keys[1])
@@ -380,7 +383,7 @@ class Here:
 
     def _run(self, job: Job, order: DataOrder) -> None:
         pipe: Any = Pipe()
-        custom_worker.make(order, "", pipe)
+        data_worker.make(order, "", pipe)
         kind, *said = pipe.said[0]
         if kind == "result":
             job.result = said[0]
@@ -442,7 +445,7 @@ class TestForm:
     ) -> None:
         (tmp_path / "served" / "a.csv").write_bytes(csv())
         monkeypatch.setattr(Here, "_run", lambda *_: None)
-        monkeypatch.setattr(custom_form, "PATIENCE", 0.0)
+        monkeypatch.setattr(data_form, "PATIENCE", 0.0)
         file = {"path": str(tmp_path / "served" / "a.csv")}
         *_, last = every(tab._data._use(visit("w"), file, "", "", "", "", False))
         assert "it was stopped" in last[0] and last[4]["interactive"] is True

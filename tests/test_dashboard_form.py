@@ -8,10 +8,11 @@ import pytest
 
 from neatlab.adapters.methods import METHODS
 from neatlab.config import make_arm, make_run, parse_arm, parse_task
-from neatlab.dashboard.controls import Form, arm_controls
-from neatlab.dashboard.form import arm_fields, arm_text, read_form
-from neatlab.dashboard.order import PARTS, TASK_CHOICES, Refusal
-from neatlab.dashboard.words import equation
+from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES
+from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.dashboard.train.controls import Form, arm_controls
+from neatlab.dashboard.train.form import arm_fields, arm_text, read_form
+from neatlab.dashboard.train.words import equation
 from neatlab.tasks import TASKS
 
 FORM: dict[str, Any] = {

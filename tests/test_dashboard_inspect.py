@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from neatlab.dashboard import inspect_worker
-from neatlab.dashboard.inspect_order import (
+from neatlab.dashboard.inspect import worker as inspect_worker
+from neatlab.dashboard.inspect.request import (
     InspectOrder,
     Refused,
     Scaled,
@@ -17,9 +17,9 @@ from neatlab.dashboard.inspect_order import (
     order_runs,
     order_upload,
 )
-from neatlab.dashboard.runs_table import read_store
+from neatlab.dashboard.shared.listing import read_store
 from neatlab.inspection.runs import inspect_run
-from neatlab.store import Store
+from neatlab.runs.store import Store
 from tests.dashboard_inspect import (
     FILES,
     LAYER,

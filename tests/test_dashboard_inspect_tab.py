@@ -10,10 +10,9 @@ import gradio as gr
 import orjson
 import pytest
 
-from neatlab.dashboard import inspect_view as view
-from neatlab.dashboard import inspect_worker
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.inspect_order import (
+from neatlab.dashboard.inspect import view
+from neatlab.dashboard.inspect import worker as inspect_worker
+from neatlab.dashboard.inspect.request import (
     FOLDER,
     RUN,
     UPLOAD,
@@ -24,11 +23,12 @@ from neatlab.dashboard.inspect_order import (
     ScaleOrder,
     order_scale,
 )
-from neatlab.dashboard.inspect_tab import InspectTab
-from neatlab.dashboard.links import Link
+from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.server import launch
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
-from neatlab.store import Store
+from neatlab.runs.store import Store
 from tests.awaiting import awaited
 from tests.dashboard_inspect import (
     LAYER,

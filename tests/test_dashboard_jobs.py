@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from neatlab.config import RunConfig
-from neatlab.dashboard.jobs import Job, Jobs
+from neatlab.dashboard.shared.jobs import Job, Jobs
 from neatlab.errors import BadInput
-from neatlab.store import Store
+from neatlab.runs.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
 from tests.waiting import wait_until as until
 
@@ -91,7 +91,7 @@ class TestTraining:
         assert "ended by itself" in str(job.refusal)
 
     def test_one_that_does_not_hear_is_killed(self, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("neatlab.dashboard.jobs.STOP_SECONDS", 0.5)
+        monkeypatch.setattr("neatlab.dashboard.shared.jobs.STOP_SECONDS", 0.5)
         job = jobs.submit("tests.job_entries:hang", None)
         until(lambda: job.phase == "running")
         jobs.tell(job, "stop")
@@ -132,7 +132,7 @@ class TestTraining:
         brief = jobs.submit("tests.job_entries:hang", None, brief=True)
         until(lambda: brief.phase == "running" and long.phase == "running")
         with monkeypatch.context() as patched:
-            patched.setattr("neatlab.dashboard.jobs.STOP_SECONDS", PATIENCE)
+            patched.setattr("neatlab.dashboard.shared.jobs.STOP_SECONDS", PATIENCE)
             jobs.tell(brief, "stop")
             until(ended(brief))
 

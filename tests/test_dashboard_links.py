@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neatlab.adapters.hidden import activation_names
+from neatlab.adapters.neat.hidden import activation_names
 from neatlab.config import parse_arm
-from neatlab.dashboard.form import arm_fields
 from neatlab.dashboard.lessons import read_lessons
-from neatlab.dashboard.links import Link, write
-from neatlab.dashboard.order import TASK_CHOICES, Order, check_arm
-from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
+from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.train.form import arm_fields
+from neatlab.dashboard.train.request import Order
 from neatlab.errors import BadInput
 
 BAD = [

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from neatlab.dashboard.race import Remote, race
+from neatlab.dashboard.train.race import Remote, race
 from neatlab.events import RunFinished, RunStarted, Step
-from neatlab.lab import execute
-from neatlab.store import Store
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
 
 

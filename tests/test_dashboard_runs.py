@@ -10,14 +10,15 @@ import orjson
 import pytest
 
 from neatlab.config import RunConfig, make_run, parse_arm
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.runs_delete import asking, delete_runs
-from neatlab.dashboard.runs_tab import RunsTab
-from neatlab.dashboard.runs_table import COLUMNS, EMPTY, MOST, by_task, choose, count_text, read_store, rows, some
-from neatlab.dashboard.runs_view import Selection, arm_names, curves, difference_table, differences
+from neatlab.dashboard.runs.delete import asking, delete_runs
+from neatlab.dashboard.runs.tab import RunsTab
+from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows
+from neatlab.dashboard.runs.view import Selection, arm_names, curves, difference_table, differences
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.listing import MOST, by_task, choose, read_store, some
 from neatlab.errors import BadInput
-from neatlab.points import read_points
-from neatlab.store import Run, Store
+from neatlab.runs.curves import read_points
+from neatlab.runs.store import Run, Store
 from tests.dashboard_runs import SMALL, four_runs, tiny, trained
 
 HOSTILE = "<script>alert(1)</script>"
@@ -80,8 +81,8 @@ class TestTable:
         def refuse(path: Path) -> None:
             raise AssertionError(f"{path} was read")
 
-        monkeypatch.setattr("neatlab.store.read_lines", refuse)
-        monkeypatch.setattr("neatlab.points.read_lines", refuse)
+        monkeypatch.setattr("neatlab.runs.store.read_lines", refuse)
+        monkeypatch.setattr("neatlab.runs.curves.read_lines", refuse)
         assert len(rows(read_store(folder), set())) == 4
 
 

@@ -11,26 +11,20 @@ import nbformat
 import orjson
 import pytest
 
-from neatlab import cli, lab
-from neatlab import export as exporting
 from neatlab.adapters.methods import METHODS
+from neatlab.cli import parser
 from neatlab.config import RunConfig, make_arm, make_run, parse_arm
-from neatlab.dashboard import export_worker
-from neatlab.dashboard.runs_export import ERRORS, check_export, export_note, formats
-from neatlab.dashboard.runs_files import (
-    KEPT,
-    Shelf,
-    check_comparable,
-    commands,
-    write_comparison,
-    write_csv,
-    write_notebook,
-)
-from neatlab.dashboard.runs_table import by_task
-from neatlab.dashboard.runs_view import curves
+from neatlab.dashboard.runs import worker as runs_worker
+from neatlab.dashboard.runs.files import check_comparable, commands, write_comparison, write_csv, write_notebook
+from neatlab.dashboard.runs.view import curves
+from neatlab.dashboard.shared.listing import by_task
+from neatlab.dashboard.shared.shelf import KEPT, Shelf
 from neatlab.errors import BadInput
-from neatlab.plan import Plan
-from neatlab.store import Run, Store
+from neatlab.experiments.execute import build, make_task
+from neatlab.experiments.plan import Plan
+from neatlab.export import adapters as exporting
+from neatlab.export.formats import ERRORS, check_export, export_note, formats
+from neatlab.runs.store import Run, Store
 from tests.dashboard_runs import SMALL, four_runs, tiny
 
 
@@ -131,7 +125,7 @@ class TestFiles:
 def asked(command: str) -> list[str]:
     """Ids of the runs that a command trains."""
     words = shlex.split(command.removeprefix("python -m neatlab "))
-    given = cli._parser().parse_args(words)
+    given = parser._parser().parse_args(words)
     plan = Plan(given.task, given.arms, {"steps": given.steps}, given.lr, given.match)
     return [run.run_id for run in plan.runs(range(given.seeds))]
 
@@ -146,7 +140,7 @@ class TestAdapters:
         if method == "head":
             assert formats(run) == ("merged",)  # a linear teacher has no head to build it with
             return
-        adapted = lab.build(config, lab.make_task(config))
+        adapted = build(config, make_task(config))
         for format, write in exporting.FORMATS.items():
             try:
                 write(adapted, method, tmp_path / format)
@@ -166,7 +160,7 @@ class TestAdapters:
     def test_the_archive_holds_an_adapter_that_peft_loads(
         self, four: list[Run], folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(export_worker, "begin", lambda: None)
+        monkeypatch.setattr(runs_worker, "begin", lambda: None)
         neat, lora = (next(r for r in four if r.config.arm.method == m) for m in ("neat", "lora"))
         said = archive(folder, neat, "lora", tmp_path)
         assert said == []
@@ -184,7 +178,7 @@ class TestAdapters:
     def test_a_refused_export_leaves_nothing(
         self, four: list[Run], folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(export_worker, "begin", lambda: None)
+        monkeypatch.setattr(runs_worker, "begin", lambda: None)
         lora = next(run for run in four if run.config.arm.method == "lora")
         ((kind, part, said),) = archive(folder, lora, "peanut", tmp_path)
         assert (kind, part) == ("refused", "run")
@@ -196,5 +190,5 @@ def archive(store: Store, run: Run, format: str, out: Path) -> list[tuple[str, .
     """Write an archive; returns what the process says."""
     said: list[tuple[str, ...]] = []
     pipe: Any = SimpleNamespace(send=said.append)
-    export_worker.write((run.run_id, format, str(out / f"{format}.zip")), str(store.root), pipe)
+    runs_worker.write((run.run_id, format, str(out / f"{format}.zip")), str(store.root), pipe)
     return said

@@ -18,18 +18,18 @@ from transformers.activations import ACT2FN
 
 from neatlab import plots
 from neatlab.adapters.neat import NeatConfig
-from neatlab.dashboard import understand_worker
-from neatlab.dashboard.cards import CARDS, measured_rank, revealed
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.equations import side_by_side, written_out
-from neatlab.dashboard.jobs import Jobs
-from neatlab.dashboard.links import Link, write
-from neatlab.dashboard.presets import PRESETS
-from neatlab.dashboard.understand_order import ContainsOrder, Layer, LayerSizes, Side
-from neatlab.dashboard.understand_tab import UnderstandTab, _size
-from neatlab.dashboard.understand_words import HINTS, construction, hints
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.understand import worker as understand_worker
+from neatlab.dashboard.understand.cards import CARDS, measured_rank, revealed
+from neatlab.dashboard.understand.equations import side_by_side, written_out
+from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes, Side
+from neatlab.dashboard.understand.tab import UnderstandTab, _size
+from neatlab.dashboard.understand.words import HINTS, construction, hints
 from neatlab.errors import BadInput
-from neatlab.store import Store
+from neatlab.runs.store import Store
 from tests.awaiting import awaited
 
 TEACHER = "teacher:kind=weight-aware"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from neatlab import BadInput, compare
-from neatlab.exporters import measurements, to_tensorboard, to_trackio
+from neatlab.export.trackers import measurements, to_tensorboard, to_trackio
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
 

@@ -9,8 +9,7 @@ from peft import LoraConfig, PeanutConfig, get_peft_model
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from neatlab.adapters import hidden
-from neatlab.adapters.neat import NeatConfig
+from neatlab.adapters.neat import NeatConfig, hidden
 from neatlab.analysis.cost import largest_temporary, saved_bytes
 from tests.oracles import neat_delta
 from tests.test_neat import D_IN, Net, adapted, fill, paper_thetas

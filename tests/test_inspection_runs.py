@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from neatlab import lab
 from neatlab.errors import BadInput
-from neatlab.export import load_trained
+from neatlab.experiments.compare import compare
+from neatlab.experiments.execute import make_task
+from neatlab.experiments.trained import load_trained
 from neatlab.inspection.causal import Slider
 from neatlab.inspection.runs import compare_runs, inspect_run
-from neatlab.lab import make_task
 from tests.test_inspection import dense
 
 ARMS = ["lora:rank=4", "neat:rank=4,activation=linear", "neat:rank=4", "full"]
@@ -20,7 +20,7 @@ ARMS = ["lora:rank=4", "neat:rank=4,activation=linear", "neat:rank=4", "full"]
 def trained(tmp_path_factory):
     """LoRA, NEAT-linear, NEAT and full fine-tuning on the digits."""
     folder = tmp_path_factory.mktemp("runs")
-    return lab.compare("digits", [*ARMS, "head"], seeds=1, steps=30, runs=folder).runs
+    return compare("digits", [*ARMS, "head"], seeds=1, steps=30, runs=folder).runs
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_what_has_no_update_is_refused(trained):
 
 
 def test_runs_of_different_tasks_are_refused(trained, tmp_path):
-    other = lab.compare("teacher", ["lora:rank=2"], seeds=1, steps=2, runs=tmp_path).runs[0]
+    other = compare("teacher", ["lora:rank=2"], seeds=1, steps=2, runs=tmp_path).runs[0]
     with pytest.raises(BadInput, match="2 different tasks"):
         compare_runs([trained[0], other])
 

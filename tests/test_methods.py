@@ -191,3 +191,11 @@ def test_conv1d_works_or_is_refused_by_name(method):
     assert close(GPT2.logits(merged), GPT2.logits(adapted.model))
     for name, delta in adapted.deltas().items():
         assert close(adapted.layers[name] + dense(delta), weight_of(modules[name]))
+
+
+@adapters
+def test_has_every_part(method):
+    row = METHODS[method]
+    assert row.delta is not None and row.files is not None and row.params is not None
+    assert row.config(options(method), ["query"]).peft_type == row.files.type
+    assert row.forms[-1] == "merged"

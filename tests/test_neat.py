@@ -10,9 +10,9 @@ from torch import nn
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.hidden import activation_names
 from neatlab.adapters.neat import NeatConfig, NeatLinear
-from neatlab.adapters.neat_config import parameter_count
+from neatlab.adapters.neat.config import parameter_count
+from neatlab.adapters.neat.hidden import activation_names
 from neatlab.errors import BadInput
 from tests.oracles import neat_delta
 

@@ -7,8 +7,8 @@ from torch import nn
 from transformers import RobertaConfig, RobertaForSequenceClassification, ViTConfig, ViTForImageClassification
 
 from neatlab.adapters.attach import quiet_peft, tuner_layers
-from neatlab.adapters.hidden import activation_names
 from neatlab.adapters.neat import NeatConfig, NeatLinear
+from neatlab.adapters.neat.hidden import activation_names
 from neatlab.adapters.presets import PRESETS, preset
 from neatlab.errors import BadInput
 from tests.models import MODELS, Tiny

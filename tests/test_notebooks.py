@@ -10,7 +10,7 @@ import pytest
 from nbformat import NotebookNode
 
 from neatlab import notebook
-from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.errors import BadInput
 from neatlab.plots.theme import new_figure
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neatlab import lab, parallel
 from neatlab.config import make_run, parse_arm, task_text
-from neatlab.engine import cluster
 from neatlab.errors import BadInput
-from neatlab.store import Store
-from neatlab.training import train
+from neatlab.experiments.cluster import cluster
+from neatlab.experiments.compare import compare
+from neatlab.experiments.execute import build, make_task
+from neatlab.runs.store import Store
+from neatlab.runtime import distributed
+from neatlab.training.loop import train
 from tests.folders import llama_folder
 from tests.processes import neatlab_ranks, script_ranks
 from tests.waiting import LIMIT
@@ -67,7 +69,7 @@ def languages(tmp_path):
 )
 def test_two_processes_train_as_one_does(tmp_path, training, request):
     task = request.getfixturevalue("languages") if training["batch_size"] == 7 else task_text("teacher", SMALL)
-    alone = lab.compare(task, ARMS, seeds=1, steps=8, training=training, runs=tmp_path / "alone").runs
+    alone = compare(task, ARMS, seeds=1, steps=8, training=training, runs=tmp_path / "alone").runs
     words = ("--task", task, "--steps", 8, *options(training), "--runs", tmp_path / "two", "--json")
     even = training["batch_size"] == 16
     done = launched("-m", "neatlab", *REQUEST, *words) if even else neatlab_ranks(*REQUEST, *words)
@@ -122,12 +124,13 @@ def test_what_no_launcher_may_start_is_said_once_and_ends_all(runs):
 
 SCRIPT = """
 import json, pathlib, sys, torch
-from neatlab import lab, parallel
+from neatlab.experiments.execute import execute
+from neatlab.runtime import distributed
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import StoreError
 from neatlab.events import Step, to_dict
-from neatlab.store import Store
-from neatlab.tasks.checkpoints import checkpoint
+from neatlab.runs.store import Store
+from neatlab.runtime.cache import checkpoint
 
 folder, asked = pathlib.Path(sys.argv[1]), []
 store, small = Store(folder / "runs"), {"d_in": 24, "d_out": 12, "samples": 60}
@@ -147,26 +150,26 @@ def trained():
     asked.append("trained")
     return {"w": torch.rand(3)}
 
-pruned = list(lab.execute(run(0), store, goes_on))
+pruned = list(execute(run(0), store, goes_on))
 stopped = []
-for event in (going := lab.execute(run(1, save_every=2), store)):
+for event in (going := execute(run(1, save_every=2), store)):
     stopped.append(event)
     if isinstance(event, Step) and event.step == 5:
         going.close()
         break
-resumed = list(lab.execute(run(1, save_every=2), store))
+resumed = list(execute(run(1, save_every=2), store))
 weights = checkpoint({"task": "made", "rank": "one"}, trained)["w"].tolist()
 try:
-    parallel.from_main(refuse)
+    distributed.from_main(refuse)
 except StoreError as error:
     asked.append(str(error))
 reached, unreached, aside = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
-if parallel.is_main():
+if distributed.is_main():
     reached.grad, aside.grad = torch.ones(2), torch.ones(2)
-summed = parallel.add_up(parallel.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
+summed = distributed.add_up(distributed.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
 gradients = [None if p.grad is None else p.grad.tolist() for p in (reached, unreached)]
 told = [[to_dict(event) for event in events] for events in (pruned, stopped, resumed)]
-(folder / f"{parallel.rank()}.json").write_text(json.dumps([told, asked, weights, summed, gradients]))
+(folder / f"{distributed.rank()}.json").write_text(json.dumps([told, asked, weights, summed, gradients]))
 """
 
 
@@ -227,7 +230,7 @@ def test_shares_make_up_the_batch(monkeypatch, processes):
     batch, shares = {"x": torch.arange(11)}, []
     for rank in range(processes):
         pretend(monkeypatch, rank, processes)
-        shares.append(parallel.share(batch)["x"])
+        shares.append(distributed.share(batch)["x"])
     assert torch.equal(torch.cat(shares), batch["x"])
     assert len(shares[0]) - len(shares[-1]) <= 1
 
@@ -243,22 +246,22 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(BadInput, match=r"4 processes on a machine with 2 GPU\(s\); start at most 2"):
-        parallel.own_gpu()
+        distributed.own_gpu()
 
 
 def test_without_a_launcher_nothing_is_joined(runs, monkeypatch):
-    monkeypatch.setattr(parallel, "accelerate", None)
-    lab.compare(task_text("teacher", SMALL), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
+    monkeypatch.setattr(distributed, "accelerate", None)
+    compare(task_text("teacher", SMALL), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
     assert not torch.distributed.is_initialized()
     batch = {"x": torch.arange(3)}
-    assert parallel.share(batch) is batch
+    assert distributed.share(batch) is batch
 
 
 def test_each_process_draws_from_a_seed_of_its_own(monkeypatch):
     drawn = []
     monkeypatch.setattr(torch, "manual_seed", lambda seed: drawn.append(seed))
-    monkeypatch.setattr(parallel, "rank", lambda: 3)
+    monkeypatch.setattr(distributed, "rank", lambda: 3)
     run = make_run("teacher", parse_arm("lora:rank=2"), 1, SMALL, {"steps": 2})
-    made = lab.make_task(run)
-    list(train(lab.build(run, made), made, run.training, run.seed))
+    made = make_task(run)
+    list(train(build(run, made), made, run.training, run.seed))
     assert drawn[-2:] == [(1 << 32) + (3 << 20) + 1, (1 << 32) + (3 << 20) + 2]

@@ -5,15 +5,15 @@ import json
 import pytest
 from PIL import Image
 
-from neatlab import lab
 from neatlab.adapters.presets import PRESETS
 from neatlab.config import TrainingConfig, parse_arm, task_text
 from neatlab.errors import BadInput
+from neatlab.experiments.compare import compare
 from neatlab.recipes import load_recipe, recipe_names
 from neatlab.tasks import load_task
 from neatlab.tasks.base import size
-from neatlab.tasks.columns import PLACE
-from neatlab.tasks.custom_options import MEASURES
+from neatlab.tasks.custom.columns import PLACE
+from neatlab.tasks.custom.options import MEASURES
 from tests.folders import llama_folder, roberta_folder, vit_folder
 
 NAMES = recipe_names()
@@ -78,7 +78,7 @@ def test_every_recipe_runs_on_a_stand_in(name, stand_in, runs):
     recipe = load_recipe(task_text(name, changes))
     request = recipe.request() | {"steps": 3, "lr": None}
     request["training"] |= {"batch_size": 4, "accumulate": min(2, recipe.training.get("accumulate", 1))}
-    found = lab.compare(**request, seeds=1, runs=runs)
+    found = compare(**request, seeds=1, runs=runs)
     frame = found.frame()
     assert (frame["status"] == "finished").all() and len(frame) == len(recipe.arms)
     assert (frame["steps"] == 3).all()

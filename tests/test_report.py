@@ -13,8 +13,8 @@ from neatlab.analysis.statistics import mean_interval
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.report import check_target, write_report
-from neatlab.results import Comparison
-from neatlab.store import Store
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.store import Store
 
 ARMS = ["lora:rank=4"] + [f"neat:rank=4,depth={d},activation={a}" for d in (2, 4) for a in ("relu", "gelu")]
 RATES = (0.01, 0.03, 0.1)

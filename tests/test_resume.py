@@ -5,12 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neatlab import lab, progress
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.events import Evaluated, RunFinished, RunStarted, Step
-from neatlab.store import Store
-from neatlab.training import train
+from neatlab.experiments.execute import build, execute, make_task
+from neatlab.runs.store import Store
+from neatlab.training import checkpoint
+from neatlab.training.loop import train
 from tests.folders import llama_folder
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
@@ -24,7 +25,7 @@ def config(arm="neat:rank=3", task="teacher", options=None, **training):
 
 def stop_after(run, store, step):
     """Train and drop the run after a step, as a stopped process does."""
-    events = lab.execute(run, store)
+    events = execute(run, store)
     for event in events:
         if isinstance(event, Step) and event.step == step:
             events.close()
@@ -33,7 +34,7 @@ def stop_after(run, store, step):
 
 def finish(run, store):
     """Train to the end; the steps that it took."""
-    return [event.step for event in lab.execute(run, store) if isinstance(event, Step)]
+    return [event.step for event in execute(run, store) if isinstance(event, Step)]
 
 
 def told(run, store):
@@ -78,20 +79,20 @@ def test_an_interrupted_run_goes_on_bit_by_bit(tmp_path, arm, settings):
 def test_a_run_that_ended_keeps_no_progress(runs):
     run = config(save_every=2)
     finish(run, Store(runs))
-    assert not (runs / run.run_id / progress.FILE).exists()
+    assert not (runs / run.run_id / checkpoint.FILE).exists()
 
 
 def test_without_save_every_a_run_starts_anew(runs):
     run = config()
     stop_after(run, Store(runs), 7)
-    assert not (runs / run.run_id / progress.FILE).exists()
+    assert not (runs / run.run_id / checkpoint.FILE).exists()
     assert finish(run, Store(runs)) == list(range(1, 10))
 
 
 def interrupted(runs):
     run = config(save_every=2)
     stop_after(run, Store(runs), 5)
-    return run, runs / run.run_id / progress.FILE
+    return run, runs / run.run_id / checkpoint.FILE
 
 
 def test_a_damaged_progress_is_named_and_the_run_starts_anew(runs):
@@ -103,7 +104,7 @@ def test_a_damaged_progress_is_named_and_the_run_starts_anew(runs):
 
 def test_other_package_versions_start_anew(runs, monkeypatch):
     run, _ = interrupted(runs)
-    monkeypatch.setattr(progress, "package_versions", lambda: {"torch": "1.0"})
+    monkeypatch.setattr(checkpoint, "package_versions", lambda: {"torch": "1.0"})
     assert finish(run, Store(runs)) == list(range(1, 10))
 
 
@@ -123,8 +124,8 @@ def test_later_fields_leave_the_names_of_earlier_runs_alone():
 
 
 def events(run):
-    task = lab.make_task(run)
-    return list(train(lab.build(run, task), task, run.training, run.seed))
+    task = make_task(run)
+    return list(train(build(run, task), task, run.training, run.seed))
 
 
 def losses(found):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from neatlab import environment
+from neatlab import __version__
 from neatlab.cli import main
-from neatlab.versions import MISFITS, PACKAGES, installed_versions, misfits
+from neatlab.runtime import environment
+from neatlab.runtime.versions import MISFITS, PACKAGES, installed_versions, misfits
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -96,7 +97,7 @@ class TestVersions:
             return real(name)
 
         monkeypatch.setattr(environment, "version", version)
-        assert environment.package_versions()["neatlab"] == environment.__version__
+        assert environment.package_versions()["neatlab"] == __version__
 
 
 @pytest.mark.process

@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-from neatlab import lab
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
-from neatlab.store import Store
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
 
 SMALL = {"d_in": 12, "d_out": 8, "samples": 40}
 
@@ -19,7 +19,7 @@ def config(seed=0, arm="lora:rank=2", **training):
 
 
 def ran(store, run):
-    list(lab.execute(run, store))
+    list(execute(run, store))
     return store.root / run.run_id
 
 
@@ -43,13 +43,13 @@ def test_a_finished_run_holds_everything_needed_to_repeat_it(runs):
 
 def test_every_event_is_on_disk_when_it_is_yielded(runs):
     run = config()
-    for count, _ in enumerate(lab.execute(run, Store(runs)), start=1):
+    for count, _ in enumerate(execute(run, Store(runs)), start=1):
         assert len((runs / run.run_id / "events.jsonl").read_bytes().splitlines()) == count
 
 
 def test_a_stopped_run_is_unfinished_and_is_started_anew(runs):
     store, run = Store(runs), config()
-    going = lab.execute(run, store)
+    going = execute(run, store)
     for _ in range(4):
         next(going)
     going.close()
@@ -63,7 +63,7 @@ def test_a_stopped_run_is_unfinished_and_is_started_anew(runs):
 
 def test_a_writer_whose_run_was_started_anew_cannot_finish_it(runs):
     store, run = Store(runs), config()
-    lost = lab.execute(run, store)
+    lost = execute(run, store)
     next(lost)
     ran(store, run)
     before = store.get(run.run_id).summary
@@ -74,7 +74,7 @@ def test_a_writer_whose_run_was_started_anew_cannot_finish_it(runs):
 
 def test_closing_after_the_last_event_changes_nothing(runs):
     store, run = Store(runs), config()
-    going = lab.execute(run, store)
+    going = execute(run, store)
     while not isinstance(next(going), RunFinished):
         pass
     going.close()
@@ -83,7 +83,7 @@ def test_closing_after_the_last_event_changes_nothing(runs):
 
 def test_a_killed_run_is_unfinished(runs):
     store, run = Store(runs), config()
-    next(going := lab.execute(run, store))
+    next(going := execute(run, store))
     assert store.get(run.run_id).status == "unfinished"
     going.close()
 
@@ -224,9 +224,9 @@ def test_a_full_disk_leaves_no_summary(runs, monkeypatch):
         raise OSError(28, "No space left on device")
 
     store, run = Store(runs), config()
-    monkeypatch.setattr("neatlab.store.os.fsync", full)
+    monkeypatch.setattr("neatlab.runs.store.os.fsync", full)
     with pytest.raises(StoreError, match="No space"):
-        list(lab.execute(run, store))
+        list(execute(run, store))
     monkeypatch.undo()
     assert store.finished(run) is None
     ran(store, run)

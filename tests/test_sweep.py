@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from neatlab import BadInput, engine, sweep
+from neatlab import BadInput, sweep
 from neatlab.cli import main
 from neatlab.config import make_run, parse_arm
 from neatlab.events import Evaluated
-from neatlab.presets import SWEEPS
-from neatlab.store import Store
-from neatlab.sweeps import Halving, Sweep
+from neatlab.experiments import cluster
+from neatlab.experiments.halving import Halving
+from neatlab.experiments.presets import SWEEPS
+from neatlab.experiments.sweep import Sweep
+from neatlab.runs.store import Store
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
 
@@ -71,7 +73,7 @@ def test_presets_fit_digits(name):
     ],
 )
 def test_bad_requests_are_refused_and_nothing_is_trained(runs, arms, grid, settings, message, monkeypatch):
-    monkeypatch.setattr(engine, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
     with pytest.raises(BadInput, match=message):
         sweep(SMALL, arms, grid, runs=runs, **settings)
     assert not runs.exists() or not Store(runs).runs()

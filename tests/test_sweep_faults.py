@@ -12,12 +12,12 @@ import pytest
 from distributed import Client
 
 from neatlab import BadInput, StoreError, sweep
-from neatlab import environment as environment_module
 from neatlab.config import make_run, parse_arm
-from neatlab.engine import cluster, run_all, train_one
 from neatlab.events import Evaluated, Step
-from neatlab.store import Store
-from neatlab.sweeps import Incomplete, Sweep
+from neatlab.experiments.cluster import cluster, run_all, train_one
+from neatlab.experiments.sweep import Incomplete, Sweep
+from neatlab.runs.store import Store
+from neatlab.runtime import environment as environment_module
 from tests.gate import Gate, install, uninstall
 from tests.waiting import LIMIT, wait_until
 
@@ -145,7 +145,9 @@ def test_workers_without_the_drivers_folder_send_their_files(two, runs, monkeypa
 
 
 def test_a_run_that_dask_gives_up_is_named(two, runs, monkeypatch):
-    monkeypatch.setattr("neatlab.sweeps.run_all", lambda configs, *_: {configs[0].run_id: "KilledWorker: gone"})
+    monkeypatch.setattr(
+        "neatlab.experiments.sweep.run_all", lambda configs, *_: {configs[0].run_id: "KilledWorker: gone"}
+    )
     with pytest.raises(Incomplete, match=r"1 of 2 runs were lost .*KilledWorker: gone"):
         Sweep(TASK, ["neat:rank=2"], {}, seeds=2, runs=runs).run(workers=2)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neatlab.errors import BadInput
-from neatlab.tasks import columns, images, tables
+from neatlab.tasks.custom import columns, images, readers
 
 ROWS = [{"text": f"row {i}, with a comma", "label": ["a", "b"][i % 2]} for i in range(50)]
 
@@ -28,7 +28,7 @@ def write(folder, kind, rows=ROWS, name="data"):
 
 
 def all_rows(data, limit=1_000, seed=0):
-    return tables.read(tables.find_source(data, "", "train"), limit, seed)
+    return readers.read(readers.find_source(data, "", "train"), limit, seed)
 
 
 @pytest.mark.parametrize("kind", [".csv", ".tsv", ".json", ".jsonl", ".ndjson"])
@@ -49,21 +49,21 @@ def test_folders_by_split(tmp_path, layout):
     path = tmp_path / layout
     path.parent.mkdir(parents=True, exist_ok=True)
     written = write(path.parent, path.suffix, name=path.stem)
-    source = tables.find_source(str(tmp_path), "sub", "train")
+    source = readers.find_source(str(tmp_path), "sub", "train")
     assert [str(file) for file in source.files] == [written]
     with pytest.raises(BadInput, match=r"neither images by class nor test\*\.csv"):
-        tables.find_source(str(tmp_path), "sub", "test")
+        readers.find_source(str(tmp_path), "sub", "test")
 
 
 @settings(max_examples=25)
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 def test_a_sample_keeps_its_order_whatever_the_pieces(tmp_path_factory, piece, limit, seed):
     path = write(tmp_path_factory.mktemp("tables"), ".csv", [{"text": str(i)} for i in range(40)])
-    whole, tables.PIECE = tables.PIECE, piece
+    whole, readers.PIECE = readers.PIECE, piece
     try:
         found = all_rows(path, limit, seed)
     finally:
-        tables.PIECE = whole
+        readers.PIECE = whole
     kept = [int(text) for text in found.frame["text"]]
     assert (found.total, len(kept), kept) == (40, min(limit, 40), sorted(set(kept)))
     assert kept == [int(text) for text in all_rows(path, limit, seed).frame["text"]]
@@ -75,24 +75,24 @@ def test_a_hundred_megabytes_are_streamed(tmp_path, monkeypatch):
     path.write_text("text,label\n" + line * 100_000)
     assert path.stat().st_size > 99e6
     most = []
-    pieces = tables._pieces_of
+    pieces = readers._pieces_of
 
     def watched(*told):
         for piece in pieces(*told):
             most.append(len(piece))
             yield piece
 
-    monkeypatch.setattr(tables, "_pieces_of", watched)
+    monkeypatch.setattr(readers, "_pieces_of", watched)
     found = all_rows(str(path), 50)
     assert (found.total, len(found.frame)) == (100_000, 50)
-    assert max(most) <= tables.PIECE
+    assert max(most) <= readers.PIECE
 
 
 def test_what_is_too_large_is_refused_with_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(readers, "MOST_BYTES", 2**20)
     (tmp_path / "a.csv").write_bytes(b"x" * (3 * 2**20))
     with pytest.raises(BadInput, match=r"has 3 MiB; at most 1 MiB of a \.csv file"):
-        tables.find_source(str(tmp_path / "a.csv"), "", "train")
+        readers.find_source(str(tmp_path / "a.csv"), "", "train")
 
 
 @pytest.mark.parametrize(
@@ -121,23 +121,23 @@ def test_files_that_cannot_be_read(tmp_path, name, content, message):
 @pytest.mark.parametrize("data", ["nowhere.csv", "./nowhere", "/no/where"])
 def test_data_that_is_not_there(data):
     with pytest.raises(BadInput, match="no file or folder"):
-        tables.find_source(data, "", "train")
+        readers.find_source(data, "", "train")
 
 
 def test_what_an_extra_is_needed_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "find_spec", lambda name: None)
+    monkeypatch.setattr(readers, "find_spec", lambda name: None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1")
     for data in (str(tmp_path / "a.parquet"), "nyu-mll/glue"):
         with pytest.raises(BadInput, match=r"pip install '\.\[datasets\]' in neatlab's folder"):
-            tables.find_source(data, "", "train")
+            readers.find_source(data, "", "train")
 
 
 def test_the_digest_follows_the_content(tmp_path):
     path = write(tmp_path, ".csv")
-    before = tables.digest(tables.find_source(path, "", "train"))
-    assert before == tables.digest(tables.find_source(path, "", "train"))
+    before = readers.digest(readers.find_source(path, "", "train"))
+    assert before == readers.digest(readers.find_source(path, "", "train"))
     write(tmp_path, ".csv", ROWS[1:])
-    assert tables.digest(tables.find_source(path, "", "train")) != before
+    assert readers.digest(readers.find_source(path, "", "train")) != before
 
 
 # Columns.
@@ -158,7 +158,7 @@ def test_columns_are_guessed_by_name_else_by_content():
 
 
 def test_templates():
-    rows = tables.Rows(pd.DataFrame({"a": ["x", None], "b": [1, 2]}), 2, {})
+    rows = readers.Rows(pd.DataFrame({"a": ["x", None], "b": [1, 2]}), 2, {})
     assert columns.fill("{b}: {a}!", rows) == ["1: x!", "2: !"]
     assert columns.fill("{a}{b}", rows) == ["x1", "2"]
 

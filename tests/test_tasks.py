@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from neatlab import lab
 from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.events import Evaluated, RunFinished, RunStarted, Step
+from neatlab.experiments.execute import build, make_task
+from neatlab.runtime.cache import checkpoint
 from neatlab.tasks import TASKS, digits, teacher
 from neatlab.tasks.base import size
-from neatlab.tasks.checkpoints import checkpoint
-from neatlab.training import train
+from neatlab.training.loop import train
 from tests.task_texts import CASES
 
 
@@ -32,8 +32,8 @@ def run_config(name, arm, **training):
 
 def trained(name, arm, **training):
     config = run_config(name, arm, **training)
-    task = lab.make_task(config)
-    return list(train(lab.build(config, task), task, config.training, config.seed))
+    task = make_task(config)
+    return list(train(build(config, task), task, config.training, config.seed))
 
 
 @cache
@@ -148,7 +148,7 @@ def test_head_only_is_below_lora_or_refused(name):
         assert reached(name, "head") < reached(name, "lora:rank=4") - 0.1
     else:
         with pytest.raises(BadInput, match="nothing to train"):
-            lab.build(run_config(name, "head"), make(name))
+            build(run_config(name, "head"), make(name))
 
 
 def test_digits_base_reads_upright_and_not_turned():

@@ -6,10 +6,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from neatlab import lab
 from neatlab.config import TrainingConfig, make_run, parse_arm
 from neatlab.events import Evaluated, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step, from_dict, to_dict
-from neatlab.training import rate_factor, train
+from neatlab.experiments.compare import compare
+from neatlab.experiments.execute import build, make_task
+from neatlab.training.loop import rate_factor, train
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
 
@@ -19,8 +20,8 @@ def config(arm="neat:rank=3", seed=0, **training):
 
 
 def events(run):
-    task = lab.make_task(run)
-    return list(train(lab.build(run, task), task, run.training, run.seed))
+    task = make_task(run)
+    return list(train(build(run, task), task, run.training, run.seed))
 
 
 def losses(run):
@@ -40,10 +41,10 @@ def test_events_come_in_order_and_test_data_is_touched_once_at_the_end():
 
 def test_a_tuning_run_never_touches_the_test_split(monkeypatch):
     run = config()
-    task = lab.make_task(run)
+    task = make_task(run)
     real, asked = task.split, []
     monkeypatch.setattr(task, "split", lambda name: asked.append(name) or real(name))
-    list(train(lab.build(run, task), task, run.training, run.seed, test=False))
+    list(train(build(run, task), task, run.training, run.seed, test=False))
     assert set(asked) == {"train", "validation"}
 
 
@@ -54,8 +55,8 @@ def test_same_seed_same_run_other_seed_another():
 
 def test_runs_that_take_turns_repeat_what_each_does_alone():
     runs = [config("lora:rank=3"), config("neat:rank=3")]
-    tasks = [lab.make_task(run) for run in runs]
-    loops = [train(lab.build(r, t), t, r.training, r.seed) for r, t in zip(runs, tasks, strict=True)]
+    tasks = [make_task(run) for run in runs]
+    loops = [train(build(r, t), t, r.training, r.seed) for r, t in zip(runs, tasks, strict=True)]
     turns = [[], []]
     for pair in zip(*loops, strict=True):
         for side, event in zip(turns, pair, strict=True):
@@ -88,9 +89,9 @@ def test_divergence_is_an_event_that_ends_the_run(arm):
 
 def test_nan_in_the_data_is_reported_not_trained_on():
     run = config()
-    task = lab.make_task(run)
+    task = make_task(run)
     task.split("train")["y"].fill_(math.nan)
-    seen = list(train(lab.build(run, task), task, run.training, run.seed))
+    seen = list(train(build(run, task), task, run.training, run.seed))
     assert isinstance(seen[-1], RunFailed)
     assert seen[-1].step == 1
 
@@ -107,8 +108,8 @@ def test_rates_rise_through_the_warmup_then_fall(schedule):
 
 def test_head_and_adapter_have_rates_of_their_own():
     run = make_run("digits", parse_arm("lora:rank=2"), 0, {}, {"steps": 1, "lr": 1e-2, "head_lr": 1e-4, "warmup": 0})
-    task = lab.make_task(run)
-    adapted = lab.build(run, task)
+    task = make_task(run)
+    adapted = build(run, task)
     before = {name: p.detach().clone() for name, p in adapted.model.named_parameters() if p.requires_grad}
     list(train(adapted, task, run.training, 0, test=False))
     moved = {
@@ -126,9 +127,9 @@ def test_events_survive_the_round_trip():
 
 
 def test_forgetting_is_the_base_tasks_metric_before_and_after(runs):
-    found = lab.compare("digits", ["lora:rank=2"], seeds=2, steps=3, runs=runs)
+    found = compare("digits", ["lora:rank=2"], seeds=2, steps=3, runs=runs)
     (arm,) = found.to_dict()["arms"]
-    task = lab.make_task(found.runs[0].config)
+    task = make_task(found.runs[0].config)
     assert arm["base_metric_before"] == pytest.approx(task.base_score(task.base_model()))
     rows = found.frame()
     assert arm["base_metric"] == pytest.approx(rows["base_metric"].mean())
@@ -140,8 +141,8 @@ def test_a_task_without_a_base_task_and_a_tuning_run_forget_nothing():
     seen = events(config())
     assert seen[0].base_metric is seen[-1].base_metric is None
     run = make_run("digits", parse_arm("lora:rank=2"), 0, {}, {"steps": 1})
-    task = lab.make_task(run)
-    tuned = list(train(lab.build(run, task), task, run.training, 0, test=False))
+    task = make_task(run)
+    tuned = list(train(build(run, task), task, run.training, 0, test=False))
     assert tuned[0].base_metric is tuned[-1].base_metric is None
 
 

@@ -14,9 +14,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.deltas import Delta, delta, lora_factors
-from neatlab.adapters.factors import Factors
+from neatlab.adapters.deltas import delta
+from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS, Method
+from neatlab.adapters.methods.lora import lora_factors
 from neatlab.adapters.neat import NeatLinear
 from neatlab.errors import BadInput
 from neatlab.schema import Schema

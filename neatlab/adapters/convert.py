@@ -17,11 +17,11 @@ from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.attach import tuner_layers, weight_of
-from neatlab.adapters.deltas import lora_factors
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.folders import PREFIX, Folder, whole_folder, write_adapter
-from neatlab.adapters.hidden import make_activation
+from neatlab.adapters.methods.lora import lora_factors
 from neatlab.adapters.neat import NeatConfig, NeatLinear
+from neatlab.adapters.neat.hidden import make_activation
 from neatlab.errors import BadInput, unknown
 
 

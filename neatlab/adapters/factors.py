@@ -79,3 +79,6 @@ class Factors:
         q_left, r_left = torch.linalg.qr(left)
         q_right, r_right = torch.linalg.qr(right.T)
         return q_left, r_left @ r_right.T, q_right
+
+
+Delta = Factors | Tensor

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from neatlab.lazy import lazy
+from neatlab.runtime.lazy import lazy
 
 optimize, stats = lazy("scipy.optimize"), lazy("scipy.stats")
 

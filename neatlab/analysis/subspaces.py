@@ -12,8 +12,7 @@ import torch
 from scipy.linalg import subspace_angles
 from torch import Tensor
 
-from neatlab.adapters.deltas import Delta
-from neatlab.adapters.factors import Factors
+from neatlab.adapters.factors import Delta, Factors
 from neatlab.analysis.partial_svd import EXACT_BELOW, PartialSvd, leading_svd
 
 NAN = float("nan")

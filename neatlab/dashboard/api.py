@@ -12,13 +12,14 @@ import gradio as gr
 from gradio.events import api
 
 from neatlab.config import RunConfig, parse_arm
-from neatlab.dashboard.captions import last
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.feed import Feed
-from neatlab.dashboard.follow import TRAIN
-from neatlab.dashboard.jobs import Job
-from neatlab.dashboard.order import PARTS, Order, check_arm
-from neatlab.dashboard.view import steps_done
+from neatlab.dashboard.shared.choices import PARTS, check_arm
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.entries import TRAIN
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.train.captions import last
+from neatlab.dashboard.train.charts import steps_done
+from neatlab.dashboard.train.feed import Feed
+from neatlab.dashboard.train.request import Order
 from neatlab.errors import BadInput, NeatlabError
 
 MOST_LISTED = 1000

@@ -10,18 +10,19 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard import api
-from neatlab.dashboard.ablate_tab import AblateTab
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.inspect_tab import InspectTab
+from neatlab.dashboard.ablate.tab import AblateTab
+from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.lessons import Lesson
-from neatlab.dashboard.links import HIDEABLE, Link, write
-from neatlab.dashboard.live_plot import serve_plotly
-from neatlab.dashboard.presets import PRESETS
-from neatlab.dashboard.runs_tab import RunsTab
-from neatlab.dashboard.tab import LIGHT, Tab
-from neatlab.dashboard.train_tab import TrainTab
-from neatlab.dashboard.understand_tab import UnderstandTab
-from neatlab.dashboard.words import HEADER, mistake
+from neatlab.dashboard.runs.tab import RunsTab
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.links import HIDEABLE, Link, write
+from neatlab.dashboard.shared.live_plot import serve_plotly
+from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.shared.tab import LIGHT, Tab
+from neatlab.dashboard.train.tab import TrainTab
+from neatlab.dashboard.train.words import HEADER
+from neatlab.dashboard.understand.tab import UnderstandTab
 from neatlab.errors import BadInput, unknown
 
 TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)

@@ -14,14 +14,14 @@ from typing import Any
 
 import gradio as gr
 
-from neatlab.dashboard.context import Context
-from neatlab.dashboard.jobs import Jobs
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.errors import BadInput
-from neatlab.store import Store
+from neatlab.runs.store import Store
 
-STYLES = sorted(Path(__file__).parent.glob("*.css"))
+STYLES = sorted(Path(__file__).parent.rglob("*.css"), key=lambda path: path.name)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
 LARGEST_UPLOAD = "50mb"

@@ -12,9 +12,11 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPIN
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
+import neatlab.adapters.neat.layer  # noqa: F401  # registers the type NEAT
+from neatlab.adapters.methods.base import Kind
+from neatlab.adapters.methods.lora import IN_PLACE, MOVED
 from neatlab.errors import BadInput, unknown
-from neatlab.inspection.kinds import HARMLESS, IN_PLACE, KINDS, MOVED, Kind
+from neatlab.inspection.kinds import HARMLESS, KINDS
 from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
 
 CONFIG = "adapter_config.json"

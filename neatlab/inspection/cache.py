@@ -28,7 +28,7 @@ def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], Partial
     """
     if key is None:
         return compute()
-    from neatlab.tasks.checkpoints import checkpoint
+    from neatlab.runtime.cache import checkpoint
 
     file, name = key
     recipe = {

@@ -15,9 +15,9 @@ from neatlab.adapters.attach import Adapted
 from neatlab.analysis.partial_svd import leading_svd
 from neatlab.analysis.subspaces import EPSILON, Directions, directions, intruders
 from neatlab.errors import BadInput, unknown
-from neatlab.export import load_trained
-from neatlab.lab import make_task, one_thread
-from neatlab.store import Run
+from neatlab.experiments.execute import make_task, one_thread
+from neatlab.experiments.trained import load_trained
+from neatlab.runs.store import Run
 from neatlab.tasks import Task
 from neatlab.tasks.base import Split
 

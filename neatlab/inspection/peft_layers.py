@@ -10,8 +10,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from neatlab.adapters.attach import quiet_peft, tuner_layers
-from neatlab.adapters.deltas import Delta, delta
-from neatlab.adapters.factors import Factors
+from neatlab.adapters.deltas import delta
+from neatlab.adapters.factors import Delta, Factors
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from neatlab.adapters.attach import Adapted
 from neatlab.errors import BadInput
-from neatlab.export import load_trained
+from neatlab.experiments.trained import load_trained
 from neatlab.inspection.comparison import AdapterComparison, compare_sources
 from neatlab.inspection.opening import DIRECTIONS, Listener, inspect_source
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import ModelSource
-from neatlab.store import Run
+from neatlab.runs.store import Run
 
 
 def run_source(run: Run) -> ModelSource:

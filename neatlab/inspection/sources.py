@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neatlab.adapters.deltas import Delta, lora_factors
-from neatlab.adapters.factors import Factors
+from neatlab.adapters.factors import Delta, Factors
+from neatlab.adapters.methods.lora import MOVED, lora_factors
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
-from neatlab.inspection.kinds import MOVED
 from neatlab.inspection.peft_layers import asked_rank, build_layers, inject, stated
 from neatlab.inspection.weights import Weights
 

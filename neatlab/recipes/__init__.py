@@ -10,7 +10,7 @@ from pydantic import Field
 from neatlab.config import parse_task, task_text
 from neatlab.errors import unknown
 from neatlab.schema import Schema
-from neatlab.tasks.custom_options import CustomOptions, validation_count
+from neatlab.tasks.custom.options import CustomOptions, validation_count
 
 
 class Estimates(Schema):

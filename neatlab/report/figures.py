@@ -7,10 +7,10 @@ import orjson
 import plotly.graph_objects as go
 
 from neatlab import plots
-from neatlab.grouping import family
 from neatlab.plots.pareto import COSTS
 from neatlab.report.words import escape
-from neatlab.results import Comparison
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.labels import family
 
 HEIGHT = 380  # pixels
 MARGIN = {"l": 56, "r": 16, "t": 12, "b": 44}  # the page has one legend for all figures

@@ -8,7 +8,7 @@ from neatlab.report.figures import Figure
 from neatlab.report.inspection_figures import inspection_figures
 from neatlab.report.page import Target, check_target, page, write_page
 from neatlab.report.words import DASH, breakable, escape, legend, number, row, table
-from neatlab.store import package_versions
+from neatlab.runtime.environment import package_versions
 
 COLUMNS = {
     "energy_rank_90": ("90 % in", 0),

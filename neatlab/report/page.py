@@ -15,7 +15,7 @@ from neatlab.plots.theme import DARK, LIGHT
 from neatlab.report.figures import Figure, figures
 from neatlab.report.text import differences, ordered, question, repeat, runs, setup, tables, title, verdict
 from neatlab.report.words import escape, legend
-from neatlab.results import Comparison
+from neatlab.runs.comparison import Comparison
 
 Target = str | os.PathLike[str]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from neatlab.tasks.arithmetic import Arithmetic
 from neatlab.tasks.base import Score, Split, Task
-from neatlab.tasks.custom import Custom
+from neatlab.tasks.custom.task import Custom
 from neatlab.tasks.digits import Digits
 from neatlab.tasks.facts import Facts
 from neatlab.tasks.metrics import METRICS, Metric

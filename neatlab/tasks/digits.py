@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.lazy import lazy
+from neatlab.runtime.cache import Weights, checkpoint
+from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
-from neatlab.tasks.checkpoints import Weights, checkpoint
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.pretraining import pretrain
 

@@ -15,9 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
-from neatlab.tasks.checkpoints import Weights, checkpoint
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from neatlab.errors import BadInput
-from neatlab.lazy import lazy
+from neatlab.runtime.lazy import lazy
 
 known, layers = lazy("peft.utils.constants"), lazy("transformers.pytorch_utils")
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neatlab.lazy import lazy
+from neatlab.runtime.lazy import lazy
 
 sk, stats = lazy("sklearn.metrics"), lazy("scipy.stats")
 

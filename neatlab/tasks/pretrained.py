@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from neatlab.errors import BadInput
-from neatlab.lazy import lazy
+from neatlab.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import trange
 
-from neatlab.lazy import lazy
+from neatlab.runtime.cache import Weights
+from neatlab.runtime.lazy import lazy
 from neatlab.tasks.base import Batch, size, take
-from neatlab.tasks.checkpoints import Weights
 
 transformers = lazy("transformers")
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neatlab.errors import BadInput
-from neatlab.lazy import lazy
+from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
 from neatlab.tasks.base import Batch, Score, Split, Task

@@ -9,7 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from neatlab.cli import main
-from neatlab.dashboard import follow
+from neatlab.dashboard.train import follow
 
 LATEST = 0.8  # seconds
 delays = random.Random(0)

@@ -9,8 +9,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from neatlab.dashboard.sweep_order import SweepOrder
-from neatlab.store import Store
+from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.runs.store import Store
 from tests.browser.conftest import PATIENCE, App, chart, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser

@@ -11,8 +11,9 @@ import pytest
 from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
 
-from neatlab import cli, lab
-from neatlab.store import Run, Store
+from neatlab import cli
+from neatlab.experiments.execute import make_task
+from neatlab.runs.store import Run, Store
 from tests.browser.conftest import TRAINED, App, chart, serve, shows
 from tests.dashboard_runs import tiny, trained
 
@@ -32,7 +33,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 def on_the_command_line(run: Run, folder: Path) -> dict[str, float]:
     """The layer as `neatlab inspect --json` measures it, from the run's files and the base's."""
     base = folder / "base.safetensors"
-    save_file(lab.make_task(run.config).base_model().state_dict(), base)
+    save_file(make_task(run.config).base_model().state_dict(), base)
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         assert cli.main(["inspect", str(run.path / "adapter"), "--base", str(base), "--json"]) == 0

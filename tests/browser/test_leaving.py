@@ -10,7 +10,7 @@ import psutil
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from neatlab.store import Store
+from neatlab.runs.store import Store
 from tests.browser.conftest import App, fill, open_page, says, stop_all, train, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]  # it waits for those who left to be missed

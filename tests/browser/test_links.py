@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from neatlab.adapters.methods import METHODS
-from neatlab.dashboard.presets import PRESETS
+from neatlab.dashboard.shared.presets import PRESETS
 from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve, shows
 
 pytestmark = pytest.mark.browser

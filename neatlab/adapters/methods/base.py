@@ -1,0 +1,135 @@
+"""What a method is, and what several of them share. Neither torch nor PEFT is needed to list the methods."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from neatlab.errors import BadInput
+from neatlab.schema import Schema
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from torch import Tensor
+
+    from neatlab.adapters.factors import Delta, Factors
+
+Targets = list[str]
+Parts = Mapping[str, "Tensor"]  # what follows the layer's name → tensor
+Config = Mapping[str, Any]
+Shape = tuple[int, int]
+
+MAX_RANK = 4096
+BOUND = 1e6  # on scalings: beyond it float32 has nothing left
+
+
+class RankOptions(Schema):
+    """Options of a method that has its rank alone."""
+
+    rank: int = Field(4, ge=1, le=MAX_RANK)
+
+
+def unknown_shape(parts: Parts) -> Shape | None:
+    """None: the tensors do not tell the layer's shape."""
+    return None
+
+
+def pair_shape(left: str, right: str) -> Callable[[Parts], Shape | None]:
+    """Shapes from a d_out × r and an r × d_in tensor."""
+
+    def shape(parts: Parts) -> Shape | None:
+        if left not in parts or right not in parts:
+            return None
+        return parts[left].shape[0], parts[right].shape[-1]
+
+    return shape
+
+
+def never(config: Config) -> bool:
+    """W₀ is not needed, whatever the settings."""
+    return False
+
+
+def always(config: Config) -> bool:
+    """W₀ is needed, whatever the settings."""
+    return True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the files of one type of PEFT adapter hold, and what it takes to state its ΔW from them.
+
+    Args:
+        type: PEFT's name of the type.
+        fields: Settings that ΔW depends on.
+        shape: (d_out, d_in) from a layer's tensors; None where they do not tell.
+        needs_weight: Whether ΔW depends on W₀, given the settings.
+        bounded: Settings that cannot exceed the largest side of the tensors.
+    """
+
+    type: str
+    fields: tuple[str, ...]
+    shape: Callable[[Parts], Shape | None] = unknown_shape
+    needs_weight: Callable[[Config], bool] = never
+    bounded: tuple[str, ...] = ("r",)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of METHODS.
+
+    Args:
+        title: Its name for people.
+        options: Schema of its options.
+        config: Options and target modules → PEFT config; None for methods without an adapter.
+        trains: What gets a gradient: the adapter and head ("adapter"), the head alone, or everything ("all").
+        equation: ΔW in the field's notation.
+        count: Its parameters for one layer of d_out × d_in, as a formula.
+        params: (options, d_out, d_in) → adapter parameters of one layer, raising BadInput where it cannot be
+            built; None where the target layers do not determine the count.
+        delta: (layer, adapter, W₀, its first factors if it took these out of W₀) → ΔW as d_out × d_in, thin
+            factors where it has them; None for methods without an adapter.
+        files: What its adapter files hold; None for methods without an adapter.
+        forms: In which forms its adapters can be exported.
+        size: The option that sets the parameter count; None where nothing does.
+        rank: What rank means, for people.
+        lr_factor: Its default learning rate as a multiple of the task's default for adapters.
+        start: ΔW before the first step.
+    """
+
+    title: str
+    options: type[Schema]
+    config: Callable[[Any, Targets], "PeftConfig"] | None
+    trains: str
+    equation: str
+    count: str
+    params: Callable[[Any, int, int], int] | None
+    delta: Callable[[Any, str, "Tensor", "Factors | None"], "Delta"] | None
+    files: Kind | None
+    forms: tuple[str, ...] = ("merged",)
+    size: str | None = "rank"
+    rank: str = "ceiling on the rank of ΔW"
+    lr_factor: float = 1.0
+    start: str = "0"
+
+
+def peft_config(name: str, targets: Targets, **settings: Any) -> "PeftConfig":
+    """One of PEFT's configs; PEFT is imported here, so that the table alone costs no second of imports."""
+    return getattr(import_module("peft"), name)(target_modules=targets, **settings)
+
+
+def built_delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -> "Tensor":
+    """ΔW as PEFT builds it."""
+    return layer.get_delta_weight(adapter)
+
+
+def check_rank(rank: int, limit: int) -> None:
+    """Refuse a rank that a layer cannot hold.
+
+    Raises:
+        BadInput: A rank above the limit.
+    """
+    if rank > limit:
+        raise BadInput(f"rank={rank} is above the layer's size; allowed: 1 to {limit}")

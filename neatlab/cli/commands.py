@@ -1,0 +1,273 @@
+"""What each command does. Heavy imports stay inside: `neatlab runs list` needs no Dask, a refusal no torch."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from neatlab.errors import BadInput
+from neatlab.runtime.distributed import is_main
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Train arms and compare them."""
+    from neatlab.cli.terminal import Progress
+    from neatlab.experiments.compare import compare as compare_arms
+
+    _check_report(arguments)
+    request = _request(arguments)
+    _tell(request["task"])
+    with Progress() as progress:
+        comparison = compare_arms(
+            **request,
+            seeds=arguments.seeds,
+            match=arguments.match,
+            runs=arguments.runs,
+            listen=progress,
+        )
+    _answer(comparison, arguments)
+
+
+def _request(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Task, arms, learning rate and steps: the recipe's, and what the command line puts in their place."""
+    given = {name: getattr(arguments, name) for name in ("task", "arms", "lr", "steps")}
+    told = {name: value for name, value in given.items() if value is not None}
+    training = _training(arguments)
+    if arguments.recipe is None:
+        for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
+            if name not in told:
+                raise BadInput(f"compare needs {option}; or --recipe")
+        return {**told, "training": training}
+    if "task" in told:
+        raise BadInput("--task beside --recipe; a recipe has its task, and --recipe NAME:option=value changes it")
+    from neatlab.recipes import load_recipe
+
+    recipe = load_recipe(arguments.recipe)
+    for line in recipe.describe():
+        print(f"neatlab: {line}", file=sys.stderr)
+    asked = recipe.request()
+    return {**asked, **told, "training": {**asked.get("training", {}), **training}}
+
+
+def _training(arguments: argparse.Namespace) -> dict[str, str]:
+    """Further training settings; steps and lr have options of their own, which would win in silence."""
+    from neatlab.config import parse_pairs
+
+    pairs = parse_pairs(arguments.train, "--train")
+    for name in ("steps", "lr"):
+        if name in pairs:
+            raise BadInput(f"--train {name}={pairs[name]}: write --{name} {pairs[name]}")
+    return pairs
+
+
+def sweep(arguments: argparse.Namespace) -> None:
+    """Train a grid of arms and compare them."""
+    from neatlab.cli.terminal import SweepProgress
+    from neatlab.experiments.sweep import Sweep, check_size
+
+    arms, grid, defaults = _grid(arguments)
+    check_size(arms, grid, arguments.seeds, arguments.yes)
+    request = Sweep(
+        arguments.task,
+        arms,
+        grid,
+        seeds=arguments.seeds,
+        reference=arguments.reference or defaults.get("reference"),
+        lr=arguments.lr,
+        match=arguments.match or defaults.get("match"),
+        training={**_training(arguments), "steps": arguments.steps},
+        runs=arguments.runs,
+    )
+    if arguments.dry_run:
+        _print_outlook(request.outlook(arguments.workers), arguments.json)
+        return
+    _check_report(arguments)
+    _tell(arguments.task)
+    with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
+        cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
+        comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
+    _answer(comparison, arguments)
+
+
+def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]], dict[str, Any]]:
+    """Arms, axes and defaults of the request: the preset's, and what the command line adds."""
+    from neatlab.config import parse_pairs
+    from neatlab.experiments.presets import SWEEPS, SweepPreset
+
+    preset = SWEEPS[arguments.preset] if arguments.preset else SweepPreset((), {}, {})
+    pairs = parse_pairs(arguments.grid, "--grid").items()
+    grid = {**preset.grid, **{axis: [v.strip() for v in values.split(",")] for axis, values in pairs}}
+    arms = [*preset.arms, *arguments.arms]
+    if not arms:
+        raise BadInput("a sweep needs --arm, such as --arm neat, or --preset")
+    return arms, grid, preset.settings
+
+
+def _print_outlook(outlook: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(vars(outlook))
+        return
+    print(
+        f"{outlook.runs} runs, {outlook.finished} of them there already; "
+        f"{outlook.steps:,} steps to do, about {outlook.seconds:.0f} s"
+    )
+
+
+def _tell(task: str) -> None:
+    """Say on standard error what the task's options left open and was found."""
+    from neatlab.config import parse_task
+    from neatlab.tasks import TASKS, load_task
+
+    name, options = parse_task(task)
+    for line in load_task(name, options).describe() if name in TASKS else ():
+        print(f"neatlab: {line}", file=sys.stderr)
+
+
+def _check_report(arguments: argparse.Namespace) -> None:
+    if arguments.report:
+        from neatlab.report import check_target
+
+        check_target(arguments.report)
+
+
+def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
+    from neatlab.cli.terminal import arms_table
+
+    if not is_main():
+        return
+    if arguments.report:
+        from neatlab.report import write_report
+
+        write_report(comparison, arguments.report, shlex.join(["neatlab", *arguments.words]))
+    if arguments.json:
+        _print_json(comparison.to_dict())
+        return
+    print(arms_table(comparison.arms()))
+    print()
+    print("\n".join(comparison.verdict()))
+
+
+def list_runs(arguments: argparse.Namespace) -> None:
+    """A line a run."""
+    from neatlab.cli.terminal import aligned
+    from neatlab.runs.results import load_runs
+
+    frame = load_runs(arguments.runs).frame()
+    columns = [c for c in ("run", "task", "arm", "seed", "status", "steps", "lr", "metric", "created") if c in frame]
+    if arguments.json:
+        _print_json(orjson.loads(frame.to_json(orient="records")))
+    elif frame.empty:
+        print(f"no runs in {arguments.runs}")
+    else:
+        cells = frame[columns].astype(object).where(frame[columns].notna(), "")
+        print(aligned([columns, *cells.map(str).to_numpy().tolist()]))
+
+
+def show_run(arguments: argparse.Namespace) -> None:
+    """One run's configuration and result."""
+    from neatlab.runs.store import Store
+
+    run = Store(arguments.runs).get(arguments.id)
+    shown = {
+        "run": run.run_id,
+        "status": run.status,
+        "config": run.config.model_dump(),
+        "summary": run.summary,
+        "environment": run.environment,
+    }
+    if arguments.json:
+        _print_json(shown)
+        return
+    for name, value in shown.items():
+        print(
+            f"{name}: {value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}"
+        )
+
+
+def export_runs(arguments: argparse.Namespace) -> None:
+    """All runs as CSV, or to a tracker."""
+    from neatlab.export import trackers
+    from neatlab.runs.results import load_runs
+
+    results = load_runs(arguments.runs)
+    if arguments.tensorboard:
+        trackers.to_tensorboard(results, arguments.tensorboard)
+    if arguments.trackio:
+        trackers.to_trackio(results, arguments.trackio)
+    frame = results.frame()
+    if arguments.csv:
+        _write_text(arguments.csv, frame.to_csv(index=False))
+    if arguments.json:
+        _print_json(orjson.loads(frame.to_json(orient="records")))
+    elif not (arguments.csv or arguments.tensorboard or arguments.trackio):
+        print(frame.to_csv(index=False), end="")
+
+
+def _write_text(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """A finished run's adapter in another form."""
+    from neatlab.export import adapters as exporting
+    from neatlab.runs.store import Store
+
+    errors = exporting.export(Store(arguments.runs).get(arguments.id), arguments.format, arguments.out)
+    if arguments.json:
+        _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
+        return
+    print(f"wrote {arguments.out}")
+    for layer, error in errors.items():
+        print(f"{layer}: relative error {error:.1e}")
+
+
+def inspect(arguments: argparse.Namespace) -> None:
+    """What adapters did to the weights."""
+    from neatlab.cli.terminal import LayerProgress, inspection_table
+    from neatlab.inspection import compare_adapters
+    from neatlab.inspection import inspect as open_adapter
+
+    _check_report(arguments)
+    paths, wanted = arguments.paths, arguments.directions
+    with LayerProgress() as progress:
+        if len(paths) > 1:
+            found: Any = compare_adapters(paths, arguments.base, directions=wanted, listen=progress)
+        else:
+            found = open_adapter(paths[0], arguments.base, directions=wanted, listen=progress)
+    if arguments.report:
+        from neatlab.report.inspection import write_inspection
+
+        write_inspection(found, arguments.report, shlex.join(["neatlab", *arguments.words]))
+    if arguments.json:
+        _print_json(found.to_dict())
+        return
+    for one in found.inspections:
+        print(one.title, inspection_table(one.frame()), "", *one.verdict(), "", sep="\n")
+    if len(paths) > 1:
+        print(*found.verdict(), sep="\n")
+
+
+def app(arguments: argparse.Namespace) -> None:
+    """Serve the dashboard."""
+    from neatlab.dashboard.server import launch, read_auth
+
+    launch(
+        arguments.host,
+        arguments.port,
+        arguments.runs,
+        auth=read_auth(arguments.auth, arguments.auth_file),
+        insecure=arguments.insecure,
+        lessons=arguments.lessons,
+        trainings=arguments.trainings,
+        inspect_root=arguments.inspect_root,
+    )
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,0 +1,209 @@
+"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | app`.
+
+One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
+error. Exit 0 done, 2 bad input, 1 anything else.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from neatlab.cli import commands
+from neatlab.errors import BadInput, NeatlabError, StoreError
+from neatlab.runtime import distributed
+
+RUNS = "runs"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose refusals are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    """Prints what stands below neatlab, and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **settings)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from neatlab.runtime.environment import report
+
+        print(report(RUNS))
+        parser.exit()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: The words after the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    if "HF_HUB_OFFLINE" not in os.environ:  # nothing comes from a hub but what is asked for by name
+        os.environ |= {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}
+    warnings.showwarning = _show_warning
+    try:
+        words = list(sys.argv[1:] if argv is None else argv)
+        arguments = _parser().parse_args(words)
+        arguments.words = words
+        if arguments.run is not commands.compare:
+            distributed.check_alone(words[0])
+        with distributed.only_main_speaks():
+            arguments.run(arguments)
+        return 0
+    except (BadInput, StoreError) as error:
+        return _fail(str(error), 2)
+    except NeatlabError as error:
+        return _fail(str(error), 1)
+    except KeyboardInterrupt:
+        if not distributed.is_main():
+            return 1
+        return _fail("stopped; finished runs are kept, and the same command goes on from there", 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _fail(message: str, code: int) -> int:
+    distributed.let_main_speak()
+    print(f"neatlab: {message}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, UserWarning):
+        print(f"neatlab: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="neatlab", description="NEAT and LoRA side by side.")
+    parser.add_argument("--version", action=_Version, help="versions of everything that matters, device and folders")
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+    _add_compare(subparsers)
+    _add_sweep(subparsers)
+    _add_runs(subparsers)
+    _add_inspect(subparsers)
+    _add_export(subparsers)
+    _add_app(subparsers)
+    return parser
+
+
+def _add_compare(subparsers: Any) -> None:
+    parser = subparsers.add_parser("compare", help="train arms on one task and compare them with intervals")
+    parser.add_argument("--task", help="digits, teacher:kind=low-rank,d_in=64, …")
+    parser.add_argument("--arm", action="append", dest="arms", help="lora:rank=4 or neat:rank=4,depth=4")
+    parser.add_argument("--recipe", metavar="NAME", help="an experiment of the paper: glue/rte, glue/rte:model=DIR, …")
+    _add_fairness(parser)
+    _add_shared(parser)
+    parser.set_defaults(run=commands.compare)
+
+
+def _add_sweep(subparsers: Any) -> None:
+    from neatlab.experiments.presets import SWEEPS
+
+    parser = subparsers.add_parser("sweep", help="train a grid of arms on several seeds, many runs at once")
+    parser.add_argument("--task", required=True, help="digits, teacher:kind=low-rank,d_in=64, …")
+    parser.add_argument(
+        "--arm", action="append", default=[], dest="arms", help="an arm that the axes vary: neat:rank=4"
+    )
+    parser.add_argument("--grid", action="append", default=[], metavar="AXIS=V,V", help="depth=2,4 or task.kind=a,b")
+    parser.add_argument("--preset", choices=sorted(SWEEPS), help="a ready grid")
+    parser.add_argument("--reference", metavar="ARM", help="the arm that the others are held against")
+    parser.add_argument("--workers", type=_count, help="local processes, one thread each (default: one a core)")
+    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask cluster to use instead")
+    parser.add_argument("--prune", action="store_true", help="successive halving on validation data")
+    parser.add_argument("--dry-run", action="store_true", help="how many runs, how long, what is there already")
+    parser.add_argument("--yes", action="store_true", help="allow more than 5,000 runs")
+    _add_fairness(parser)
+    _add_shared(parser)
+    parser.set_defaults(run=commands.sweep)
+
+
+def _add_fairness(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (default 3)")
+    parser.add_argument("--match", choices=("rank", "params"), help="size every adapter as the first arm's")
+    parser.add_argument("--lr", help="adapter learning rate, or auto: each arm's best on validation data")
+    parser.add_argument("--steps", help="optimiser steps (default: the task's)")
+    parser.add_argument(
+        "--train",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="batch_size=16, accumulate=4, precision=bfloat16",
+    )
+    parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
+
+
+def _add_runs(subparsers: Any) -> None:
+    parser = subparsers.add_parser("runs", help="list, show or export the runs of a folder")
+    actions = parser.add_subparsers(required=True, metavar="list|show|export")
+    _add_shared(listing := actions.add_parser("list", help="a line a run"))
+    listing.set_defaults(run=commands.list_runs)
+    showing = actions.add_parser("show", help="one run's configuration and result")
+    showing.add_argument("id")
+    _add_shared(showing)
+    showing.set_defaults(run=commands.show_run)
+    exporting = actions.add_parser("export", help="all runs as a table")
+    exporting.add_argument("--csv", metavar="F", help="file to write (default: standard output)")
+    exporting.add_argument("--tensorboard", metavar="DIR", help="write event files for TensorBoard instead")
+    exporting.add_argument("--trackio", metavar="PROJECT", help="log to a trackio project instead")
+    _add_shared(exporting)
+    exporting.set_defaults(run=commands.export_runs)
+
+
+def _add_inspect(subparsers: Any) -> None:
+    parser = subparsers.add_parser("inspect", help="what an adapter did to the weights; several are compared")
+    parser.add_argument("paths", nargs="+", metavar="DIR", help="an adapter folder, or a checkpoint trained whole")
+    parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model before, a folder or in the local hub cache")
+    parser.add_argument("--directions", type=_whole, default=16, help="of W₀ to compare with, 0 for none (default 16)")
+    parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.set_defaults(run=commands.inspect)
+
+
+def _add_export(subparsers: Any) -> None:
+    parser = subparsers.add_parser("export", help="write a finished run's adapter in another form")
+    parser.add_argument("id", metavar="RUN_ID")
+    parser.add_argument("--format", required=True, choices=("neat", "peanut", "lora", "merged"))
+    parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
+    _add_shared(parser)
+    parser.set_defaults(run=commands.export)
+
+
+def _add_app(subparsers: Any) -> None:
+    parser = subparsers.add_parser("app", help="serve the dashboard")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=_count, default=7860)
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
+    parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
+    parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
+    parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
+    parser.add_argument("--inspect-root", metavar="DIR", help="let visitors open adapter folders under DIR")
+    parser.add_argument("--trainings", type=_count, metavar="N", help="trainings at once (default: one a core)")
+    parser.set_defaults(run=commands.app)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

@@ -1,0 +1,159 @@
+"""What a terminal shows: tables, and progress bars on standard error."""
+
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+from tqdm import tqdm
+
+from neatlab.config import RunConfig
+from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
+from neatlab.runs.comparison import BASE, kept
+
+
+class Progress:
+    """A bar a run on standard error, showing the loss; called with each event."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def __call__(self, config: RunConfig, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case RunStarted():
+                self._close()
+                name = f"{config.arm.label} seed {config.seed}"
+                self._bar = tqdm(total=config.training.steps, desc=name, unit="step", leave=False)
+            case Step() if self._bar is not None:
+                self._bar.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
+                self._bar.update()
+            case RunFailed():
+                tqdm.write(file=sys.stderr, s=f"{config.arm.label} seed {config.seed}: {event.error}")
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+
+class SweepProgress:
+    """One bar for all runs of a sweep, in steps; called with each event, also out of order.
+
+    Args:
+        todo: Runs to do, as far as they are known; some may be pruned, and a search adds its own.
+    """
+
+    def __init__(self, todo: Sequence[RunConfig]) -> None:
+        self._known, self._ended, self._seen = {config.run_id for config in todo}, 0, dict[str, int]()
+        steps, name = sum(config.training.steps for config in todo), f"0/{len(todo)} runs"
+        self._bar = tqdm(total=steps, unit="step", desc=name, leave=False)
+
+    def __call__(self, config: RunConfig, event: Event) -> None:
+        """Count one event."""
+        step = getattr(event, "step", 0)
+        if config.run_id not in self._known:
+            self._known.add(config.run_id)
+            self._bar.total = (self._bar.total or 0) + config.training.steps
+        self._bar.update(max(0, step - self._seen.get(config.run_id, 0)))
+        self._seen[config.run_id] = max(step, self._seen.get(config.run_id, 0))
+        if isinstance(event, RunFinished | RunFailed | RunPruned):
+            self._ended += 1
+            self._bar.set_description(f"{self._ended}/{len(self._known)} runs")
+        if isinstance(event, RunFailed):
+            tqdm.write(file=sys.stderr, s=f"{config.arm.label} seed {config.seed}: {event.error}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+
+
+def arms_table(arms: list[dict[str, Any]]) -> str:
+    """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
+    head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
+    base = any(kept(arm) for arm in arms)
+    rows = [head + [BASE] * base] + [
+        [
+            arm["arm"],
+            f"{arm['adapter_params']:,}",
+            f"{arm['trainable_params']:,}",
+            _with_interval(arm["mean"], *arm["ci95"]),
+            f"{arm['seconds_per_step']:.4f}",
+            f"{arm['effective_rank']:.2f}",
+            *([kept(arm) or "–"] * base),
+        ]
+        for arm in arms
+    ]
+    return aligned(rows)
+
+
+def _with_interval(mean: float, low: float, high: float) -> str:
+    """One seed gives no interval."""
+    return f"{mean:.4f} [{low:.4f}, {high:.4f}]" if low == low else f"{mean:.4f}"
+
+
+def aligned(rows: list[list[str]]) -> str:
+    """Rows as text columns: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+class LayerProgress:
+    """A bar of layers on standard error; called before each."""
+
+    def __init__(self) -> None:
+        self._bar = tqdm(unit="layer", leave=False, delay=0.5)
+
+    def __call__(self, done: int, total: int, layer: str) -> None:
+        """Show how far it is."""
+        self._bar.total = total
+        self._bar.set_description(layer, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+
+
+INSPECTED = {
+    "layer": ("layer", "{}"),
+    "shape": ("d_out × d_in", "{}"),
+    "rank": ("rank", "{:.0f}"),
+    "energy_rank_90": ("90 % in", "{:.0f}"),
+    "effective_rank": ("eff. rank", "{:.2f}"),
+    "stable_rank": ("stable rank", "{:.2f}"),
+    "norm": ("‖ΔW‖", "{:.4g}"),
+    "relative_norm": ("/‖W₀‖", "{:.2%}"),
+    "amplification": ("amplif.", "{:.3g}"),
+    "overlap_left": ("overlap L", "{:.3f}"),
+    "overlap_right": ("overlap R", "{:.3f}"),
+    "intruders": ("intruders", "{:.0f}"),
+}
+
+
+def inspection_table(frame: pd.DataFrame) -> str:
+    """One adapter's layers as aligned columns; a dash where a quantity does not exist."""
+    shown = frame.assign(shape=frame["d_out"].astype(str) + " × " + frame["d_in"].astype(str))
+    columns = {name: look for name, look in INSPECTED.items() if name in shown}
+    rows = [
+        ["–" if value is None or value != value else columns[str(name)][1].format(value) for name, value in row.items()]
+        for row in shown[list(columns)].to_dict("records")
+    ]
+    return aligned([[head for head, _ in columns.values()], *rows])

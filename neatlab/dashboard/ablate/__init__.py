@@ -1,0 +1,1 @@
+"""The Ablate tab: a small sweep and its verdict."""

@@ -1,0 +1,184 @@
+"""What a visitor may ask the server to sweep: depths × activations × seeds of one arm, held against LoRA."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
+from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
+from neatlab.errors import BadInput, unknown
+from neatlab.schema import Schema
+
+Place = Literal["base", "depth", "activation", "run"]
+PLACES: tuple[Place, ...] = ("base", "depth", "activation", "run")
+DEPTHS = tuple(range(2, 9))
+ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sin", "linear")
+MOST_RUNS = 100
+LONGEST = 200  # characters of the base arm
+
+
+class SweepRefusal(BadInput):
+    """A sweep that cannot be run.
+
+    Args:
+        place: Where the mistake is.
+        message: What was wrong and what is allowed.
+    """
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class SweepLimits(Schema):
+    """What one visitor may ask of the machine that serves the page; larger sweeps belong on the command line."""
+
+    seeds: int = Field(3, ge=1, le=5)
+    steps: int | None = Field(None, ge=1, le=5000)
+
+
+class SweepOrder(SweepLimits):
+    """A grid of depths and activations, checked as far as that goes without a model.
+
+    Args:
+        task: One of TASK_CHOICES.
+        base: Label of the arm that the grid varies.
+        depths: Depths L, rising.
+        activations: Activations σ, in the order of ACTIVATIONS.
+        seeds: How many seeds.
+        steps: Optimiser steps; None takes the task's default.
+    """
+
+    task: str
+    base: str
+    depths: tuple[int, ...]
+    activations: tuple[str, ...]
+
+    @classmethod
+    def check(cls, task: Any, base: Any, depths: Any, activations: Any, seeds: Any, steps: Any) -> Self:
+        """The order, or why not.
+
+        Args:
+            task: One of TASK_CHOICES.
+            base: An arm as one writes it.
+            depths: Some of DEPTHS, as numbers or text.
+            activations: Some of ACTIVATIONS.
+            seeds: 1 to 5.
+            steps: 1 to 5000; nothing takes the task's default.
+
+        Raises:
+            SweepRefusal: Says where the mistake is.
+        """
+        if task not in TASK_CHOICES.values():
+            raise SweepRefusal("run", str(unknown("task", task, TASK_CHOICES.values())))
+        arm = _base_arm(base)
+        several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
+        functions = chosen("activation", _several(activations), ACTIVATIONS)
+        _check_depths(arm, several)
+        limits = _limits(seeds, steps)
+        order = cls(task=task, base=arm.label, depths=several, activations=functions, **limits.model_dump())
+        return order._within_limits()
+
+    def _within_limits(self) -> Self:
+        count = (len(self.depths) * len(self.activations) + 1) * self.seeds
+        if count > MOST_RUNS:
+            raise SweepRefusal("run", f"{count} runs; at most {MOST_RUNS} from this page, more with: {self.command}")
+        try:
+            runs_of(self)
+        except BadInput as error:
+            raise SweepRefusal("run", str(error)) from None
+        return self
+
+    @property
+    def grid(self) -> dict[str, list[Any]]:
+        """Axis → values, as `neatlab.sweep` takes them."""
+        return {"depth": list(self.depths), "activation": list(self.activations)}
+
+    @property
+    def reference(self) -> str:
+        """The arm that the others are held against: LoRA of the same rank and learning rate."""
+        arm = parse_arm(self.base)
+        shared = {"rank": arm.options["rank"]} | ({} if arm.lr is None else {"lr": arm.lr})
+        return make_arm("lora", shared).label
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Fields of `TrainingConfig`; None stands for the task's default."""
+        return {"steps": self.steps}
+
+    def runs(self) -> tuple[RunConfig, ...]:
+        """The reference's runs, then those of the grid, arm by arm."""
+        return runs_of(self)
+
+    @property
+    def command(self) -> str:
+        """The command that does the same."""
+        axes = [f"--grid {axis}={','.join(map(str, values))}" for axis, values in self.grid.items()]
+        words = [f"python -m neatlab sweep --task {self.task} --arm {self.base}", *axes]
+        words += [f"--seeds {self.seeds} --reference {self.reference}"]
+        return " ".join(words + ([] if self.steps is None else [f"--steps {self.steps}"]))
+
+
+@lru_cache(maxsize=256)
+def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
+    """The runs of an order; kept, as the page asks for them twice a second."""
+    base, (name, options) = parse_arm(order.base), parse_task(order.task)
+    points = [{"depth": depth, "activation": function} for depth in order.depths for function in order.activations]
+    arms = [parse_arm(order.reference), *(make_arm(base.method, base.given() | point) for point in points)]
+    return tuple(make_run(name, arm, seed, options, order.training) for arm in arms for seed in range(order.seeds))
+
+
+def _base_arm(text: Any) -> Arm:
+    try:
+        if not isinstance(text, str) or len(text) > LONGEST:
+            raise BadInput(f"the base arm is a line of at most {LONGEST} characters, such as neat:rank=4")
+        arm = parse_arm(text)
+        if missing := {"rank", "depth", "activation"} - arm.options.keys():
+            raise BadInput(f"{arm.method} has no {' and no '.join(sorted(missing))}; take neat, such as neat:rank=4")
+        return check_arm("a", arm.method, arm.given())
+    except BadInput as error:
+        raise SweepRefusal("base", str(error)) from None
+
+
+def _check_depths(base: Arm, depths: Sequence[int]) -> None:
+    odd = [depth for depth in depths if depth % 2]
+    if odd and base.options.get("residual") == "paired":
+        plain = make_arm(base.method, base.given() | {"residual": "none"}).label
+        raise SweepRefusal(
+            "depth",
+            f"depth {', '.join(map(str, odd))} cannot be built: paired residuals need an even depth; "
+            f"take even depths, or residual=none in the base arm: {plain}",
+        )
+
+
+def _limits(seeds: Any, steps: Any) -> SweepLimits:
+    given = {"seeds": seeds, "steps": None if steps is None or not str(steps).strip() else steps}
+    try:
+        return SweepLimits.parse(given, "this page")
+    except BadInput as error:
+        raise SweepRefusal("run", str(error)) from None
+
+
+def _several(values: Any) -> list[Any]:
+    return list(values)[: MOST_RUNS + 1] if isinstance(values, list | tuple) else []
+
+
+def _whole(value: Any) -> Any:
+    """ "4" as 4; anything else as it is, to be refused by its name."""
+    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
+
+
+def chosen(place: Place, values: Sequence[Any], allowed: Sequence[Any]) -> tuple[Any, ...]:
+    """The values in the order of `allowed`, once each.
+
+    Raises:
+        SweepRefusal: Another value, or none.
+    """
+    for value in values:
+        if isinstance(value, bool) or value not in allowed:
+            raise SweepRefusal(place, f"{place} {str(value)[:40]!r}; allowed: {', '.join(map(str, allowed))}")
+    if not values:
+        raise SweepRefusal(place, f"choose at least one {place}")
+    return tuple(value for value in allowed if value in values)

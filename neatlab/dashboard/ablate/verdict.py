@@ -1,0 +1,99 @@
+"""The verdict of a sweep: a table of its arms against the reference, and the same in sentences."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from neatlab.report.text import HOW_TO_READ, ordered
+from neatlab.report.words import DASH, breakable, escape, number, p_number, row, table
+from neatlab.runs.comparison import Comparison
+
+NO_VERDICT = '<p class="hint">The arms, their intervals and the verdict appear here.</p>'
+HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "shown")
+
+
+def verdict(whole: Comparison, reference: str, total: int) -> str:
+    """The table of all arms; differences are judged only when all runs are there, not whenever someone looks.
+
+    Args:
+        whole: The runs that have ended.
+        reference: Label of the arm that the others are held against.
+        total: How many runs there will be.
+    """
+    complete = len(whole.runs) == total
+    judged = _against(whole, reference) if complete else {}
+    arms = {arm["arm"]: arm for arm in whole.arms()}
+    rows = [_row(arms[label], judged.get(label), whole, label == reference) for label in ordered(whole)]
+    head = [whole.metric.name if name == "mean" else name for name in HEAD]
+    waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
+    title = f"<h3>Verdict</h3><p>{escape(_title(whole, reference) + ('' if complete else waits))}</p>"
+    return f"{title}{table(head, rows, 'Arms of the sweep')}{_sentences(whole) if complete else ''}"
+
+
+def _title(whole: Comparison, reference: str) -> str:
+    metric = whole.metric
+    better = "higher is better" if metric.higher_is_better else "lower is better"
+    where = f"{metric.name} ({metric.unit}) on the test split; {better}."
+    return f"Reference: {reference}, LoRA of the same rank. {where}"
+
+
+def _sentences(whole: Comparison) -> str:
+    items = "".join(f"<li>{breakable(text)}</li>" for text in whole.verdict())
+    limits = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
+    note = f'<p class="hint">{escape(HOW_TO_READ)} {escape(limits)}</p>'
+    return f"<details><summary>The same in sentences</summary><ul>{items}</ul></details>{note}"
+
+
+class _Against(NamedTuple):
+    """How an arm differs from the reference."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    shown: bool
+
+
+def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
+    """Arm → its difference from the reference, which may be written as a or as b."""
+    found = {}
+    for one in whole.differences():
+        low, high = one["ci95"]
+        if one["b"] == reference:
+            found[one["a"]] = _Against(one["mean"], low, high, one["p_holm"], one["shown"])
+        elif one["a"] == reference:
+            found[one["b"]] = _Against(-one["mean"], -high, -low, one["p_holm"], one["shown"])
+    return found
+
+
+def _row(arm: Mapping[str, Any], judged: _Against | None, whole: Comparison, is_reference: bool) -> str:
+    ended = sum(run["status"] == "finished" for run in arm["runs"])
+    cells = [
+        number(arm["adapter_params"], 0),
+        f"{ended} of {len(arm['runs'])}" if ended < len(arm["runs"]) else str(ended),
+        number(arm["mean"]),
+        _interval(*arm["ci95"]),
+        DASH if judged is None else _difference(judged),
+        DASH if judged is None else p_number(judged.p),
+        "reference" if is_reference else _word(judged, whole),
+    ]
+    return row(breakable(arm["arm"]), cells, "reference" if is_reference else "")
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.4f} to {high:.4f}" if math.isfinite(low) else DASH
+
+
+def _difference(judged: _Against) -> str:
+    if not math.isfinite(judged.mean):
+        return DASH
+    interval = f" ({judged.low:+.4f} to {judged.high:+.4f})" if math.isfinite(judged.low) else ""
+    return f"{judged.mean:+.4f}{interval}"
+
+
+def _word(judged: _Against | None, whole: Comparison) -> str:
+    if judged is None:
+        return DASH
+    if not judged.shown:
+        return "no difference shown"
+    return "better" if (judged.mean > 0) == whole.metric.higher_is_better else "worse"

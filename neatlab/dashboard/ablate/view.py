@@ -1,0 +1,180 @@
+"""What the Ablate tab shows, read from the store: heat map, intervals, verdict table and their words."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from neatlab import plots
+from neatlab.analysis.statistics import Interval
+from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.dashboard.ablate.verdict import NO_VERDICT, verdict
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.live_plot import shown
+from neatlab.report.text import ordered
+from neatlab.report.words import escape
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.store import Run, Store
+
+MOST_DRAWN = 10  # arms in the chart of intervals; the table has all
+
+
+class Picture(NamedTuple):
+    """What is known of a sweep.
+
+    Args:
+        order: The sweep.
+        found: Its runs that have ended, by id.
+    """
+
+    order: SweepOrder
+    found: dict[str, Run]
+
+    @property
+    def total(self) -> int:
+        """Runs in all."""
+        return len(self.order.runs())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of them have ended."""
+        return len(self.found) == self.total
+
+    def comparison(self, reference: bool = True) -> Comparison | None:
+        """The runs that have ended, with those of the reference or without; None where there is none."""
+        label = self.order.reference
+        ended = [self.found[c.run_id] for c in self.order.runs() if c.run_id in self.found]
+        kept = [run for run in ended if reference or run.config.arm.label != label]
+        known = any(run.config.arm.label == label for run in kept)
+        return Comparison(kept, reference=label if known else None) if kept else None
+
+
+def picture(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = None) -> Picture:
+    """Read a sweep's runs.
+
+    Args:
+        order: The sweep.
+        store: Where they are.
+        before: Those that were read already.
+    """
+    known = before or {}
+    runs = [known.get(config.run_id) or store.finished(config) for config in order.runs()]
+    return Picture(order, {run.run_id: run for run in runs if run is not None})
+
+
+class Board(NamedTuple):
+    """Values of the tab's right side."""
+
+    heat: str | None
+    scores: str | None
+    verdict: str
+
+
+EMPTY = Board(None, None, NO_VERDICT)
+
+
+def board(seen: Picture) -> Board:
+    """Draw what is there; an invitation where nothing is."""
+    whole = seen.comparison()
+    if whole is None:
+        return EMPTY
+    return Board(_heat(seen), _scores(whole, seen.order.reference), verdict(whole, seen.order.reference, seen.total))
+
+
+def _heat(seen: Picture) -> str | None:
+    """The whole grid from the start: cells without a run stay empty, and nothing moves when they fill."""
+    varied = seen.comparison(reference=False)
+    if varied is None or not _has_score(varied):
+        return None
+    data = plots.heatmap_data(varied)
+    found = {
+        (depth, function): cell
+        for depth, row in zip(data.rows, data.cells, strict=True)
+        for function, cell in zip(data.columns, row, strict=True)
+        if cell is not None
+    }
+    columns, rows = list(seen.order.activations), [str(depth) for depth in seen.order.depths]
+    grid = [[found.get((row, column)) for column in columns] for row in rows]
+    figure = plots.heatmap(varied).update_xaxes(title="activation σ").update_yaxes(title="depth L")
+    means = [[None if cell is None else cell.mean for cell in row] for row in grid]
+    texts = [[_cell(cell, seen.order.seeds) for cell in row] for row in grid]
+    figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="darker is better")
+    return shown(
+        figure.update_layout(height=None, uirevision=str(seen.order)),
+        _heat_words(found, data.name, len(rows) * len(columns)),
+    )
+
+
+def _cell(cell: Interval | None, seeds: int) -> str:
+    if cell is None:
+        return ""
+    half = f" ± {cell.half_width:.3f}" if cell.count > 1 else ""
+    return f"{cell.mean:.3f}{half}<br>{cell.count} of {seeds} seeds"
+
+
+def _heat_words(found: Mapping[tuple[str, str], Interval], name: str, many: int) -> str:
+    low, high = (choose(found, key=lambda place: found[place].mean) for choose in (min, max))
+    ends = [f"{found[place].mean:.3f} (depth {place[0]}, {place[1]})" for place in (low, high)]
+    told = f"{len(found)} of {many} cells have a run. {name}: from {' to '.join(ends)}."
+    return f"{told} Mean over seeds ± half the 95 % interval."
+
+
+def _scores(whole: Comparison, reference: str) -> str | None:
+    if not _has_score(whole):
+        return None
+    arms = [arm["arm"] for arm in whole.arms() if math.isfinite(arm["mean"])]
+    best = [arm for arm in ordered(whole) if arm in arms][:MOST_DRAWN]
+    figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
+    left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
+    marked = f"The dotted line marks the reference, {reference}." if reference in best else ""
+    return shown(figure, f"Mean and 95 % interval over seeds. {left if len(best) < len(arms) else ''}{marked}")
+
+
+def _has_score(comparison: Comparison) -> bool:
+    return any(math.isfinite(arm["mean"]) for arm in comparison.arms())
+
+
+def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
+    """The status line: `text` is read out by screen readers when it changes, `detail` is not."""
+    bar = f'<progress max="{max(total, 1)}" value="{done}" aria-label="runs done"></progress>'
+    said = f'<span role="status">{escape(text)}</span> <span class="count">{escape(detail)}</span>'
+    return f'<p class="status-text">{said}</p>{bar}'
+
+
+INVITATION = status("Choose a grid and press Start.")
+
+
+def outlook(seen: Picture) -> str:
+    """How many runs a sweep has and how many are there already."""
+    arms = len(seen.order.depths) * len(seen.order.activations)
+    text = f"{seen.total} runs: {arms} arms and the reference {seen.order.reference}, {seen.order.seeds} seeds each."
+    return f'<p class="hint">{escape(f"{text} The runs folder holds {len(seen.found)} of them already.")}</p>'
+
+
+def command(order: SweepOrder) -> str:
+    """What does the same outside this page."""
+    return f"<p class='hint'>The same on the command line:</p><pre><code>{escape(order.command)}</code></pre>"
+
+
+def resting(seen: Picture) -> str:
+    """The status of a sweep that nobody runs."""
+    if seen.complete:
+        return "All runs are there."
+    return "Press Resume to go on." if seen.found else "Press Start."
+
+
+def doing(job: Job, place: int) -> str:
+    """The status of a sweep's process.
+
+    Args:
+        job: The process.
+        place: Its place in the queue.
+    """
+    if job.refusal:
+        return f"Not finished. {job.refusal}"
+    if job.phase == "ended":
+        return "Stopped; what had finished is kept. Press Resume to go on."
+    if job.stopped:
+        return "Stopping."
+    if job.phase == "waiting":
+        return f"Waiting for a free place: number {place} in the queue."
+    return "Preparing." if job.phase == "preparing" else "Sweeping."

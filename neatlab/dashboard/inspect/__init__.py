@@ -1,0 +1,1 @@
+"""The Inspect tab: what an adapter did to the weights."""

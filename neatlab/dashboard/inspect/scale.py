@@ -1,0 +1,165 @@
+"""The causal slider: scale a part of ΔW down and see what the task and the base's task lose."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Protocol
+
+import gradio as gr
+
+from neatlab.dashboard.inspect import view
+from neatlab.dashboard.inspect.form import RAW, message
+from neatlab.dashboard.inspect.request import PARTS, SMALL, WHOLE, Found, Refused, Scaled, order_scale
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.entries import SCALE
+from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.live_plot import Chart, live_plot
+from neatlab.errors import BadInput
+from neatlab.runs.store import Run
+
+PULSE = 0.25
+STEP = 0.25  # the factors that are measured
+ABOUT = """<h2>What does a direction do?</h2>
+<p>Take a part of ΔW out and measure again: factor 1 leaves the model as it was trained, 0 removes the part. The task's
+metric says what the part is for, the base task's metric what it has cost.</p>"""
+HINT = (
+    "If the task's curve hardly moves, the direction was not needed. If the base's rises towards factor 0, it was what "
+    "made the model forget. Measured on validation data, at five factors."
+)
+
+
+@dataclass
+class Scaling:
+    """One window's slider.
+
+    Args:
+        job: Its process, while there is one.
+        found: What was measured.
+    """
+
+    job: Job | None = None
+    found: Scaled | None = None
+
+
+class Opened(Protocol):
+    """A window with a run open."""
+
+    found: Found | None
+    run: Run | None
+    scaling: Scaling
+
+
+class ScalePart:
+    """The slider below an inspection.
+
+    Args:
+        context: What the tabs share.
+        windows: Session hash → the window.
+    """
+
+    def __init__(self, context: Context, windows: Callable[[str | None], Opened]) -> None:
+        self._context, self._windows = context, windows
+        gr.HTML(ABOUT, apply_default_css=False, elem_classes=["inspect-about"])
+        with gr.Row(elem_classes=["inspect-scale"]):
+            self._part = gr.Radio(list(PARTS.items()), value="direction", label="part of ΔW", elem_id="scale-part")
+            self._index = gr.Number(1, label="direction i", precision=0, elem_id="scale-index", min_width=90)
+            self._layer = gr.Dropdown([WHOLE], value=WHOLE, label="where", elem_id="scale-layer", interactive=True)
+            self._start = gr.Button("Measure", elem_id="scale-start", interactive=False, min_width=110)
+        self._message = message("scale")
+        self._note = gr.HTML(_note(None), elem_id="scale-note", apply_default_css=False)
+        self._slider = gr.Slider(
+            0, 1, value=1, step=STEP, label="factor", elem_id="scale-factor", interactive=False, buttons=[]
+        )
+        self._said = gr.HTML("", elem_id="scale-said", apply_default_css=False)
+        self._chart = live_plot(Chart("scale-chart-box", "Task and base over the factor", "Measured here.", 380, HINT))
+
+    @property
+    def shown(self) -> list[Any]:
+        """What an inspection changes, in the order of `show`."""
+        return [self._layer, self._start, self._note, *self._measured]
+
+    @property
+    def _measured(self) -> list[Any]:
+        return [self._slider, self._said, self._chart]
+
+    def show(self, window: Opened) -> list[Any]:
+        """Offer what there is of the run that is open."""
+        possible = window.run is not None and window.found is not None and window.run.config.task in SMALL
+        names = [WHOLE, *view.layers(window.found)]
+        return [
+            gr.update(choices=names, value=WHOLE),
+            gr.update(interactive=possible),
+            _note(window),
+            *self._results(window, 1.0),
+        ]
+
+    def connect(self) -> None:
+        """Attach the handlers."""
+        self._start.click(
+            self._measure,
+            [self._part, self._index, self._layer],
+            [self._message, self._start, self._note, *self._measured],
+            preprocess=False,
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+        self._slider.input(
+            self._slide, self._slider, [self._message, self._said, self._chart], trigger_mode="always_last", **RAW
+        )
+        self._part.input(lambda part: gr.update(interactive=part == "direction"), self._part, self._index, **RAW)
+
+    async def _measure(self, request: gr.Request, part: Any, index: Any, layer: Any) -> AsyncIterator[list[Any]]:
+        """Measure in a process, and wait for it."""
+        window = self._windows(request.session_hash)
+        scaling = window.scaling
+        try:
+            if scaling.job is not None:
+                raise Refused("scale", "a measurement of this window is not done; wait for it")
+            order = order_scale(window.run, window.found, part, index, layer)
+            scaling.job = job = self._context.jobs.submit(SCALE, order, brief=True)
+        except BadInput as error:
+            yield [mistake(str(error)), gr.update(), _note(window), *self._results(window, 1.0)]
+            return
+        try:
+            while job.phase != "ended":
+                job.look()
+                said = "Waiting for a free place." if job.phase == "waiting" else "Measuring at five factors."
+                yield ["", gr.update(interactive=False), _told(said), *self._results(window, 1.0)]
+                await asyncio.sleep(PULSE)
+        finally:
+            scaling.job = None
+            if job.phase != "ended":
+                self._context.jobs.tell(job, "stop")
+        done = isinstance(job.result, Scaled)
+        scaling.found = job.result if done else None
+        message = "" if done else mistake(str(job.refusal or "it was stopped; press Measure again"))
+        yield [message, gr.update(interactive=True), _note(window), *self._results(window, 1.0)]
+
+    def _results(self, window: Opened, at: float) -> list[Any]:
+        found = window.scaling.found
+        return [gr.update(value=at, interactive=found is not None), view.scaled(found, at), view.scaling(found, at)]
+
+    def _slide(self, at: Any, request: gr.Request) -> list[Any]:
+        found = self._windows(request.session_hash).scaling.found
+        try:
+            factor, message = view.place(at), ""
+        except BadInput as error:
+            factor, message = 1.0, mistake(str(error))
+        return [message, view.scaled(found, factor), view.scaling(found, factor)]
+
+
+def _note(window: Opened | None) -> str:
+    if window is None or window.run is None or window.found is None:
+        return _told(f"Open a finished run of {', '.join(SMALL)} above.")
+    if window.run.config.task not in SMALL:
+        return _told(f"For runs of {', '.join(SMALL)}: their models are measured again within seconds.")
+    if window.scaling.found is None:
+        return _told(f"Of {window.found.adapters[0].title}: choose a part and press Measure.")
+    return ""
+
+
+def _told(text: str) -> str:
+    return f'<p class="hint" role="status">{escape(text)}</p>'

@@ -1,0 +1,172 @@
+"""What the Inspect tab's processes do: open, measure, and write what can be downloaded."""
+
+import shlex
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pandas as pd
+from safetensors.torch import save_file
+
+from neatlab.config import parse_task
+from neatlab.dashboard.inspect.request import LARGEST, Found, InspectOrder, Opened, Place, Progress, Scaled, ScaleOrder
+from neatlab.dashboard.shared.listing import run_text
+from neatlab.dashboard.shared.process import begin
+from neatlab.errors import NeatlabError
+from neatlab.inspection import (
+    AdapterComparison,
+    Inspection,
+    allowed_folder,
+    compare_sources,
+    inspect_source,
+    open_upload,
+)
+from neatlab.inspection.causal import Slider
+from neatlab.inspection.opening import DIRECTIONS, Listener
+from neatlab.inspection.runs import run_source
+from neatlab.inspection.sources import Source, open_source
+from neatlab.report.inspection import write_inspection
+from neatlab.runs.store import Run, Store
+from neatlab.tasks import load_task
+
+
+def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> None:
+    """Inspect one adapter, or compare two runs.
+
+    Args:
+        order: What to open.
+        root: Runs folder.
+        pipe: Gives ("result", Progress) before each layer, ("result", Found) at the end, or ("refused", place,
+            message) for what cannot be opened.
+    """
+    begin()
+    tempfile.tempdir = order.target  # the page's server removes it, however this process ends
+    place: Place = "upload" if order.files else "folder" if order.folder else "run"
+
+    def listen(done: int, total: int, layer: str) -> None:
+        pipe.send(("result", Progress(done, total, layer)))
+
+    try:
+        pipe.send(("result", _found(order, Store(root), listen)))
+    except (NeatlabError, OSError) as error:
+        said = str(error).replace(f"{order.target}/", "").replace(order.target, "the upload")
+        pipe.send(("refused", "base" if "--base" in said else place, said.replace("--base", "“base model”")))
+
+
+def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
+    """Measure a run with a part of its ΔW scaled down.
+
+    Args:
+        order: Run and part.
+        root: Runs folder.
+        pipe: Gives ("result", Scaled) or ("refused", "scale", message).
+    """
+    begin()
+    try:
+        layers = [order.layer] if order.layer else None
+        found = Slider(Store(root).get(order.run)).scale(order.which, layers=layers)
+        what = {"intruders": "Intruders", "all": "All of ΔW"}.get(str(order.which), f"Direction {order.which}")
+        part = f"{what} in {order.layer or 'all layers'}"
+        pipe.send(("result", Scaled(part, found.metric, found.base_metric, found.frame())))
+    except (NeatlabError, OSError) as error:
+        pipe.send(("refused", "scale", str(error)))
+
+
+def _found(order: InspectOrder, store: Store, listen: Listener) -> Found:
+    with ExitStack() as open_until_read:
+        if order.runs:
+            found = _runs([store.get(run_id) for run_id in order.runs], listen)
+        else:
+            found = _opened(open_until_read, order, listen)
+    return _written(found, Path(order.target), _command(order, store))
+
+
+def _runs(runs: list[Run], listen: Listener) -> Inspection | AdapterComparison:
+    sources = [run_source(run) for run in runs]
+    if len({source.title for source in sources}) < len(sources):
+        for run, source in zip(runs, sources, strict=True):
+            source.title = run_text(run)
+    if len(sources) == 1:
+        return inspect_source(sources[0], listen=listen)
+    return compare_sources(sources, directions=DIRECTIONS, listen=listen)
+
+
+def _opened(until_read: ExitStack, order: InspectOrder, listen: Listener) -> Inspection:
+    """An upload or a folder, with the base that was asked for."""
+    source: Source
+    if order.files:
+        folder = until_read.enter_context(open_upload(_whole(order.files), LARGEST))
+        title = Path(order.files[0]).stem if len(order.files) == 1 else "uploaded adapter"
+    else:
+        folder = allowed_folder(Path(order.root) / order.folder, [order.root])
+        title = folder.name
+    base, name = until_read.enter_context(_base(order))
+    source = open_source(folder, base)
+    source.title = title
+    return replace(inspect_source(source, listen=listen), base=name)
+
+
+def _whole(files: tuple[str, ...]) -> str | tuple[str, ...]:
+    return files[0] if len(files) == 1 else files
+
+
+@contextmanager
+def _base(order: InspectOrder) -> Iterator[tuple[Path | None, str | None]]:
+    """The base's weights and its name: a task's own as a file of the moment, a folder where it lies."""
+    if order.base_folder:
+        folder = allowed_folder(Path(order.root) / order.base_folder, [order.root])
+        yield folder, folder.name
+        return
+    if not order.base:
+        yield None, None
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "model.safetensors"
+        model = load_task(*parse_task(order.base)).base_model()
+        save_file({name: weight.contiguous().clone() for name, weight in model.state_dict().items()}, file)
+        yield file, f"base of task {order.base}"
+
+
+def _command(order: InspectOrder, store: Store) -> str:
+    """What repeats it outside the page."""
+    if not order.runs:
+        base = shlex.join(["--base", order.base_folder]) if order.base_folder else ""
+        note = f"  # base: that of task {order.base}" if order.base else ""
+        return f"python -m neatlab inspect {shlex.quote(order.folder or 'ADAPTER_DIR')} {base}".rstrip() + note
+    runs = ", ".join(f"Store({str(store.root)!r}).get({run_id!r})" for run_id in order.runs)
+    name = "inspect_run" if len(order.runs) == 1 else "compare_runs"
+    given = runs if len(order.runs) == 1 else f"[{runs}]"
+    lines = (
+        "from neatlab.runs.store import Store",
+        f"from neatlab.inspection.runs import {name}",
+        f"print({name}({given}).frame())",
+    )
+    return shlex.join(["python", "-c", "; ".join(lines)])
+
+
+def _written(found: Inspection | AdapterComparison, folder: Path, command: str) -> Found:
+    json, report = folder / "inspection.json", folder / "inspection.html"
+    json.write_bytes(orjson.dumps(found.to_dict(), option=orjson.OPT_INDENT_2))
+    write_inspection(found, report, command)
+    return Found(
+        [_adapter(one) for one in found.inspections],
+        found.verdict() if isinstance(found, AdapterComparison) else [],
+        found.frame(),
+        pd.concat([one.spectra() for one in found.inspections], ignore_index=True),
+        found.angles() if isinstance(found, AdapterComparison) else None,
+        str(json),
+        str(report),
+    )
+
+
+def _adapter(one: Inspection) -> Opened:
+    told = ", ".join(f"{name} {value}" for name, value in one.settings.items() if not isinstance(value, dict | list))
+    base = f"base: {one.base}" if one.base else "no base given, so nothing is measured beside W₀"
+    return Opened(
+        one.title, "; ".join(filter(None, [f"method {one.method}", told, base])), [f.to_dict() for f in one.verdict()]
+    )

@@ -1,0 +1,181 @@
+"""The Runs tab's downloads: tables, reports and notebooks at once, adapters by a process of their own."""
+
+import html
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from neatlab.dashboard.runs.files import write_comparison, write_csv, write_notebook
+from neatlab.dashboard.runs.view import sound
+from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.entries import EXPORT
+from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.listing import read_store, run_text, some
+from neatlab.dashboard.shared.shelf import Shelf
+from neatlab.dashboard.shared.tab import LIGHT
+from neatlab.errors import BadInput, NeatlabError
+from neatlab.export.formats import check_export, export_note, formats
+from neatlab.runs.store import Run, Store
+
+# Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
+RAW: dict[str, Any] = {**LIGHT, "preprocess": False}
+LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+NOTHING_YET = "Save again"
+NO_FILE = gr.update(value=None, interactive=False, label=NOTHING_YET)
+LOOK = 0.2  # seconds between looks at an export
+Writer = Callable[[Sequence[Run], Store, Shelf], Path]
+FILES: dict[str, tuple[str, Writer]] = {  # name → text on its button, what writes it
+    "csv": ("CSV", write_csv),
+    "report": ("HTML report", write_comparison),
+    "notebook": ("Notebook", write_notebook),
+}
+# After a refusal the button in the page may still hold the file before.
+SAVE = """(file, said) => {
+  if (!file?.url || said.includes("alert")) return;
+  const link = document.createElement("a");
+  link.href = file.url;
+  link.download = file.orig_name ?? "";
+  document.body.append(link);
+  link.click();
+  link.remove();
+}"""
+
+
+class Window:
+    """What a browser window has on this tab: its downloads, and the runs that it was asked whether to delete."""
+
+    def __init__(self) -> None:
+        self.shelf = Shelf()
+        self.asked: tuple[str, ...] = ()
+        self.exporting = False
+
+
+class Downloads:
+    """Buttons for the files of the selected runs.
+
+    Args:
+        context: What the tabs share.
+        windows: The state of each browser window.
+        result: Says what became of it.
+    """
+
+    def __init__(self, context: Context, windows: Windows[Window], result: gr.HTML) -> None:
+        self._context, self._windows, self._result = context, windows, result
+        with gr.Column(min_width=300):
+            gr.HTML("<h3>Download</h3>", apply_default_css=False, padding=False)
+            with gr.Row(elem_classes=["runs-buttons"]):
+                self._files = {
+                    name: gr.Button(text, elem_id=f"runs-{name}", size="sm", min_width=80, interactive=False)
+                    for name, (text, _) in FILES.items()
+                }
+            with gr.Row(elem_classes=["runs-adapter"]):
+                self.run = gr.Dropdown([], label="adapter of run", elem_id="runs-run", interactive=True)
+                self.format = gr.Dropdown([], label="written as", elem_id="runs-format", interactive=True)
+                self._adapter = gr.Button("Adapter (zip)", elem_id="runs-adapter", size="sm", interactive=False)
+            self._file = gr.DownloadButton(NOTHING_YET, elem_id="runs-file", size="sm", interactive=False)
+
+    @property
+    def shown(self) -> list[Any]:
+        """What a selection changes, in the order of `show`."""
+        return [self.run, self.format, *self._files.values(), self._adapter]
+
+    def show(self, runs: Sequence[Run], run_id: Any, format: Any) -> list[Any]:
+        """Offer what there is of the selected runs; what was chosen stays if it still can.
+
+        Args:
+            runs: Those selected.
+            run_id: Whose adapter is chosen.
+            format: In which form.
+        """
+        ended = {run.run_id: run for run in runs if run.status == "finished"}
+        at = str(run_id) if str(run_id) in ended else next(iter(ended), None)
+        return [
+            gr.update(choices=[(run_text(run), i) for i, run in ended.items()], value=at),
+            _formats(ended.get(at or ""), format),
+            *(gr.update(interactive=bool(runs)) for _ in self._files),
+            gr.update(interactive=bool(ended)),
+        ]
+
+    def connect(self, chosen: gr.Dropdown) -> None:
+        """Attach the handlers.
+
+        Args:
+            chosen: The selected runs.
+        """
+        outputs = [self._file, self._result]
+        made = [button.click(self._maker(name), chosen, outputs, **LONG) for name, button in self._files.items()]
+        made.append(self._adapter.click(self._export, [self.run, self.format], outputs, preprocess=False, **LONG))
+        for event in made:
+            event.then(None, outputs, None, js=SAVE)
+        self.run.input(self._offer, [self.run, self.format], self.format, **RAW)
+
+    def _offer(self, run_id: Any, format: Any) -> Any:
+        return _formats(read_store(self._context.store).runs.get(str(run_id)), format)
+
+    def _maker(self, name: str) -> Any:
+        text, write = FILES[name]
+
+        def make(given: Any, request: gr.Request) -> Iterator[list[Any]]:
+            yield [NO_FILE, doing(f"Writing the {text}.")]
+            try:
+                runs = sound(some(read_store(self._context.store), given)).runs
+                yield _made(write(runs, self._context.store, self._windows.get(request.session_hash).shelf))
+            except (NeatlabError, OSError) as error:
+                yield [NO_FILE, mistake(str(error))]
+
+        return make
+
+    def _export(self, run_id: Any, format: Any, request: gr.Request) -> Iterator[list[Any]]:
+        """The adapter, written by a process of its own."""
+        window = self._windows.get(request.session_hash)
+        try:
+            if window.exporting:
+                raise BadInput("an adapter is being written for this window already; wait for it")
+            run = some(read_store(self._context.store), [run_id])[0]
+            target = window.shelf.place(f"{run.run_id}-{check_export(run, format)}.zip")
+            job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
+        except (NeatlabError, OSError) as error:
+            yield [NO_FILE, mistake(str(error))]
+            return
+        for said in self._follow(job, window, target.name):
+            yield [NO_FILE, doing(said)]
+        if target.exists():
+            yield _made(target, export_note(target))
+        else:
+            yield [NO_FILE, mistake(str(job.refusal or "nothing was written: the process was stopped"))]
+
+    def _follow(self, job: Job, window: Window, name: str) -> Iterator[str]:
+        """What the process does, until it ends; it is stopped when nobody asks any more."""
+        window.exporting = True
+        try:
+            while job.phase != "ended":
+                job.look()
+                place = self._context.jobs.place(job)
+                yield f"Waiting for a free place: number {place} in the queue." if place else f"Writing {name}."
+                time.sleep(LOOK)
+        finally:
+            window.exporting = False
+            if job.phase != "ended":
+                self._context.jobs.tell(job, "stop")
+
+
+def _formats(run: Run | None, format: Any) -> Any:
+    names = formats(run) if run else ()
+    return gr.update(choices=list(names), value=format if format in names else next(iter(names), None))
+
+
+def doing(text: str) -> str:
+    """What goes on, said to those who do not see it too."""
+    return f'<p class="hint" role="status">{html.escape(text)}</p>'
+
+
+def _made(path: Path, note: str = "") -> list[Any]:
+    size = f"{path.stat().st_size / 1000:,.0f} kB"
+    return [
+        gr.update(value=str(path), interactive=True, label=f"Save {path.name} again"),
+        doing(f"{path.name}, {size}.{note}"),
+    ]

@@ -1,0 +1,64 @@
+"""What the tabs of the page share."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.runs.store import Store
+
+T = TypeVar("T")
+FORGET = 3600.0  # seconds after which a window that nobody has touched is forgotten; it comes back empty
+
+
+class Context(NamedTuple):
+    """The runs folder and the trainings of this server.
+
+    Args:
+        store: The runs folder.
+        jobs: The trainings.
+        inspect_root: Where a visitor may open adapter folders; None where nowhere.
+    """
+
+    store: Store
+    jobs: Jobs
+    inspect_root: Path | None = None
+
+
+class Windows(Generic[T]):
+    """What the server keeps of each browser window while it is open, by Gradio's session hash.
+
+    Args:
+        make: Makes a new window's state.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._open: dict[str, tuple[float, T]] = {}
+
+    def get(self, key: str | None) -> T:
+        """The window's state, made on first use."""
+        now = time.monotonic()
+        with self._lock:
+            self._open = {name: kept for name, kept in self._open.items() if now - kept[0] < FORGET}
+            _, state = self._open.get(str(key)) or (now, self._make())
+            self._open[str(key)] = (now, state)
+        return state
+
+    def touch(self, key: str | None) -> None:
+        """Say that a window is in use; one that was closed stays closed."""
+        with self._lock:
+            if kept := self._open.get(str(key)):
+                self._open[str(key)] = (time.monotonic(), kept[1])
+
+    def end(self, key: str | None) -> T | None:
+        """Forget a window that was closed; returns its state."""
+        with self._lock:
+            _, state = self._open.pop(str(key), (0.0, None))
+        return state
+
+    def __len__(self) -> int:
+        return len(self._open)

@@ -1,0 +1,12 @@
+"""What the page's processes call, and what they are forked from: names of modules as text, for the page itself
+must not import them.
+"""
+
+TRAIN = "neatlab.dashboard.train.worker:train"
+SWEEP = "neatlab.dashboard.ablate.worker:run"
+PREPARE_DATA = "neatlab.dashboard.train.data_worker:make"
+SCALE = "neatlab.dashboard.inspect.worker:scale"
+INSPECT = "neatlab.dashboard.inspect.worker:inspect"
+EXPORT = "neatlab.dashboard.runs.worker:write"
+CONTAINS = "neatlab.dashboard.understand.worker:contains"
+PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.dashboard.shared.preload"]

@@ -1,0 +1,80 @@
+"""What every tab of the page is."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.links import Link
+
+# Of a handler that answers at once: not queued behind trainings, no veil over the page, nothing for API users.
+LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+class Tab(ABC):
+    """One tab; a subclass a file, one row in `page.TABS`. Made inside its `gr.Tab`, where it lays out its components.
+
+    Attributes:
+        name: Its name in links: `?tab=train`.
+        title: Its name for people.
+        fields: Link parameter → the component that a link fills, and that writes it: the whole state of the tab.
+        controls: Name in `hide=` → blocks that a lesson may hide.
+        link_events: What else the link is written after. Set by `connect`.
+        restored: Handlers to call after a link was read: function, inputs, outputs, settings. Set by `connect`.
+
+    Args:
+        context: What the tabs share.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.fields: dict[str, Component] = {}
+        self.controls: dict[str, list[Block]] = {}
+        self.link_events: list[Any] = []
+        self.restored: list[tuple[Any, Any, Any, dict[str, Any]]] = []
+
+    @abstractmethod
+    def connect(self, demo: gr.Blocks) -> None:
+        """Attach the handlers, when all tabs are laid out."""
+
+    @property
+    def link_inputs(self) -> list[Component]:
+        """The components whose values a link is written from, and which it fills."""
+        return list(self.fields.values())
+
+    @property
+    def link_outputs(self) -> list[Block]:
+        """What a link updates: `link_inputs`, and what follows from their values."""
+        return list(self.link_inputs)
+
+    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
+        """Link parameter → value.
+
+        Args:
+            values: Of `link_inputs`.
+            window: The window's session hash.
+        """
+        return dict(zip(self.fields, values, strict=True))
+
+    def read_link(self, link: Link, window: str | None) -> list[Any]:
+        """Updates of `link_outputs`.
+
+        Args:
+            link: Checked as far as the page knows its parameters; the tab checks the rest.
+            window: The window's session hash.
+
+        Raises:
+            BadInput: Something that this tab cannot show.
+        """
+        said = link.said()
+        return [gr.update(value=_plain(said[name])) if name in said else gr.update() for name in self.fields]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,1 @@
+"""The Train tab: arms side by side, step by step."""

@@ -1,0 +1,216 @@
+"""The Train tab's form: fields of an arm made from the METHODS table, and those of the run."""
+
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+from pydantic.fields import FieldInfo
+
+from neatlab.adapters.methods import METHODS
+from neatlab.config import parse_task
+from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
+from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.shared.tab import LIGHT
+from neatlab.dashboard.train.form import NO_MATCH, default, option_names
+from neatlab.dashboard.train.words import equation
+from neatlab.tasks import TASKS
+
+MAIN = ("rank", "depth", "activation")  # the others are under "More options"
+# The usual ones to choose from; any other that NEAT knows can be typed.
+ACTIVATIONS = ["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "sin", "linear"]
+NO_ARM = ("no arm", "")
+# A list that the keyboard passes by says its value too: "your own settings" must open nothing.
+OPEN_PRESET = "name => { if (name) location.search = `?tab=train&preset=${name}` }"
+LABELS = {
+    "rank": "rank r",
+    "depth": "depth L",
+    "activation": "activation σ",
+    "alpha": "alpha α (empty: r)",
+    "scaling": "scaling s",
+    "frequency": "frequency ω (sin only)",
+    "lr": "learning rate (empty: shared)",
+}
+INFO = {"depth": "linear maps; even with paired residuals"}
+MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
+
+
+class Form(NamedTuple):
+    """Fields by name, slots for messages, blocks that a lesson may hide, and each arm's formula and "More options"."""
+
+    fields: dict[str, Component]
+    messages: dict[str, gr.HTML]
+    groups: dict[str, list[Block]]
+    extras: dict[str, tuple[gr.HTML, gr.Accordion]]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Field → value in a fresh form."""
+        return {name: getattr(field, "value", None) for name, field in self.fields.items()}
+
+    @property
+    def blocks(self) -> list[Block]:
+        """What `updates` updates: the fields, then what stands beside them."""
+        return [*self.fields.values(), *(block for pair in self.extras.values() for block in pair)]
+
+    def updates(self, given: Mapping[str, Any]) -> list[Any]:
+        """Updates that fill the form.
+
+        Args:
+            given: Field → value; the others stay, except that an arm shows what is its method's alone.
+        """
+        fields = [self._update(name, given) for name in self.fields]
+        return [*fields, *(update for part in self.extras for update in _extra_updates(part, given))]
+
+    def options(self, part: str) -> list[str]:
+        """Names of the fields of an arm's options."""
+        return [name for name in self.fields if name.startswith(f"{part}.") and name != f"{part}.method"]
+
+    def arm_blocks(self, part: str) -> list[Block]:
+        """What `arm_updates` updates: formula, "More options" and the options' fields."""
+        return [*self.extras[part], *(self.fields[name] for name in self.options(part))]
+
+    def arm_updates(self, part: str, given: Mapping[str, Any]) -> list[Any]:
+        """Of `updates`, those of one arm, its choice of a method aside."""
+        return [*_extra_updates(part, given), *(self._update(name, given) for name in self.options(part))]
+
+    def _update(self, name: str, given: Mapping[str, Any]) -> Any:
+        part, dot, option = name.partition(".")
+        method = given.get(f"{part}.method")
+        if not dot or option == "method" or method is None:
+            return gr.update(value=given[name]) if name in given else gr.update()
+        if not method or option not in option_names(method):
+            return gr.update(visible=False)
+        return gr.update(visible=True, value=given.get(name, default(method, option)))
+
+
+def _extra_updates(part: str, given: Mapping[str, Any]) -> list[Any]:
+    """An arm's formula, and its "More options": open where what differs from the defaults would be folded away."""
+    method = given.get(f"{part}.method")
+    if method is None:
+        return [gr.update(), gr.update()]
+    folded = [name for name in option_names(method) if name not in MAIN] if method else []
+    differs = any(given.get(f"{part}.{name}", default(method, name)) != default(method, name) for name in folded)
+    more = gr.update(visible=True, open=True) if differs else gr.update(visible=bool(method))
+    return [equation(method), more]
+
+
+def preset_control() -> gr.Dropdown:
+    """Named states of this tab; choosing one opens its link."""
+    choices = [("your own settings", ""), *((preset.title, name) for name, preset in PRESETS.items())]
+    picker = gr.Dropdown(choices, value="", label="preset", elem_id="preset", interactive=True)
+    picker.input(None, picker, None, js=OPEN_PRESET)
+    return picker
+
+
+def run_controls(form: Form) -> None:
+    """Task, steps, batch, learning rate, seed and match."""
+    with gr.Group(elem_classes=["run"]) as group:
+        form.messages["run"] = message("message-run")
+        choices = list(TASK_CHOICES.items())
+        form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
+        with gr.Row(elem_classes=["fields"]) as settings:
+            form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
+            form.fields["seed"] = _number("seed", 0)
+            form.fields["batch"] = _line("batch", "batch size", "task's own")
+            form.fields["lr"] = rate = _line("lr", "learning rate", _rate_hint("digits"))
+            form.fields["match"] = gr.Dropdown(
+                MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110
+            )
+    form.groups.update({"task": [task], "settings": [settings], "run": [group]})
+    task.input(task_defaults, task, [rate, steps], **LIGHT)
+
+
+def arm_controls(part: str, method: str, form: Form) -> None:
+    """One arm's fields, added to `form` as "a.method", "a.rank", …; those of other methods are hidden."""
+    title = f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>Arm {part.upper()}</h2>'
+    with gr.Group(elem_classes=["arm"]) as group:
+        gr.HTML(title, apply_default_css=False)
+        choices = [(row.title, name) for name, row in METHODS.items()]
+        choices = choices if part in PARTS[:2] else [NO_ARM, *choices]
+        picker = gr.Dropdown(choices, value=method, label=f"method of arm {part.upper()}", elem_id=f"{part}-method")
+        form.fields[f"{part}.method"] = picker
+        formula = gr.HTML(equation(method), apply_default_css=False)
+        form.messages[part] = message(f"message-{part}")
+        options = _all_options() | (METHODS[method].options.model_fields if method else {})
+        with gr.Row(elem_classes=["fields"]):
+            _add_fields(part, method, form, [(n, options[n]) for n in MAIN])
+        more = gr.Accordion("More options", open=False, elem_id=f"{part}-more", visible=bool(method))
+        with more, gr.Row(elem_classes=["fields"]):
+            _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
+    form.groups.setdefault("arms", []).append(group)
+    form.groups.setdefault("more", []).append(more)
+    form.extras[part] = (formula, more)
+    _show_own_fields(part, picker, form)
+
+
+def _add_fields(part: str, method: str, form: Form, options: Iterable[tuple[str, FieldInfo]]) -> None:
+    own = option_names(method) if method else []
+    for name, field in options:
+        form.fields[f"{part}.{name}"] = _widget(part, name, field, visible=name in own)
+
+
+def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
+    """The field of one option, by its type in the schema; bounds are the schema's business, on the server."""
+    shared: dict[str, Any] = {
+        "value": field.default,
+        "label": LABELS.get(name, name),
+        "info": INFO.get(name),
+        "visible": visible,
+        "elem_id": f"{part}-{name}",
+        "min_width": 110,
+    }
+    if name == "activation":
+        return gr.Dropdown(ACTIVATIONS, allow_custom_value=True, **shared)
+    if choices := _choices(field.annotation):
+        return gr.Dropdown(choices, **shared)
+    # An empty gr.Number sends 0; where empty means something, it is a line of text.
+    return gr.Textbox(max_lines=1, **shared) if field.default is None else gr.Number(**shared)
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return []
+    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _show_own_fields(part: str, picker: gr.Dropdown, form: Form) -> None:
+    def show(method: str) -> list[Any]:
+        return form.arm_updates(part, {f"{part}.method": method if method in METHODS else ""})
+
+    # `input`, not `change`: a link that fills the form must not have its options set back.
+    picker.input(show, picker, form.arm_blocks(part), **LIGHT)
+
+
+def _all_options() -> dict[str, FieldInfo]:
+    options = {name: field for row in METHODS.values() for name, field in row.options.model_fields.items()}
+    return {**options, "lr": FieldInfo(annotation=float, default=None)}
+
+
+def _number(name: str, value: float) -> gr.Number:
+    return gr.Number(value, label=name, elem_id=name, min_width=80)
+
+
+def _line(name: str, label: str, hint: str) -> gr.Textbox:
+    return gr.Textbox("", label=label, placeholder=hint, elem_id=name, max_lines=1, min_width=110)
+
+
+def task_defaults(text: str) -> list[Any]:
+    """The task's own learning rate, as what an empty field stands for, and its number of steps."""
+    if str(text).startswith(UPLOADED):
+        text = "custom"
+    elif text not in TASK_CHOICES.values():
+        return [gr.update(), gr.update()]
+    training = TASKS[parse_task(text)[0]].training
+    return [gr.update(value="", placeholder=_rate_hint(text)), gr.update(value=training["steps"])]
+
+
+def _rate_hint(text: str) -> str:
+    return f"task's own: {TASKS[parse_task(text)[0]].training['lr']:g}"
+
+
+def message(name: str) -> gr.HTML:
+    """A slot for one line about a mistake; empty while there is none."""
+    return gr.HTML("", elem_id=name, elem_classes=["message"], apply_default_css=False)

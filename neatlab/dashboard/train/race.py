@@ -1,0 +1,78 @@
+"""Several runs take turns in one generator, one training step each, until all are done or someone says stop."""
+
+import math
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from neatlab.config import RunConfig
+from neatlab.events import Event, Step
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
+
+ROUNDS = {"go": math.inf, "pause": 0, "step": 1}  # what the page can say, and how many rounds it allows
+
+
+class Control(Protocol):
+    """Says when the runs may go on."""
+
+    def goes_on(self) -> bool:
+        """Whether another round may be trained; waits while paused. False ends the race."""
+
+
+class Remote:
+    """The page's words, heard through a pipe between two rounds: go, pause, step, stop.
+
+    Whoever waits for a pause is told when it has begun: ("paused", words heard so far), and no round follows before
+    the next word.
+    """
+
+    def __init__(self, pipe: "Connection[Any, str]") -> None:
+        self._pipe = pipe
+        self._left: float = 0
+        self._heard = 0
+
+    def goes_on(self) -> bool:
+        """Whether another round may be trained; a closed pipe means that the page's server is gone."""
+        try:
+            while self._pipe.poll() or self._left <= 0:
+                if not self._pipe.poll():
+                    self._pipe.send(("paused", self._heard))
+                word = self._pipe.recv()
+                self._heard += 1
+                if word == "stop":
+                    return False
+                self._left = ROUNDS[word]
+        except (EOFError, OSError):
+            return False
+        self._left -= 1
+        return True
+
+
+def race(configs: Sequence[RunConfig], store: Store, control: Control) -> Iterator[tuple[int, Event]]:
+    """Train the runs in turns; those that the store holds already are left as they are.
+
+    Closing the generator, or a control that says no, leaves every run that has not ended unfinished.
+
+    Args:
+        configs: The runs.
+        store: Where they go.
+        control: Asked before each round of one step a run.
+
+    Yields:
+        (index of the run, its event), each event after it is in the store.
+    """
+    lanes = {i: execute(config, store) for i, config in enumerate(configs) if store.finished(config) is None}
+    waiting = dict(lanes)
+    try:
+        while waiting and control.goes_on():
+            for index, lane in list(waiting.items()):
+                for event in lane:
+                    yield index, event
+                    if isinstance(event, Step):
+                        break
+                else:
+                    del waiting[index]
+    finally:
+        for lane in lanes.values():
+            lane.close()  # type: ignore[attr-defined]  # `execute` is a generator function

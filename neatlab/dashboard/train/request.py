@@ -1,0 +1,129 @@
+"""What a visitor may ask the server to train: one check for the form, the link and the API."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from neatlab.config import Arm, RunConfig, make_run, parse_arm, parse_task, task_text
+from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
+from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.errors import BadInput, unknown
+from neatlab.schema import Schema
+
+if TYPE_CHECKING:
+    from neatlab.experiments.plan import Plan
+
+FEWEST = 2  # arms on the page; the API takes one
+
+
+class RunLimits(Schema):
+    """What one visitor may ask of the machine that serves the page; longer runs belong on the command line."""
+
+    steps: int | None = Field(None, ge=1, le=5000)
+    batch_size: int | None = Field(None, ge=1, le=512)
+    lr: float | None = Field(None, gt=0, le=100)
+    seed: int = Field(0, ge=0, lt=2**32)
+    match: Literal["rank", "params"] | None = None
+
+
+class Order(RunLimits):
+    """Arms to train side by side, checked as far as that goes without a model.
+
+    Args:
+        task: One of TASK_CHOICES, or the task that a window's upload stands for.
+        arms: Labels of the arms.
+        steps: Optimiser steps; None takes the task's default.
+        batch_size: Examples a step; likewise.
+        lr: Learning rate of every adapter that names none; likewise.
+        seed: Seed of initialisation and data order.
+        match: Which size the first arm sets for the others.
+    """
+
+    task: str
+    arms: tuple[str, ...]
+
+    @classmethod
+    def check(
+        cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any], uploads: Mapping[str, str] | None = None
+    ) -> Self:
+        """The order, or why not.
+
+        Args:
+            task: One of TASK_CHOICES, or a key of `uploads`.
+            arms: What to train.
+            settings: Fields of RunLimits.
+            uploads: Key → task, of the window that asks.
+
+        Raises:
+            Refusal: Says where the mistake is.
+        """
+        labels = [arm.label for arm in arms]
+        for part, label in zip(PARTS, labels, strict=False):
+            if labels.index(label) < PARTS.index(part):
+                raise Refusal(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
+        try:
+            task = _known(task, uploads or {})
+            limits = RunLimits.parse(settings, "this page").model_dump()
+            for arm in arms:
+                _run(task, arm, limits)
+        except BadInput as error:
+            raise Refusal("run", str(error)) from None
+        return cls(task=task, arms=tuple(labels), **limits)
+
+    def plan(self) -> "Plan":
+        """The request for runs that this stands for; `match` builds the task's base model.
+
+        Raises:
+            BadInput: Arms that cannot be matched.
+        """
+        from neatlab.experiments.plan import Plan
+
+        return Plan(self.task, self.arms, _training(self.model_dump()), None, self.match)
+
+    def runs(self) -> list[RunConfig]:
+        """The runs, where no arm's size depends on another's."""
+        return [_run(self.task, parse_arm(arm), self.model_dump()) for arm in self.arms]
+
+    @property
+    def command(self) -> str:
+        """The command that repeats it with three seeds."""
+        words = [
+            "python -m neatlab compare",
+            f"--task {_repeatable(self.task)}",
+            *(f"--arm {arm}" for arm in self.arms),
+        ]
+        batch = None if self.batch_size is None else f"batch_size={self.batch_size}"
+        given = {"steps": self.steps, "lr": self.lr, "match": self.match, "train": batch}
+        words += [f"--{name} {value}" for name, value in given.items() if value is not None]
+        return " ".join([*words, "--seeds 3"])
+
+
+def _known(task: Any, uploads: Mapping[str, str]) -> str:
+    if isinstance(task, str) and task in uploads:
+        return uploads[task]
+    if isinstance(task, str) and task.startswith(UPLOADED):
+        raise BadInput("these data are not here any more; upload them again under Your own data, or choose a task")
+    if task not in TASK_CHOICES.values():
+        raise unknown("task", task, TASK_CHOICES.values())
+    return str(task)
+
+
+def _repeatable(task: str) -> str:
+    """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
+    name, options = parse_task(task)
+    if name != "custom":
+        return task
+    kept = {option: value for option, value in options.items() if not option.endswith("sha256")}
+    return shlex.quote(task_text(name, kept | {"data": Path(options["data"]).name}))
+
+
+def _run(task: str, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:
+    name, options = parse_task(task)
+    return make_run(name, arm, limits["seed"], options, _training(limits))
+
+
+def _training(limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: limits[name] for name in ("steps", "batch_size", "lr")}

@@ -1,0 +1,55 @@
+"""What a training process does; imported in it alone, or beforehand in the server that it is forked from."""
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.shared.choices import PARTS
+from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.dashboard.shared.process import begin
+from neatlab.dashboard.train.race import Remote, race
+from neatlab.dashboard.train.request import Order
+from neatlab.errors import BadInput, NeatlabError
+from neatlab.experiments.execute import check
+from neatlab.runs.store import Store
+
+
+def train(order: Order, root: str, pipe: "Connection[Any, Any]") -> None:
+    """Train an order's arms in turns.
+
+    Args:
+        order: The arms.
+        root: Runs folder.
+        pipe: Takes the words of `race.Remote`; gives ("runs", configurations) before the first step and
+            ("refused", part, message) where there will be none.
+    """
+    begin()
+    try:
+        configs = _checked(order)
+        pipe.send(("runs", [config.model_dump() for config in configs]))
+        for _ in race(configs, Store(root), Remote(pipe)):
+            pass
+    except Refusal as refusal:
+        pipe.send(("refused", refusal.part, str(refusal)))
+    except (NeatlabError, OSError) as error:
+        pipe.send(("refused", "run", str(error)))
+
+
+def _checked(order: Order) -> list[RunConfig]:
+    """The runs, each arm built once: one that does not fit is refused under its own name."""
+    plain = order.runs()
+    _build_each(plain)
+    if order.match is None:
+        return plain
+    matched = order.plan().runs([order.seed])
+    _build_each(matched)
+    return matched
+
+
+def _build_each(configs: Sequence[RunConfig]) -> None:
+    for part, config in zip(PARTS, configs, strict=False):
+        try:
+            check([config])
+        except BadInput as error:
+            raise Refusal(part, str(error)) from error

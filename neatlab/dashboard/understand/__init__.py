@@ -1,0 +1,1 @@
+"""The Understand tab: what one layer of each method is."""

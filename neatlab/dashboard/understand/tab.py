@@ -1,0 +1,221 @@
+"""The Understand tab: the equations with live numbers, the knobs, "contains LoRA", cards for a class."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import gradio as gr
+
+from neatlab import plots
+from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.entries import CONTAINS
+from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.live_plot import Chart, live_plot, shown
+from neatlab.dashboard.shared.tab import LIGHT, Tab
+from neatlab.dashboard.understand.cards import CARDS, revealed
+from neatlab.dashboard.understand.equations import side_by_side
+from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes
+from neatlab.dashboard.understand.words import FREE, PROPOSITION, construction, hints, knobs
+from neatlab.errors import BadInput
+
+PULSE = 0.2  # seconds between two looks at a construction
+START = LayerSizes()
+SIDES = ["auto", "out", "in"]
+# Link parameter → value at the start, which a link need not say.
+FIELDS: dict[str, Any] = {
+    "d_in": START.d_in,
+    "d_out": START.d_out,
+    "rank": START.rank,
+    "maps": START.depth,
+    "side": START.orientation,
+    "sigma": START.activation,
+    "contains": "digits",
+    "contains_rank": 4,
+}
+
+
+@dataclass
+class Window:
+    """What one browser window has constructed.
+
+    Args:
+        rank: The LoRA's rank.
+        layers: What came out, layer by layer.
+    """
+
+    rank: int = 0
+    layers: list[Layer] = field(default_factory=list)
+
+
+class UnderstandTab(Tab):
+    """For a class."""
+
+    name: ClassVar[str] = "understand"
+    title: ClassVar[str] = "Understand"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._windows: Windows[Window] = Windows(Window)
+        self._lay_sizes()
+        self._lay_knobs()
+        self._lay_contains()
+        self._lay_cards()
+        _heading("Where to look next")
+        gr.HTML(hints(), apply_default_css=False, elem_id="understand-hints")
+        self.fields = dict(zip(FIELDS, [*self._sizes, self._task, self._rank], strict=True))
+
+    def _lay_sizes(self) -> None:
+        _heading("One layer, two methods")
+        with gr.Row(elem_classes=["understand-fields"]):
+            self._sizes: list[Any] = [
+                gr.Number(START.d_in, label="inputs d_in", precision=0, elem_id="size-d-in", min_width=90),
+                gr.Number(START.d_out, label="outputs d_out", precision=0, elem_id="size-d-out", min_width=90),
+                gr.Number(START.rank, label="rank r", precision=0, elem_id="size-rank", min_width=90),
+                gr.Number(START.depth, label="depth L", precision=0, elem_id="size-depth", min_width=90),
+                gr.Dropdown(SIDES, value=START.orientation, label="orientation", elem_id="size-side", min_width=90),
+                gr.Dropdown(
+                    list(plots.FUNCTIONS),
+                    value=START.activation,
+                    label="activation σ",
+                    elem_id="size-sigma",
+                    min_width=90,
+                ),
+            ]
+        self._size_message = gr.HTML("", elem_id="size-message", elem_classes=["message"], apply_default_css=False)
+        self._equations = gr.HTML(side_by_side(START), elem_id="equations", apply_default_css=False)
+        with gr.Row(elem_classes=["charts"]):
+            self._lines = live_plot(Chart("size-lines", "Parameters over the rank", "A line a method.", 260))
+            self._curve = live_plot(Chart("size-curve", "The activation", "σ(x) around zero.", 260))
+
+    def _lay_knobs(self) -> None:
+        _heading("What each knob does")
+        gr.HTML(knobs(), apply_default_css=False, elem_id="understand-knobs")
+
+    def _lay_contains(self) -> None:
+        _heading("NEAT contains LoRA")
+        gr.HTML(PROPOSITION, apply_default_css=False, elem_classes=["prose"])
+        with gr.Row(elem_classes=["understand-fields"]):
+            self._task = gr.Dropdown(
+                list(TASK_CHOICES.items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
+            )
+            self._rank = gr.Number(
+                FIELDS["contains_rank"], label="LoRA's rank r", precision=0, elem_id="contains-rank", min_width=90
+            )
+            self._layer = gr.Dropdown([], label="layer", elem_id="contains-layer", interactive=True)
+            self._construct = gr.Button("Construct", variant="primary", elem_id="contains-start", min_width=110)
+        self._contains_message = gr.HTML(
+            "", elem_id="contains-message", elem_classes=["message"], apply_default_css=False
+        )
+        self._found = gr.HTML(FREE, elem_id="contains-found", apply_default_css=False)
+
+    def _lay_cards(self) -> None:
+        _heading("Predict, then reveal")
+        self._cards: list[tuple[gr.Radio, gr.Button, gr.HTML]] = []
+        with gr.Row(elem_classes=["cards"]):
+            for index, card in enumerate(CARDS):
+                with gr.Group(elem_classes=["card"]):
+                    choice = gr.Radio(list(card.choices), label=card.question, elem_id=f"card-{index}")
+                    button = gr.Button("Reveal", size="sm", elem_id=f"reveal-{index}")
+                    answer = gr.HTML("", elem_id=f"answer-{index}", elem_classes=["answer"], apply_default_css=False)
+                self._cards.append((choice, button, answer))
+
+    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
+        said = super().write_link(values, window)
+        return {name: value for name, value in said.items() if value != FIELDS[name]}
+
+    def connect(self, demo: gr.Blocks) -> None:
+        """Attach the handlers. Gradio checks no values: the orders say what is wrong."""
+        raw: dict[str, Any] = {**LIGHT, "preprocess": False}
+        sized = [self._size_message, self._equations, self._lines, self._curve]
+        gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
+        self.restored = [(_size, self._sizes, sized, raw)]
+        self._construct.click(
+            self._contains,
+            [self._task, self._rank],
+            [self._contains_message, self._found, self._layer, self._construct],
+            preprocess=False,
+            show_progress="hidden",
+            concurrency_limit=None,
+            api_visibility="private",
+        )
+        self._layer.input(self._show_layer, self._layer, self._found, **raw)
+        for index, (choice, button, answer) in enumerate(self._cards):
+            button.click(_reveal(index), choice, answer, **raw)
+        demo.unload(self._close)
+
+    async def _contains(self, request: gr.Request, task: Any, rank: Any) -> AsyncIterator[list[Any]]:
+        """Construct in a process, and wait for it."""
+        window = self._windows.get(request.session_hash)
+        try:
+            order = ContainsOrder.check(task, rank)
+            job = self.context.jobs.find(CONTAINS, order) or self.context.jobs.submit(CONTAINS, order, brief=True)
+        except BadInput as error:
+            yield [mistake(str(error)), _told(window, None), gr.update(), gr.update()]
+            return
+        while job.phase != "ended":
+            job.look()
+            yield ["", f'<p class="hint" role="status">{_waiting(job)}</p>', gr.update(), gr.update(interactive=False)]
+            await asyncio.sleep(PULSE)
+        yield _ended(window, job, order.rank)
+
+    def _show_layer(self, layer: Any, request: gr.Request) -> str:
+        return _told(self._windows.get(request.session_hash), str(layer))
+
+    def _close(self, request: gr.Request) -> None:
+        self._windows.end(request.session_hash)
+
+
+def _heading(text: str) -> None:
+    gr.HTML(f"<h2>{text}</h2>", apply_default_css=False, elem_classes=["understand-heading"])
+
+
+def _size(*values: Any) -> list[Any]:
+    """The equations of the layer; a layer that cannot be leaves the page as it was at the start."""
+    try:
+        sizes, message = LayerSizes.check(*values), ""
+    except BadInput as error:
+        sizes, message = START, mistake(f"{error}. Shown: the layer at the start.")
+    return [message, side_by_side(sizes), _lines(sizes), _curve(sizes)]
+
+
+def _lines(sizes: LayerSizes) -> str:
+    highest = min(sizes.limit, max(2 * sizes.rank, 2 * sizes.neat_rank, 8))
+    data = plots.size_data({"LoRA": sizes.lora_at, "NEAT": sizes.neat_at}, highest)
+    figure = plots.size_curves(data, [("LoRA", sizes.rank), ("NEAT", sizes.rank)]).update_layout(uirevision=str(sizes))
+    ratio = sizes.neat / sizes.lora
+    return shown(figure, f"At rank {sizes.rank}: LoRA {sizes.lora:,}, NEAT {sizes.neat:,}, {ratio:.2f} times as many.")
+
+
+def _curve(sizes: LayerSizes) -> str:
+    name, data = sizes.activation, plots.function_data(sizes.activation)
+    ends = f"{name}({data.x[0]:g}) = {data.y[0]:.2f}, {name}({data.x[-1]:g}) = {data.y[-1]:.2f}"
+    return shown(plots.function_curve(name), f"{ends}. NEAT's f applies it between its matrices, to each entry.")
+
+
+def _ended(window: Window, job: Job, rank: int) -> list[Any]:
+    """What a process has found, or why it has not."""
+    if job.result is None:
+        said = str(job.refusal) if job.refusal else "it was stopped; press Construct again"
+        return [mistake(said), _told(window, None), gr.update(), gr.update(interactive=True)]
+    window.rank, window.layers = rank, [Layer.parse(layer, "the construction") for layer in job.result]
+    names = [layer.name for layer in window.layers]
+    return ["", _told(window, None), gr.update(choices=names, value=names[0]), gr.update(interactive=True)]
+
+
+def _told(window: Window, layer: str | None) -> str:
+    """The construction on a layer, the first where there is none of that name."""
+    return construction(window.layers, layer, window.rank) if window.layers else FREE
+
+
+def _waiting(job: Job) -> str:
+    return "Waiting for a free place." if job.phase == "waiting" else "Constructing."
+
+
+def _reveal(index: int) -> Any:
+    def reveal(predicted: Any) -> str:
+        return revealed(index, predicted)
+
+    return reveal

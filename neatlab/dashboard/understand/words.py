@@ -1,0 +1,117 @@
+"""The Understand tab's texts: what each knob does, hints, and the construction in words."""
+
+from collections.abc import Sequence
+
+from neatlab.adapters.methods.base import RankOptions
+from neatlab.adapters.methods.lora import count
+from neatlab.adapters.neat.sizes import neat_parameters
+from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.understand.request import Layer, Side
+from neatlab.report.words import escape, number, row, table
+
+KNOBS: dict[str, str] = {
+    "rank r": (
+        "How many directions ΔW can use. It is a ceiling, at every depth and with every activation: the last matrix "
+        "alone leads out of the r hidden units. More rank costs parameters in proportion."
+    ),
+    "depth L": (
+        "How many matrices f has, Θ₁ and the last one included. Each further one adds r² parameters and bends f once "
+        "more. It does not raise the rank. Deeper is not simply better: the gradient has a longer way."
+    ),
+    "activation σ": (
+        "What makes f more than a product of matrices. With linear, ΔWᵀ = W₀ᵀΘ₁Θ₂: still made from W₀, but no longer "
+        "bent. A ReLU's hidden unit that is 0 for every row of W₀ is dead: it gets no gradient, and a direction "
+        "of ΔW is lost."
+    ),
+    "residual": (
+        "With paired, the i-th hidden layer from the back adds the i-th from the front, a shorter way for the "
+        "gradient; it needs an even depth. With none, f is a plain network of any depth."
+    ),
+    "orientation": (
+        "The side of W₀ that f maps over. It decides the number of parameters: on a wide layer the shorter side costs "
+        "less than LoRA at the same rank, the longer one more. On a square layer it is all the same."
+    ),
+    "scaling s": (
+        "A factor on ΔW. It changes how far one step of the optimiser moves the layer, much as the learning rate does, "
+        "so the two are chosen together. LoRA's is α/r."
+    ),
+    "learning rate": (
+        "Often decides more than the method. The best rate differs between methods, so one shared rate can favour "
+        "either: compare each at its own, chosen on validation data."
+    ),
+}
+
+HINTS: dict[str, str] = {
+    "neats-home": (
+        "NEAT is at home where the update depends on the weight itself and the layer is wide, so that equal parameters "
+        "buy it more rank."
+    ),
+    "loras-home": (
+        "Where the right update is any product of two thin matrices, W₀ tells nothing about it. Expect LoRA ahead."
+    ),
+    "learning-rate": "Before believing that one method wins, look at what another learning rate does to both.",
+    "depth": "Depth changes how f bends, not how many directions ΔW has. Look at the spectra: none goes past r.",
+}
+
+HONEST = (
+    "NEAT does not win everywhere. At equal rank its updates are a subset of LoRA's; on a square layer equal rank is "
+    "also equal size, and there it can win only by learning better from little data."
+)
+
+PROPOSITION = """<p>Any LoRA update PQ of rank r can be written as NEAT with 2r hidden units. With M the frozen weight
+that f acts on, take Θ₁ = M⁺[P, −P] and Θ₂ = [Q; −Q], where M⁺ is the pseudo-inverse. Then ReLU(MΘ₁)Θ₂ =
+ReLU(P)Q − ReLU(−P)Q = PQ, because MM⁺ = I. This needs M to have full row rank: as many independent rows as it has
+rows.</p>"""
+
+PRICE = (
+    "Full row rank needs at least as many columns as rows, so the exact side maps over the longer side of the layer "
+    "and costs at least twice the LoRA's parameters. To contain LoRA is one thing, to be smaller another."
+)
+SIDES = ("out: M = W₀ᵀ", "in: M = W₀")
+HEAD = ("side", "M", "rank of M", "condition number", "parameters", "‖ΔW_NEAT − PQ‖ / ‖PQ‖")
+FREE = '<p class="hint">Press Construct: the base model is loaded and every layer is tried.</p>'
+
+
+def knobs() -> str:
+    """What each knob does."""
+    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in KNOBS.items())
+    return f'<dl class="knobs">{entries}</dl>'
+
+
+def hints() -> str:
+    """Hints that lead to the presets that show them."""
+    items = "".join(
+        f'<li>{escape(text)} <a href="?tab=train&amp;preset={name}">Try it: {escape(PRESETS[name].title)}</a></li>'
+        for name, text in HINTS.items()
+    )
+    return f'<p>{escape(HONEST)}</p><ul class="hints">{items}</ul>'
+
+
+def construction(layers: Sequence[Layer], chosen: str | None, rank: int) -> str:
+    """What the construction gave on one layer, over either side."""
+    layer = next((one for one in layers if one.name == chosen), layers[0])
+    sides = dict(zip(SIDES, (layer.out, layer.inward), strict=True))
+    rows = [row(escape(name), _cells(side, rank)) for name, side in sides.items()]
+    said = "".join(f"<p>{escape(_sentence(name, side))}</p>" for name, side in sides.items())
+    lora = count(RankOptions(rank=rank), layer.out.columns, layer.out.rows)
+    title = f"{layer.name}: a LoRA of rank {rank}, {lora:,} parameters, as NEAT with {2 * rank} hidden units"
+    return f"<h3>{escape(title)}</h3>{table(HEAD, rows, 'The construction on both sides')}{said}<p>{escape(PRICE)}</p>"
+
+
+def _cells(side: Side, rank: int) -> list[str]:
+    condition = "∞" if side.condition is None else number(side.condition, 1)
+    size = neat_parameters(2 * rank, 2, "out", "weight", side.rows, side.columns)
+    return [f"{side.rows} × {side.columns}", f"{side.rank} of {side.rows}", condition, f"{size:,}", f"{side.error:.2g}"]
+
+
+def _sentence(name: str, side: Side) -> str:
+    where = name.partition(":")[0]
+    if side.full:
+        return (
+            f"Over {where} M has full row rank, so MM⁺ = I and the construction is exact: {side.error:.2g} "
+            "is rounding, which grows with the condition number."
+        )
+    return (
+        f"Over {where} M has {side.rows} rows but rank {side.rank}: no full row rank, so MM⁺ is only a projection, and "
+        f"the construction misses this PQ by {100 * side.error:.0f} %."
+    )

@@ -1,0 +1,1 @@
+"""From a request to trained runs: plans, comparisons, sweeps."""

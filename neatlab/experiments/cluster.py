@@ -1,0 +1,244 @@
+"""Many runs at once on Dask: an in-process cluster of one-thread workers, or any cluster by its scheduler's address.
+
+A run's result is in the store before its task counts as done, so the death of a worker loses the runs under way
+and no other; Dask gives these to another worker. Workers that do not share the driver's folder send their files.
+"""
+
+import os
+import queue
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+import distributed
+from distributed import Client, Future, LocalCluster, as_completed
+
+from neatlab.config import RunConfig
+from neatlab.errors import BadInput, NeatlabError, StoreError
+from neatlab.events import Evaluated, Event, Step, from_dict, to_dict
+from neatlab.experiments.execute import execute, is_rung, one_thread
+from neatlab.runs.store import Store
+from neatlab.runtime import distributed as parallel
+from neatlab.runtime.environment import package_versions
+
+Listener = Callable[[RunConfig, Event], None]
+Adviser = Callable[[RunConfig, Evaluated], bool]
+Files = dict[str, bytes]
+
+CONNECT_SECONDS = 8
+REPORT_SECONDS = 0.2  # how often a worker reports steps, and asks whether to stop
+ADVICE_SECONDS = 60
+
+
+@contextmanager
+def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterator[Client]:
+    """A client of a local cluster that lives as long as this context, or of the cluster at `scheduler`.
+
+    Args:
+        workers: Local worker processes, one torch thread each; as many as the machine has cores by default.
+        scheduler: Address of a Dask scheduler, such as "tcp://host:8786".
+
+    Yields:
+        The client.
+
+    Raises:
+        BadInput: No scheduler answers, it has no workers, or their packages differ from ours; or a launcher started
+            this process among others.
+    """
+    parallel.check_alone("a sweep")
+    if scheduler is not None:
+        with _connected(scheduler) as client:
+            _check_workers(client, scheduler)
+            yield client
+        return
+    with (
+        dask.config.set(_local_settings()),
+        LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            silence_logs=50,
+        ) as local,
+        Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def _local_settings() -> dict[str, Any]:
+    """One thread a worker; and Dask's web server, which cannot be left out, on loopback with nothing to serve."""
+    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    empty: dict[str, Any] = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker", "nanny")}
+    return {"distributed.nanny.pre-spawn-environ": one, **empty}
+
+
+def _connected(scheduler: str) -> Client:
+    try:
+        return Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise BadInput(
+            f"no Dask scheduler answers at {scheduler!r} within {CONNECT_SECONDS} s; "
+            "start one with `dask scheduler` and give its address as tcp://HOST:PORT"
+        ) from error
+
+
+def _check_workers(client: Client, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        raise BadInput(
+            f"the scheduler at {scheduler!r} has no workers; start some with `dask worker {scheduler}`"
+        ) from None
+    ours = package_versions()
+    for worker, theirs in client.run(package_versions).items():
+        odd = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
+        if odd:
+            raise BadInput(f"worker {worker} has other versions: {', '.join(odd)}; install the same everywhere")
+
+
+def run_all(
+    configs: Sequence[RunConfig],
+    store: Store,
+    client: Callable[[], Client],
+    listen: Listener | None = None,
+    advise: Adviser | None = None,
+) -> dict[str, str]:
+    """Train every run that the store does not hold yet.
+
+    Args:
+        configs: The runs.
+        store: The driver's store.
+        client: Gives the cluster that they go to; called only if there is something to do.
+        listen: Called with events as they arrive; steps are thinned to a few a second.
+        advise: Asked after each evaluation on validation data whether the run goes on; None lets all go on.
+
+    Returns:
+        Run id → reason, for each run that did not end in spite of Dask's retries.
+
+    Raises:
+        StoreError: A store that cannot be written; the runs under way are given up.
+    """
+    todo = {c.run_id: c for c in configs if store.finished(c, pruned=advise is not None) is None}
+    if not todo:
+        return {}
+    with _Session(client(), store, todo, listen, advise) as session:
+        futures = [session.submit(config) for config in todo.values()]
+        try:
+            reasons = {_run_id(future): _collect(future, store) for future in as_completed(futures, loop=client().loop)}
+        except BaseException:
+            session.stop(futures)
+            raise
+        return {run_id: reason for run_id, reason in reasons.items() if reason}
+
+
+class _Session:
+    """The driver's side of one call of `run_all`: hears the workers, answers them, tells them to stop."""
+
+    def __init__(
+        self, client: Client, store: Store, todo: dict[str, RunConfig], listen: Listener | None, advise: Adviser | None
+    ) -> None:
+        self._client, self._store, self._todo = client, store, todo
+        self._listen, self._advise = listen, advise
+        self.name = f"neatlab-{uuid.uuid4().hex}"
+        self._heard: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+
+    def __enter__(self) -> "_Session":
+        self._mark = self._store.mark()
+        self._client.subscribe_topic(self.name, lambda message: self._heard.put(message[1]))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._heard.put(None)
+        self._thread.join(timeout=5)
+
+    def submit(self, config: RunConfig) -> Future:
+        """Send one run to the cluster."""
+        root, advised = str(self._store.root.resolve()), self._advise is not None
+        words = (config.model_dump(), root, self._mark, self.name, advised)
+        return self._client.submit(train_one, *words, key=f"{self.name}/{config.run_id}", pure=False)
+
+    def stop(self, futures: Sequence[Future]) -> None:
+        """Give up what has not ended; each run under way marks itself as interrupted."""
+        distributed.Event(f"{self.name}-stop", client=self._client).set()
+        self._client.cancel([future for future in futures if not future.done()])
+        deadline = time.monotonic() + 10 * REPORT_SECONDS
+        while time.monotonic() < deadline and any(self._client.processing().values()):
+            time.sleep(0.1)
+
+    def _answer(self) -> None:
+        """Pass events on, and answer the workers that wait for advice, until None is heard."""
+        while (message := self._heard.get()) is not None:
+            config, event = self._todo[message["run"]], from_dict(message["event"])
+            if self._listen:
+                self._listen(config, event)
+            if message["asks"] and self._advise and isinstance(event, Evaluated):
+                answer = self._advise(config, event)
+                distributed.Queue(f"{self.name}/{config.run_id}", client=self._client).put(answer)
+
+
+def _run_id(future: Future) -> str:
+    return str(future.key).rpartition("/")[2]
+
+
+def _collect(future: Future, store: Store) -> str | None:
+    """Bring a finished task's files home; the reason if there are none."""
+    if future.cancelled():
+        return "cancelled"
+    error = future.exception()
+    if isinstance(error, StoreError):
+        raise error
+    if error is not None:
+        return str(error).splitlines()[0] if isinstance(error, NeatlabError) else f"{type(error).__name__}: {error}"
+    files: Files = future.result()
+    if files:
+        store.adopt(_run_id(future), files)
+    return None
+
+
+def train_one(config: dict[str, Any], root: str, mark: str, session: str, advised: bool) -> Files:
+    """Runs in a worker: train, into the driver's folder where it is shared, else into a folder of its own.
+
+    Returns:
+        Path in the run directory → content, for the driver to keep; {} where the folder is shared.
+    """
+    run = RunConfig.parse(config, "run")
+    if Store(root).has_mark(mark):
+        _train(run, Store(root), session, advised)
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        _train(run, Store(folder), session, advised)
+        path = Path(folder) / run.run_id
+        return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def _train(run: RunConfig, store: Store, session: str, advised: bool) -> None:
+    worker, stop, last = distributed.get_worker(), distributed.Event(f"{session}-stop"), 0.0
+
+    def tell(event: Event, asks: bool) -> None:
+        worker.log_event(session, {"run": run.run_id, "event": to_dict(event), "asks": asks})
+
+    def goes_on(event: Evaluated) -> bool:
+        tell(event, asks=True)
+        return bool(distributed.Queue(f"{session}/{run.run_id}").get(timeout=ADVICE_SECONDS))
+
+    with one_thread():
+        events = execute(run, store, goes_on if advised else None)
+        for event in events:
+            due = time.monotonic() - last > REPORT_SECONDS
+            if due and stop.is_set():
+                events.close()  # type: ignore[attr-defined]  # a generator, which marks the run as interrupted
+                return
+            asked = advised and is_rung(event)
+            if not asked and (due or not isinstance(event, Step)):
+                tell(event, asks=False)
+            last = time.monotonic() if due else last

@@ -1,0 +1,73 @@
+"""compare: arms on the same task, seeds and budget, trained and held against each other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from neatlab.config import Arm, RunConfig
+from neatlab.experiments.execute import Listener, check, execute, one_thread
+from neatlab.experiments.plan import Plan, seed_list
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.results import Path
+from neatlab.runs.store import Run, Store
+from neatlab.runtime import distributed
+
+
+def compare(
+    task: str,
+    arms: Sequence[str | Arm],
+    *,
+    seeds: int | Iterable[int] = 3,
+    match: str | None = None,
+    lr: float | str | None = None,
+    steps: int | None = None,
+    runs: Path = "runs",
+    training: Mapping[str, Any] | None = None,
+    listen: Listener | None = None,
+) -> Comparison:
+    """Train arms on the same task, checkpoint, data order and seeds, and compare them with intervals.
+
+    Everything is checked before the first step. A run that the folder already holds is taken from there.
+
+    Args:
+        task: A task with its options, such as "digits" or "teacher:kind=low-rank,d_in=64".
+        arms: Arms as written on the command line, such as "neat:rank=4,depth=4,activation=gelu".
+        seeds: How many seeds (0, 1, …), or the seeds themselves.
+        match: "rank" gives every adapter the rank of the first, "params" the size that comes nearest to its
+            parameter count (refused where none is within 10 %); None takes the arms as they are. `head` and
+            `full`, the floor and the ceiling, stay as they are.
+        lr: Learning rate of every adapter; "auto" chooses each arm's on validation data from one grid;
+            None takes the task's default.
+        steps: Optimiser steps; None takes the task's default.
+        runs: Folder for the runs.
+        training: Further fields of `TrainingConfig`, the same for every arm.
+        listen: Called with each event as it happens.
+
+    Returns:
+        The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
+
+    Raises:
+        BadInput: Something in the request cannot be run.
+        StoreError: The folder cannot be written.
+    """
+    plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
+    store, numbers = Store(runs), seed_list(seeds)
+    check(plan.runs(numbers))
+    distributed.from_main(store.check_writable)
+
+    def finish(configs: Sequence[RunConfig]) -> list[Run]:
+        return _finish(configs, store, listen)
+
+    search = plan.search(finish) if lr == "auto" else []
+    return Comparison(finish(plan.runs(numbers)), search)
+
+
+def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None) -> list[Run]:
+    """Train what the store does not hold yet; returns the runs in order."""
+    with one_thread():
+        for config in configs:
+            if distributed.from_main(store.finished, config) is None:
+                for event in execute(config, store):
+                    if listen and distributed.is_main():
+                        listen(config, event)
+    finished = [distributed.from_main(store.finished, config) for config in configs]
+    return [run for run in finished if run is not None]

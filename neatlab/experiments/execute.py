@@ -1,0 +1,190 @@
+"""Composition: from a run's configuration to a trained adapter in the store."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors.torch import save_file
+
+from neatlab.adapters.attach import Adapted, attach
+from neatlab.adapters.methods import METHODS
+from neatlab.config import RunConfig
+from neatlab.config import parse_task as parse_task
+from neatlab.errors import BadInput, StoreError
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
+from neatlab.runs.jsonlines import read_lines
+from neatlab.runs.store import RunWriter, Store
+from neatlab.runtime import distributed
+from neatlab.runtime.environment import keep_random_state, pick_device
+from neatlab.tasks import Task, load_task
+from neatlab.tasks.base import size
+from neatlab.training import checkpoint as saved
+from neatlab.training.checkpoint import Progress
+from neatlab.training.loop import checkpoint_gradients, train
+
+Listener = Callable[[RunConfig, Event], None]
+TRAINED = "trained.safetensors"  # what a method without an adapter trained, under the names in the model
+
+
+def make_task(config: RunConfig) -> Task:
+    """The task of a run, its data and base checkpoint not yet loaded."""
+    return load_task(config.task, config.task_options)
+
+
+def build(config: RunConfig, task: Task) -> Adapted:
+    """The base model with the run's adapter, initialised from the run's seed."""
+    if distributed.count() > 1:
+        distributed.check_rows(min(config.training.batch_size, size(task.split("train"))))
+    schema, device = METHODS[config.arm.method].options, pick_device(config.training.device)
+    with keep_random_state(device):
+        model = task.base_model().to(device)
+        torch.manual_seed(config.seed)
+        adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
+    if not any(p.requires_grad for p in adapted.model.parameters()):
+        raise BadInput(f"arm {config.arm.label!r} has nothing to train on task {config.task!r}, which has no head")
+    if config.training.gradient_checkpointing:
+        checkpoint_gradients(adapted.model)
+    return adapted
+
+
+def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
+    """Train one run and write it to the store, event by event.
+
+    Closing the generator ends the training at once and leaves the run unfinished. Of several processes each yields
+    the events, so that a caller who stops does so in all; the main one alone writes, and asks `goes_on`.
+
+    Args:
+        config: The run.
+        store: Where it goes; an unfinished run of the same configuration goes on from where it was last saved
+            (`save_every`), else it is started anew.
+        goes_on: Asked after each evaluation on the validation split; False prunes the run.
+
+    Yields:
+        The events that `loop.train` yields, each after it is in the store.
+
+    Raises:
+        BadInput: An arm that does not fit the task.
+        StoreError: The run cannot be written.
+    """
+    task = make_task(config)
+    adapted = build(config, task)
+    progress = distributed.from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
+    training = train(adapted, task, config.training, config.seed, config.purpose == "report", progress)
+    events = _until_pruned(training, goes_on)
+    if distributed.is_main():
+        yield from _written(events, adapted, config, store, progress)
+    else:
+        yield from (event for event in events if not isinstance(event, Progress))
+
+
+def _written(
+    events: Iterator[Event | Progress], adapted: Adapted, config: RunConfig, store: Store, progress: Progress | None
+) -> Iterator[Event]:
+    writer, seen = store.start(config, progress.events if progress else None), _Summary()
+    for values in read_lines(writer.path / "events.jsonl") if progress else []:
+        seen.add(from_dict(values))
+    try:
+        for event in events:
+            if isinstance(event, Progress):
+                saved.save(event, writer.path)
+                continue
+            writer.write(event)
+            seen.add(event)
+            if isinstance(event, RunFinished | RunFailed | RunPruned):
+                _save(adapted, writer)
+                writer.finish(seen.values())
+                (writer.path / saved.FILE).unlink(missing_ok=True)
+            yield event
+    except OSError as error:
+        raise StoreError(f"run {config.run_id} could not be written: {error.strerror or error}") from error
+    except (GeneratorExit, KeyboardInterrupt):
+        writer.interrupt(seen.step)
+        raise
+    finally:
+        writer.close()
+
+
+def _until_pruned(
+    events: Iterator[Event | Progress], goes_on: Callable[[Evaluated], bool] | None
+) -> Iterator[Event | Progress]:
+    for event in events:
+        yield event
+        if goes_on and isinstance(event, Evaluated) and is_rung(event) and not distributed.from_main(goes_on, event):
+            yield RunPruned(event.step)
+            return
+
+
+def is_rung(event: Event | Progress) -> bool:
+    """Whether an event is an evaluation at which a run may be pruned."""
+    return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
+
+
+class _Summary:
+    """Gathers from the events what a run's summary holds."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {"status": "unfinished"}
+        self._ranks: dict[str, float] = {}
+        self.step = 0
+
+    def add(self, event: Event) -> None:
+        self.step = getattr(event, "step", 0)
+        match event:
+            case RunStarted():
+                counts = ("trainable_params", "adapter_params", "saved_bytes")
+                self._values |= {name: getattr(event, name) for name in counts}
+                self._base("base_metric_before", event.base_metric)
+            case Evaluated(split="test"):
+                self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
+            case Evaluated(split="validation"):
+                self._values |= {"validation_metric": event.metric, "validation_loss": event.loss}
+            case SpectrumMeasured():
+                self._ranks[event.layer] = event.effective_rank
+            case RunFinished():
+                done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
+                self._values |= done
+                self._base("base_metric", event.base_metric)
+            case RunPruned():
+                self._values |= {"status": "pruned", "step": event.step}
+            case RunFailed():
+                self._values |= {"status": "failed", "error": event.error, "metric": None}
+
+    def _base(self, name: str, value: float | None) -> None:
+        self._values |= {} if value is None else {name: value}
+
+    def values(self) -> dict[str, Any]:
+        ranks = [rank for rank in self._ranks.values() if math.isfinite(rank)]
+        return {**self._values, "effective_rank": sum(ranks) / len(ranks) if ranks else None}
+
+
+def _save(adapted: Adapted, writer: RunWriter) -> None:
+    if isinstance(adapted.model, PeftModel):
+        adapted.model.save_pretrained(str(writer.adapter_folder), save_embedding_layers=False)
+        return
+    writer.adapter_folder.mkdir()
+    trained = {name: p.detach().contiguous() for name, p in adapted.model.named_parameters() if p.requires_grad}
+    save_file(trained, writer.adapter_folder / TRAINED)
+
+
+def check(configs: Sequence[RunConfig]) -> None:
+    """Build each arm once, so that what cannot be built is refused before anything trains.
+
+    Raises:
+        BadInput: An arm that does not fit the task's model.
+    """
+    for config in {config.arm.label: config for config in configs}.values():
+        build(config, make_task(config))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread: on models this small a second one costs a core that another run can use better."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,265 @@
+"""Ablations: a grid of named axes × seeds, many runs at once, and a verdict that names its reference."""
+
+import itertools
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from distributed import Client
+
+from neatlab.adapters.methods import METHODS
+from neatlab.config import Arm, RunConfig, make_arm, parse_arm
+from neatlab.errors import BadInput, NeatlabError, unknown
+from neatlab.events import Step
+from neatlab.experiments.cluster import Adviser, Listener, cluster, run_all
+from neatlab.experiments.execute import build, check, make_task, one_thread
+from neatlab.experiments.halving import Halving
+from neatlab.experiments.plan import Plan, seed_list
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.store import Run, Store
+from neatlab.training.loop import train
+
+Axes = Mapping[str, Sequence[Any]]
+
+MOST_RUNS = 5_000
+TASK_AXIS = "task."
+START_SECONDS = 6.0  # a local cluster's processes import torch once each
+
+
+class Incomplete(NeatlabError):
+    """A sweep in which runs were lost; what finished is in the store."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a sweep would do.
+
+    Args:
+        runs: Runs in all.
+        finished: Those that the store holds already.
+        steps: Optimiser steps of the others, before any pruning.
+        seconds: About how long these take on the workers that were asked for.
+    """
+
+    runs: int
+    finished: int
+    steps: int
+    seconds: float
+
+
+class Sweep:
+    """A request for an ablation: arms times axes times seeds.
+
+    Args:
+        task: A task with its options.
+        arms: Arms that the axes vary.
+        grid: Axis → values. An axis is an option of the arms' methods, "lr", "method", or "task." and an option
+            of the task.
+        seeds: How many seeds, or the seeds.
+        reference: The arm that the others are held against; trained as it stands, the first one by default.
+        lr: As for `compare`.
+        match: As for `compare`; the reference, if there is one, sets the size.
+        training: Fields of `TrainingConfig`.
+        runs: Runs folder.
+
+    Raises:
+        BadInput: An axis that a method does not have, a value out of range, an empty grid.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        arms: Sequence[str | Arm],
+        grid: Axes,
+        *,
+        seeds: int | Iterable[int] = 3,
+        reference: str | None = None,
+        lr: float | str | None = None,
+        match: str | None = None,
+        training: Mapping[str, Any] | None = None,
+        runs: str | os.PathLike[str] = "runs",
+    ) -> None:
+        self.seeds, self.store = seed_list(seeds), Store(runs)
+        self._tunes = lr == "auto"
+        own = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
+        first = [parse_arm(reference)] if reference else []
+        self._has_reference = bool(first)
+        varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], own)
+        every = first + [arm for arm in varied if arm not in first]
+        tasks = _task_texts(task, {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
+        self._plans = [Plan(text, every, training or {}, lr, match) for text in tasks]
+
+    @property
+    def configs(self) -> list[RunConfig]:
+        """Every run that is reported on."""
+        return [config for plan in self._plans for config in plan.runs(self.seeds)]
+
+    @property
+    def todo(self) -> list[RunConfig]:
+        """Those that the store does not hold yet."""
+        return [config for config in self.configs if self.store.finished(config) is None]
+
+    def outlook(self, workers: int | None = None) -> Outlook:
+        """How many runs, how many are there, how long the others take about; trains a few steps to find out."""
+        todo = self.todo
+        steps = sum(config.training.steps for config in todo)
+        each = _seconds_per_step(todo, self.store) if todo else 0.0
+        seconds = steps * each / (workers or os.cpu_count() or 1) + (START_SECONDS if todo else 0)
+        return Outlook(len(self.configs), len(self.configs) - len(todo), steps, seconds)
+
+    def run(
+        self,
+        *,
+        workers: int | None = None,
+        scheduler: str | None = None,
+        prune: bool = False,
+        listen: Listener | None = None,
+    ) -> Comparison:
+        """Train what is missing and compare.
+
+        Args:
+            workers: Local processes, one torch thread each.
+            scheduler: Address of a Dask cluster to use instead.
+            prune: Successive halving over steps, on validation data of the first seed; the arms that reach its
+                end are trained on the other seeds.
+            listen: Called with events as they arrive.
+
+        Returns:
+            The comparison.
+
+        Raises:
+            BadInput: An arm that does not fit, or a cluster that cannot be used.
+            StoreError: The folder cannot be written.
+            Incomplete: Runs were lost; the others are in the store, and the same call goes on from there.
+        """
+        check(self.configs)
+        self.store.check_writable()
+        search: list[Run] = []
+        with ExitStack() as stack:
+
+            @cache
+            def client() -> Client:  # a cluster takes seconds to start: only where something is to be done
+                return stack.enter_context(cluster(workers, scheduler))
+
+            def finish(configs: Sequence[RunConfig], advise: Adviser | None = None) -> list[Run]:
+                if lost := run_all(configs, self.store, client, listen, advise):
+                    reasons = "; ".join(f"{run_id}: {reason}" for run_id, reason in sorted(lost.items()))
+                    raise Incomplete(f"{len(lost)} of {len(configs)} runs were lost ({reasons})")
+                return [run for c in configs if (run := self.store.finished(c, pruned=advise is not None))]
+
+            if self._tunes:
+                search = [run for plan in self._plans for run in plan.search(finish)]
+            done = self._halved(finish) if prune else finish(self.configs)
+            return Comparison(done, search, self._plans[0].arms[0].label if self._has_reference else None)
+
+    def _halved(self, finish: Callable[..., list[Run]]) -> list[Run]:
+        first = [config for config in self.configs if config.seed == self.seeds[0]]
+        begun = finish(first, Halving(first))
+        kept = {run.config.model_copy(update={"seed": 0}).run_id for run in begun if run.status == "finished"}
+        others = [c for c in self.configs if c.seed != self.seeds[0]]
+        ended = finish([c for c in others if c.model_copy(update={"seed": 0}).run_id in kept])
+        order = {config.run_id: place for place, config in enumerate(self.configs)}
+        return sorted([*begun, *ended], key=lambda run: order[run.run_id])
+
+
+def sweep(
+    task: str,
+    arms: Sequence[str | Arm],
+    grid: Axes | None = None,
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    prune: bool = False,
+    yes: bool = False,
+    listen: Listener | None = None,
+    **request: Any,
+) -> Comparison:
+    """Train a grid of arms on several seeds, many runs at once, and compare them.
+
+    Same configuration, same run directory: called again, it trains only what is missing.
+
+    Args:
+        task: A task with its options, such as "digits".
+        arms: Arms that the axes vary, such as "neat:rank=4".
+        grid: Axis → values, such as {"depth": [2, 4], "activation": ["relu", "gelu"]}; see `Sweep`.
+        workers: Local processes, one torch thread each; as many as there are cores by default.
+        scheduler: Address of a Dask cluster to use instead.
+        prune: Successive halving on validation data.
+        yes: Allow more than 5,000 runs.
+        listen: Called with events as they arrive.
+        **request: `seeds`, `reference`, `lr`, `match`, `training`, `runs`: see `Sweep`.
+
+    Returns:
+        The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
+
+    Raises:
+        BadInput: Something in the request cannot be run.
+        StoreError: The folder cannot be written.
+        Incomplete: Runs were lost; the others are kept.
+    """
+    request["seeds"] = seed_list(request.get("seeds", 3))
+    check_size(arms, grid or {}, request["seeds"], yes)
+    asked = Sweep(task, arms, grid or {}, **request)
+    return asked.run(workers=workers, scheduler=scheduler, prune=prune, listen=listen)
+
+
+def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes: bool) -> None:
+    """Refuse a grid so large that it is probably a slip, before it is written out.
+
+    Raises:
+        BadInput: More than 5,000 runs and no `yes`.
+    """
+    count = len(arms) * math.prod(len(values) for values in grid.values()) * len(seed_list(seeds))
+    if count > MOST_RUNS and not yes:
+        raise BadInput(f"the grid has {count:,} runs; more than {MOST_RUNS:,} need --yes (yes=True in Python)")
+
+
+def _expand(arms: Sequence[Arm], axes: Axes) -> list[Arm]:
+    """Every arm at every point of the grid, once each."""
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    return list({arm.label: arm for base in arms for point in points for arm in [_varied(base, point)]}.values())
+
+
+def _varied(arm: Arm, point: Mapping[str, Any]) -> Arm:
+    method = str(point.get("method", arm.method))
+    if method not in METHODS:
+        raise unknown("arm", method, METHODS)
+    changes = {axis: value for axis, value in point.items() if axis != "method"}
+    allowed = [*METHODS[method].options.model_fields, "lr"]
+    for axis in changes:
+        if axis not in allowed:
+            raise unknown(f"axis of arm {method!r}", axis, [*allowed, "method", f"{TASK_AXIS}OPTION"])
+    kept = arm.given() if method == arm.method else {n: v for n, v in arm.given().items() if n in allowed}
+    return make_arm(method, {**kept, **changes})
+
+
+def _task_texts(task: str, axes: Axes) -> list[str]:
+    """The task's text at every point of the axes over its options."""
+    names = [axis.removeprefix(TASK_AXIS) for axis in axes]
+    name, _, given = task.partition(":")
+    points = itertools.product(*axes.values())
+    parts = [[f"{n}={v}" for n, v in zip(names, values, strict=True)] for values in points]
+    return [":".join(filter(None, [name, ",".join(filter(None, [given, *extra]))])) for extra in parts]
+
+
+def _seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
+    """From runs of the task that are there, else from a few steps of the first and last arm."""
+    same = [
+        r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
+    ]
+    return statistics.median(same or [_timed(config) for config in (todo[0], todo[-1])])
+
+
+def _timed(config: RunConfig) -> float:
+    short = config.training.model_copy(update={"steps": 5})
+    task, begin = make_task(config), time.perf_counter()
+    with one_thread():
+        events = train(build(config, task), task, short, config.seed, test=False)
+        seconds = [event.seconds for event in events if isinstance(event, Step)]
+    return statistics.median(seconds) if seconds else time.perf_counter() - begin

@@ -1,0 +1,67 @@
+"""A finished run's model, with the weights that it trained."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peft import PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from neatlab.adapters.attach import Adapted
+from neatlab.adapters.folders import PREFIX
+from neatlab.errors import BadInput, StoreError
+from neatlab.experiments.execute import TRAINED, build, make_task
+from neatlab.runs.store import Run
+
+
+def load_trained(run: Run) -> Adapted:
+    """The base model of a run with the weights that it trained.
+
+    Raises:
+        BadInput: The run is not finished.
+        StoreError: Its weights are missing or damaged.
+    """
+    if run.status != "finished":
+        raise BadInput(f"run {run.run_id} is {run.status}; only a finished run has weights to load")
+    folder = run.path / "adapter"
+    with _readable(folder):
+        shapes = _shapes(folder)
+    adapted = build(run.config, make_task(run.config).without_data(shapes))
+    with _readable(folder):
+        _load(adapted, folder)
+    return adapted
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise StoreError(f"{folder} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name in the base model → shape, of the head and what else was trained under its own name."""
+    plain = folder / TRAINED
+    with safe_open(plain if plain.exists() else folder / SAFETENSORS_WEIGHTS_NAME, "pt") as weights:
+        return {name.removeprefix(PREFIX): tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+
+
+def _load(adapted: Adapted, folder: Path) -> None:
+    model = adapted.model
+    if isinstance(model, PeftModel):
+        weights = load_peft_weights(str(folder), device="cpu")
+        _check_names(get_peft_model_state_dict(model, save_embedding_layers=False), weights)
+        set_peft_model_state_dict(model, weights)
+        return
+    trained = load_file(folder / TRAINED)
+    _check_names([name for name, p in model.named_parameters() if p.requires_grad], trained)
+    model.load_state_dict(trained, strict=False)
+
+
+def _check_names(expected: Iterable[str], found: Iterable[str]) -> None:
+    odd = sorted(set(expected) ^ set(found))
+    if odd:
+        raise ValueError(f"it and the run's model differ in {len(odd)} tensors, such as {odd[0]}")

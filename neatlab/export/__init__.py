@@ -1,0 +1,1 @@
+"""What a run trained, in the forms of others."""

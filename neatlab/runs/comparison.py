@@ -1,0 +1,241 @@
+"""Runs as tidy tables, and the comparison that is drawn from them."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import combinations
+from typing import Any, Literal
+
+import pandas as pd
+
+from neatlab.analysis.statistics import Difference, compare_pairs, mean_interval, pareto_front, sentence
+from neatlab.errors import unknown
+from neatlab.runs import frames
+from neatlab.runs.frames import number, plain
+from neatlab.runs.labels import family, is_arm, labels, setting, variant
+from neatlab.runs.results import Results
+from neatlab.runs.store import Run
+from neatlab.tasks import TASKS, Metric, metric_of
+
+COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
+BASE = "base task, before → after"
+FEW = 3  # arms that are compared each with each; more are compared with the reference
+LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
+
+
+class Comparison(Results):
+    """Arms trained on the same task, seeds and budget, with intervals.
+
+    Runs of several task options are arms of their own, "lora:rank=4 @ kind=low-rank", and are compared only with
+    those of the same options.
+
+    Args:
+        runs: The runs reported on, every arm's seeds.
+        search: The runs that chose the learning rates; their cost is part of the answer.
+        reference: Label of the arm that the others are compared with where there are many; the first by default.
+
+    Raises:
+        BadInput: No arm has the reference's label.
+    """
+
+    def __init__(self, runs: Sequence[Run], search: Sequence[Run] = (), reference: str | None = None) -> None:
+        super().__init__(runs)
+        self.search = list(search)
+        self.references = [_reference(group, reference) for group in self._settings.values()]
+        if reference is not None and not any(is_arm(label, reference) for label in self._by_arm):
+            raise unknown("reference", reference, self._by_arm)
+
+    @property
+    def metric(self) -> Metric:
+        """What the arms are judged by."""
+        first = self.runs[0].config
+        return metric_of(first.task, first.task_options)
+
+    @property
+    def base_metric(self) -> Metric | None:
+        """What tells how much of the base's own task is left; None where the task has none."""
+        return TASKS[self.runs[0].config.task].base_metric
+
+    @property
+    def selects_by(self) -> Literal["metric", "loss"]:
+        """What the search chose by on the validation split."""
+        return TASKS[self.runs[0].config.task].selects_by
+
+    def label(self, run: Run) -> str:
+        """The run's arm, followed by the settings in which it differs from other runs here."""
+        return self._labels[run.run_id]
+
+    @cached_property
+    def _labels(self) -> dict[str, str]:
+        return labels(self.runs)
+
+    def search_frame(self) -> pd.DataFrame:
+        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
+        found = frames.frame(self.search, lambda run: family(run.config.arm))
+        return found.assign(variant=[variant(run.config.arm) for run in self.search])
+
+    def arms(self) -> list[dict[str, Any]]:
+        """One entry an arm: what it was, what it cost, what it reached."""
+        return [self._arm(label, runs) for label, runs in self._by_arm.items()]
+
+    def pareto(self) -> dict[str, list[str]]:
+        """Cost → the arms that no arm of the same settings beats in it and in the metric; less cost is better."""
+        arms = {arm["arm"]: arm for arm in self.arms()}
+        groups = [[arms[label] for label in group] for group in self._settings.values()]
+        return {cost: [label for group in groups for label in self._front(group, cost)] for cost in COSTS}
+
+    def differences(self) -> list[dict[str, Any]]:
+        """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.
+
+        Up to three arms are compared each with each; of more, every arm with the reference.
+        """
+        return [
+            {
+                "a": found.a,
+                "b": found.b,
+                "mean": found.interval.mean,
+                "ci95": [found.interval.low, found.interval.high],
+                "p": found.interval.p_value,
+                "p_holm": found.p_holm,
+                "detectable": found.interval.detectable(found.tests),
+                "shown": found.shown,
+                "sentence": sentence(found, self.metric.name, self.metric.higher_is_better),
+            }
+            for found in self._differences
+        ]
+
+    def verdict(self) -> list[str]:
+        """One plain sentence a comparison, and one for each arm that lost runs."""
+        scored = {label for label, scores in self._scores.items() if any(map(math.isfinite, scores.values()))}
+        lost = [text for label, runs in self._by_arm.items() for text in _losses(label, runs)]
+        return [entry["sentence"] for entry in self.differences() if {entry["a"], entry["b"]} <= scored] + lost
+
+    def parts(self) -> dict[str, "Comparison"]:
+        """Settings that differ, such as "kind=low-rank" → the comparison within them; {"": itself} without any."""
+        if len(self._settings) == 1:
+            return {"": self}
+        names = dict(zip(self._settings, self.references, strict=True))
+        return {
+            name: Comparison(
+                [run for run in self.runs if setting(self.label(run)) == name],
+                [run for run in self.search if run.config.task_options == self._first(one).config.task_options],
+                self._first(one).config.arm.label,
+            )
+            for name, one in names.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole comparison as plain values, NaN as None."""
+        metric, first = self.metric, self.runs[0].config
+        return plain(
+            {
+                "task": first.task,
+                "task_options": first.task_options,
+                "metric": metric.name,
+                "unit": metric.unit,
+                "higher_is_better": metric.higher_is_better,
+                "base_metric": self.base_metric and self.base_metric.name,
+                "references": self.references,
+                "arms": self.arms(),
+                "differences": self.differences(),
+                "pareto": self.pareto(),
+                "verdict": self.verdict(),
+                "search": {"runs": len(self.search), "seconds": total_seconds(self.search)},
+            }
+        )
+
+    @cached_property
+    def _by_arm(self) -> dict[str, list[Run]]:
+        groups: dict[str, list[Run]] = {}
+        for run in self.runs:
+            groups.setdefault(self.label(run), []).append(run)
+        return groups
+
+    def _first(self, label: str) -> Run:
+        return self._by_arm[label][0]
+
+    @cached_property
+    def _settings(self) -> dict[str, list[str]]:
+        """Settings that differ → labels of the arms that were trained in them."""
+        groups: dict[str, list[str]] = {}
+        for label in self._by_arm:
+            groups.setdefault(setting(label), []).append(label)
+        return groups
+
+    @cached_property
+    def _scores(self) -> dict[str, dict[int, float]]:
+        return {
+            label: {run.config.seed: number(run.summary.get("metric")) for run in runs}
+            for label, runs in self._by_arm.items()
+        }
+
+    @cached_property
+    def _differences(self) -> list[Difference]:
+        groups = zip(self._settings.values(), self.references, strict=True)
+        return compare_pairs(self._scores, [pair for group, reference in groups for pair in _pairs(group, reference)])
+
+    def _arm(self, label: str, runs: list[Run]) -> dict[str, Any]:
+        config, score = runs[0].config, mean_interval(self._scores[label].values())
+        return {
+            "arm": label,
+            "config": {"method": config.arm.method, **config.arm.options, **config.training.model_dump()},
+            "task_options": config.task_options,
+            "adapter_params": runs[0].summary.get("adapter_params"),
+            "trainable_params": runs[0].summary.get("trainable_params"),
+            "metric": self.metric.name,
+            "mean": score.mean,
+            "ci95": [score.low, score.high],
+            "base_metric_before": _mean(runs, "base_metric_before"),
+            "base_metric": _mean(runs, "base_metric"),
+            "seconds_per_step": _mean(runs, "seconds_per_step"),
+            "effective_rank": _mean(runs, "effective_rank"),
+            "saved_bytes": runs[0].summary.get("saved_bytes"),
+            "runs": [
+                {"run": run.run_id, "seed": run.config.seed, "status": run.status, "metric": run.summary.get("metric")}
+                for run in runs
+            ],
+        }
+
+    def _front(self, arms: list[dict[str, Any]], cost: str) -> list[str]:
+        scores, costs = [arm["mean"] for arm in arms], [number(arm[cost]) for arm in arms]
+        flags = pareto_front(costs, scores, self.metric.higher_is_better)
+        return [arm["arm"] for arm, flag in zip(arms, flags, strict=True) if flag]
+
+
+def kept(arm: Mapping[str, Any]) -> str:
+    """What adaptation left of the base: its own task's metric before and after, "0.979 → 0.412"; empty where unknown.
+
+    Args:
+        arm: An entry of `Comparison.arms`.
+    """
+    before, after = (number(arm[name]) for name in ("base_metric_before", "base_metric"))
+    return f"{before:.3f} → {after:.3f}" if math.isfinite(before) and math.isfinite(after) else ""
+
+
+def total_seconds(runs: Iterable[Run]) -> float:
+    """Training time of the runs together; a run that diverged does not know its own."""
+    return sum(run.summary.get("seconds") or 0.0 for run in runs)
+
+
+def _reference(group: list[str], wanted: str | None) -> str:
+    """The wanted arm among those of one setting; the first where it is not there."""
+    return next((label for label in group if wanted is not None and is_arm(label, wanted)), group[0])
+
+
+def _pairs(group: list[str], reference: str) -> list[tuple[str, str]]:
+    if len(group) <= FEW:
+        return list(combinations(group, 2))
+    return [(label, reference) for label in group if label != reference]
+
+
+def _losses(label: str, runs: list[Run]) -> list[str]:
+    lost = Counter(run.status for run in runs if run.status != "finished")
+    return [
+        f"{count} of {len(runs)} runs of {label} {LOST.get(status, 'did not finish')} and are not in its mean."
+        for status, count in lost.items()
+    ]
+
+
+def _mean(runs: list[Run], name: str) -> float:
+    return mean_interval([number(run.summary.get(name)) for run in runs]).mean

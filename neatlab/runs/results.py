@@ -1,0 +1,57 @@
+"""Runs as tidy tables."""
+
+import os
+from collections.abc import Sequence
+
+import pandas as pd
+
+from neatlab.errors import BadInput
+from neatlab.runs import frames
+from neatlab.runs.store import Run, Store
+
+Path = str | os.PathLike[str]
+
+
+class Results:
+    """A set of runs as tables: `frame` a row a run, `curves` a row a measurement, `spectra` a row a layer and step.
+
+    Args:
+        runs: The runs, in the order they are to be shown.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = list(runs)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a run: identity, options, parameter counts, scores, cost; NaN where unknown."""
+        return frames.frame(self.runs, self.label)
+
+    def curves(self) -> pd.DataFrame:
+        """One row a training step or evaluation: run, arm, seed, step, split, loss, metric, lr, seconds."""
+        return frames.curves(self.runs, self.label)
+
+    def spectra(self) -> pd.DataFrame:
+        """One row a layer and measured step: run, arm, seed, step, layer, singular_values and what sums them up."""
+        return frames.spectra(self.runs, self.label)
+
+    def label(self, run: Run) -> str:
+        """The arm that a run counts for in the tables."""
+        return run.config.arm.label
+
+
+def load_runs(runs: Path = "runs") -> Results:
+    """Every readable run of a folder.
+
+    Args:
+        runs: The runs folder.
+
+    Returns:
+        Their tables: `.frame()`, `.curves()`, `.spectra()`.
+
+    Raises:
+        BadInput: No such folder.
+    """
+    store = Store(runs)
+    if not store.root.is_dir():
+        raise BadInput(f"no runs folder {store.root}; a comparison with --runs makes one")
+    return Results(store.runs())

@@ -1,0 +1,157 @@
+"""Training on several processes: the same program in each, started by `accelerate launch` or `torchrun`.
+
+Every process makes the same model and draws the same batches, works through its share of each batch's rows and adds
+its gradients to the others', so that all take the same step; each evaluates too, rather than wait for one. What a disk
+or a caller answers is asked by the main process alone. Without a launcher nothing here does anything, and accelerate
+is not imported.
+"""
+
+import atexit
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from neatlab.errors import BadInput, NeatlabError
+from neatlab.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+accelerate, torch = lazy("accelerate"), lazy("torch")
+
+MAIN_SPEAKS = 30.0  # seconds that the others leave the main process to say why it ends
+Answer = TypeVar("Answer")
+
+
+def count() -> int:
+    """How many processes train together; 1 without a launcher."""
+    return int(os.environ.get("WORLD_SIZE", 1)) if "LOCAL_RANK" in os.environ else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ["RANK"]) if count() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes and speaks."""
+    return rank() == 0
+
+
+def own_gpu() -> str:
+    """The GPU that this process trains on; torch sees at least one.
+
+    Raises:
+        BadInput: More processes on this machine than GPUs.
+    """
+    if count() == 1:
+        return "cuda"
+    here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if here > gpus:
+        raise BadInput(f"{here} processes on a machine with {gpus} GPU(s); start at most {gpus}, or give device=cpu")
+    return str(_group().device)
+
+
+def check_alone(what: str) -> None:
+    """Refuse what several processes would each do whole.
+
+    Raises:
+        BadInput: There are several.
+    """
+    if count() > 1:
+        raise BadInput(f"{what} on {count()} processes; compare alone shares its work, start {what} without a launcher")
+
+
+def check_rows(rows: int) -> None:
+    """Refuse a batch of which some process would get nothing.
+
+    Raises:
+        BadInput: Fewer rows than processes.
+    """
+    if rows < count():
+        raise BadInput(f"{count()} processes for batches of {rows} rows; start at most {rows}, or give larger batches")
+
+
+def share(batch: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """This process's rows of a batch: the shares differ by one row at most, and the main process has the longest."""
+    if count() == 1:
+        return batch
+    return {name: column.tensor_split(count())[rank()] for name, column in batch.items()}
+
+
+def add_up(loss: float, parameters: "Iterable[nn.Parameter]") -> float:
+    """Make every gradient the sum of the processes' gradients; returns the sum of their losses.
+
+    All goes in one flat message, since an adapter is thin. DistributedDataParallel would not fit: it takes the plain
+    mean over processes, where a share counts by the terms of its loss, and it sees only forward passes through its
+    own wrapper, where a task's loss calls PEFT's model by its name.
+
+    Args:
+        loss: This process's part of the loss.
+        parameters: The model's; those that do not train are left alone.
+    """
+    if count() == 1:
+        return loss
+    _group()
+    trained = [p for p in parameters if p.requires_grad]
+    told = torch.tensor([loss, *(p.grad is not None for p in trained)], device=trained[0].device)
+    held = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained]
+    flat = torch.cat([told, *held])
+    torch.distributed.all_reduce(flat)
+    told, *sums = flat.split([len(told), *(len(gradient) for gradient in held)])
+    total, *reached = told.tolist()
+    for parameter, gradient, some in zip(trained, sums, reached, strict=True):
+        # What no process's rows have reached (an expert of a mixture) keeps no gradient: the optimiser passes it by.
+        parameter.grad = gradient.view_as(parameter).to(parameter.dtype) if some else None
+    return float(total)
+
+
+def from_main(ask: Callable[..., Answer], *words: Any) -> Answer:
+    """What `ask(*words)` returns or raises in the main process, in every process; the others do not call it.
+
+    Every process has to come here, and `ask` may not come here itself.
+    """
+    if count() == 1:
+        return ask(*words)
+    _group()
+    told = [_outcome(ask, words) if is_main() else None]
+    torch.distributed.broadcast_object_list(told)
+    (outcome,) = told
+    if isinstance(outcome, NeatlabError):
+        raise outcome
+    return outcome  # type: ignore[return-value]  # what the main process sent
+
+
+def _outcome(ask: Callable[..., Answer], words: tuple[Any, ...]) -> Answer | NeatlabError:
+    try:
+        return ask(*words)
+    except NeatlabError as error:
+        return error
+
+
+@cache
+def _group() -> Any:
+    """Join the other processes: gloo carries what lies in main memory, nccl what lies on GPUs."""
+    gpu = torch.cuda.is_available()
+    state = accelerate.PartialState(cpu=not gpu, backend="cpu:gloo,cuda:nccl" if gpu else None)
+    atexit.register(state.destroy_process_group)
+    return state
+
+
+@contextmanager
+def only_main_speaks() -> Iterator[None]:
+    """Drop what the other processes print meanwhile; what they raise goes on its way."""
+    if is_main():
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def let_main_speak() -> None:
+    """Before a process says why it ends: mostly the main one is about to say the same, and a launcher then ends all."""
+    if not is_main():
+        time.sleep(MAIN_SPEAKS)

@@ -1,0 +1,1 @@
+"""A task from a model and data of one's own."""

@@ -1,0 +1,166 @@
+"""Which columns of a table are text and label, and what the labels are: guessed, checked and told."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from neatlab.errors import BadInput, unknown
+from neatlab.tasks.custom.images import IMAGE
+from neatlab.tasks.custom.readers import Rows
+
+TEXTS = ("text", "sentence", "content", "question", "query", "prompt", "instruction", "input", "review", "title")
+LABELS = ("label", "labels", "category", "class", "target", "intent", "sentiment", "output", "answer", "response")
+FEWEST = 4  # examples a label: three splits and one to spare
+PLACE = re.compile(r"\{([^{}]+)\}")
+
+
+def check_columns(frame: pd.DataFrame, names: Sequence[str], where: str) -> None:
+    """Refuse a column that is not there.
+
+    Raises:
+        BadInput: Names the columns that are.
+    """
+    for name in names:
+        if name not in frame.columns:
+            raise unknown(f"column of {where}", name, map(str, frame.columns))
+
+
+def guess_text(frame: pd.DataFrame, taken: Sequence[str]) -> str:
+    """A column with a usual name, else the one with the longest texts.
+
+    Raises:
+        BadInput: No column holds text.
+    """
+    named = _named(frame, TEXTS, taken)
+    texts = [c for c in frame.columns if c not in taken and frame[c].map(lambda value: isinstance(value, str)).all()]
+    if named or texts:
+        return named or str(max(texts, key=lambda name: frame[name].str.len().mean()))
+    raise BadInput(f"no column holds text; columns: {', '.join(map(str, frame.columns))}")
+
+
+def guess_label(frame: pd.DataFrame, taken: Sequence[str]) -> str:
+    """A column with a usual name, else the one with the fewest values, at least two.
+
+    Raises:
+        BadInput: Nothing is left to be the label.
+    """
+    named = _named(frame, LABELS, taken)
+    counts = {c: frame[c].astype(str).nunique() for c in frame.columns if c not in taken}
+    several = [name for name, count in counts.items() if 1 < count < max(len(frame), 3)]
+    if named or several:
+        return named or str(min(several, key=lambda name: counts[name]))
+    raise BadInput(f"no column can be the label; columns: {', '.join(map(str, frame.columns))}; give label=")
+
+
+def guess_image(frame: pd.DataFrame) -> str:
+    """The column of images, or "" where there is none."""
+    held = [str(c) for c in frame.columns if isinstance(frame[c].iloc[0], dict) and "bytes" in frame[c].iloc[0]]
+    return IMAGE if IMAGE in frame.columns else next(iter(held), "")
+
+
+def _named(frame: pd.DataFrame, usual: Sequence[str], taken: Sequence[str]) -> str:
+    known = {str(c).lower(): str(c) for c in frame.columns if c not in taken}
+    return next((known[name] for name in usual if name in known), "")
+
+
+def texts(rows: Rows, column: str, where: str) -> list[str]:
+    """A column's texts.
+
+    Raises:
+        BadInput: Rows without text; names the first.
+    """
+    values = ["" if value is None or value != value else str(value) for value in rows.frame[column]]
+    empty = [place for place, value in enumerate(values) if not value.strip()]
+    if empty:
+        raise BadInput(f"{where}: {len(empty)} rows have no text in {column!r}, the first is row {empty[0] + 1}")
+    return values
+
+
+def fill(template: str, rows: Rows) -> list[str]:
+    """The template with each row's values in the place of {column}."""
+    columns = [rows.frame[name] for name in PLACE.findall(template)]
+    parts = PLACE.split(template)[::2]
+    return ["".join(_woven(parts, values)) for values in zip(*columns, strict=True)]
+
+
+def _woven(parts: Sequence[str], values: Sequence[Any]) -> list[str]:
+    told = ["" if value is None or value != value else str(value) for value in values]
+    return [piece for pair in zip(parts, [*told, ""], strict=True) for piece in pair]
+
+
+def named_labels(rows: Rows, column: str) -> list[str]:
+    """Each row's label as a name; whole numbers stand for themselves where the data set has no names for them."""
+    names = rows.label_names.get(column)
+    values = rows.frame[column].tolist()
+    if names:
+        return [names[int(value)] if 0 <= int(value) < len(names) else str(value) for value in values]
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def label_order(labels: Sequence[str], where: str) -> list[str]:
+    """The labels in their order: numbers by size, names by the alphabet.
+
+    Raises:
+        BadInput: One label only, an empty one, or one with too few examples to split.
+    """
+    counts = pd.Series(labels).value_counts()
+    found = [str(label) for label in counts.index]
+    if "" in found or "nan" in found or "None" in found:
+        raise BadInput(f"{where}: rows without a label")
+    if len(found) < 2:
+        raise BadInput(f"{where}: every row has the label {found[0]!r}; to classify takes two or more")
+    rare = [label for label in found if counts[label] < FEWEST]
+    if rare:
+        raise BadInput(f"{where}: label {rare[0]!r} has {counts[rare[0]]} example(s); each needs at least {FEWEST}")
+    numbers = all(re.fullmatch(r"-?\d+", label) for label in found)
+    return sorted(found, key=int) if numbers else sorted(found)
+
+
+def model_order(labels: Sequence[str], known: dict[int, str]) -> list[str]:
+    """The labels of a classifier that is trained already, by its outputs.
+
+    Raises:
+        BadInput: The data have labels that the model does not know.
+    """
+    order = [known[place] for place in sorted(known)]
+    if {*labels} <= {str(place) for place in known}:
+        return [str(place) for place in sorted(known)]
+    outside = sorted({*labels} - {*order})
+    if outside:
+        raise BadInput(
+            f"labels outside the model's: {', '.join(outside[:5])}; it knows {', '.join(order[:10])}; "
+            "new_head=true trains a new classifier in its place"
+        )
+    return order
+
+
+def numbered(labels: Sequence[str], order: Sequence[str], where: str) -> list[int]:
+    """Each label's place in `order`.
+
+    Raises:
+        BadInput: A label that is not in it.
+    """
+    places = {label: place for place, label in enumerate(order)}
+    outside = sorted({*labels} - {*order})
+    if outside:
+        raise BadInput(f"{where}: labels that the training data lack: {', '.join(outside[:5])}")
+    return [places[label] for label in labels]
+
+
+def real_numbers(rows: Rows, column: str, where: str) -> list[float]:
+    """A column of targets for a regression.
+
+    Raises:
+        BadInput: A value that is not a number.
+    """
+    values = pd.to_numeric(rows.frame[column], errors="coerce")
+    if not values.map(lambda value: abs(value) < 1e30).all():
+        row = int((~values.notna()).to_numpy().argmax()) + 1
+        raise BadInput(f"{where}: {column!r} is not a finite number in row {row}")
+    return [float(value) for value in values]

@@ -1,0 +1,197 @@
+"""Options of `custom`, and how those that nobody gave are found: the kind of task, the columns, the metric."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from neatlab.errors import BadInput, unknown
+from neatlab.schema import Schema
+from neatlab.tasks.custom import columns, images, readers
+from neatlab.tasks.custom.language import FINAL_ANSWER, LM_LOSS
+from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.pretrained import file_digest, model_config, model_digest, model_folder
+
+Kind = Literal["auto", "labels", "images", "language"]
+REGRESSION = ("pearson", "spearman")
+MEASURES: dict[str, dict[str, Metric]] = {  # kind → what it can be judged by, the usual one first
+    "labels": {name: METRICS[name].metric for name in ("accuracy", "f1", "macro-f1", "matthews", *REGRESSION)},
+    "images": {name: METRICS[name].metric for name in ("accuracy", "macro-f1")},
+    "language": {"exact-match": METRICS["exact-match"].metric, "final-answer": FINAL_ANSWER, "loss": LM_LOSS},
+}
+
+VALIDATION_SHARE, MOST_VALIDATION = 0.15, 2_000  # of the training examples, set aside to choose settings on
+
+
+class CustomOptions(Schema):
+    """Options of `custom`; what is empty is found and filled in.
+
+    Args:
+        model: Local folder or hub name.
+        revision: Branch, tag or commit of a hub name.
+        data: A file (CSV, TSV, JSON, JSON lines, Parquet), a folder of such files by split, a folder of images by
+            class, or a `datasets` name.
+        subset: Folder in `data`, or configuration of a data set.
+        train_split: Split to train on, where `data` has splits.
+        validation_split: Split to choose settings on; without it a part of the training data.
+        test_split: Split to report on; without it a part of the training data.
+        test: Other data to report on.
+        test_subset: Folder or configuration in it.
+        kind: What to learn: labels of texts, classes of images, or language (answers to prompts, or plain text).
+        text: Column of texts.
+        pair: Column of second texts.
+        label: Column of labels, or of answers.
+        image: Column of images.
+        prompt: For language, a template such as "Question: {question}\\nAnswer:"; by default the text and a new line.
+        test_prompt: The same for `test`, where its columns have other names.
+        test_label: Column of labels in `test`.
+        metric: What to be judged by.
+        targets: Names of the layers that adapters go on, joined by "+".
+        new_head: Train a new classifier though the model has one.
+        dtype: Precision of the frozen weights.
+        max_length: Tokens an example.
+        max_answer: Tokens that the final answer's generation may take.
+        limit: Rows that are kept of each split, drawn by `split_seed`; 0 for 20,000, and 5,000 of images.
+        split_seed: Seed of sample and splits.
+        model_sha256: Digest of the model's files; filled in.
+        data_sha256: Digest of the data; filled in, so that a changed file makes another run.
+    """
+
+    model: str
+    data: str
+    revision: str = ""
+    subset: str = ""
+    train_split: str = "train"
+    validation_split: str = "validation"
+    test_split: str = "test"
+    test: str = ""
+    test_subset: str = ""
+    kind: Kind = "auto"
+    text: str = ""
+    pair: str = ""
+    label: str = ""
+    image: str = ""
+    prompt: str = ""
+    test_prompt: str = ""
+    test_label: str = ""
+    metric: str = ""
+    targets: str = ""
+    new_head: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_length: int = Field(128, ge=8, le=8192)
+    max_answer: int = Field(256, ge=1, le=4096)
+    limit: int = Field(0, ge=0, le=2_000_000)
+    split_seed: int = Field(0, ge=0, lt=2**32)
+    model_sha256: str = ""
+    data_sha256: str = ""
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], what: str) -> Self:
+        """Validate, look at model and data, and fill in the rest."""
+        options = super().parse(values, what)
+        return options if options.data_sha256 else options.model_copy(update=_found(options))
+
+    @property
+    def rows(self) -> int:
+        """Rows that are kept of each split."""
+        return self.limit or (5_000 if self.kind == "images" else 20_000)
+
+    @property
+    def measure(self) -> Metric:
+        """What the task is judged by."""
+        return MEASURES[self.kind][self.metric]
+
+
+def validation_count(examples: int) -> int:
+    """How many of so many training examples are set aside where the data have no validation split."""
+    return min(round(VALIDATION_SHARE * examples), MOST_VALIDATION)
+
+
+def _found(told: CustomOptions) -> dict[str, Any]:
+    folder = model_folder(told.model, told.revision or None)
+    filled = _images_by_class(told) or _columns(told, architecture(folder))
+    metric = told.metric or _usual_metric(filled)
+    if metric not in MEASURES[filled["kind"]]:
+        raise unknown(f"metric for {filled['kind']}", metric, MEASURES[filled["kind"]])
+    digests = {"model_sha256": model_digest(folder), "data_sha256": data_digest(told)}
+    return {**filled, "metric": metric, **digests}
+
+
+def _usual_metric(filled: Mapping[str, Any]) -> str:
+    if filled["kind"] == "language" and not filled["label"]:
+        return "loss"
+    return next(iter(MEASURES[filled["kind"]]))
+
+
+def architecture(folder: Path) -> str:
+    """The class that a model's configuration names; empty where it names none."""
+    return str((model_config(folder).architectures or [""])[0])
+
+
+def _images_by_class(told: CustomOptions) -> dict[str, Any] | None:
+    if images.class_folder(Path(told.data).expanduser(), told.train_split) is None:
+        return None
+    if told.kind not in ("auto", "images"):
+        raise BadInput(f"data {told.data!r} is a folder of images by class; kind is {told.kind!r}")
+    return {"kind": "images", "image": images.IMAGE, "label": images.CLASS}
+
+
+def _columns(told: CustomOptions, model_class: str) -> dict[str, Any]:
+    source = readers.find_source(told.data, told.subset, told.train_split)
+    frame = readers.head(source).frame
+    image = told.image or (columns.guess_image(frame) if told.kind in ("auto", "images") else "")
+    kind = told.kind if told.kind != "auto" else usual_kind(image, model_class)
+    filled = {"kind": kind, **_roles(told, frame, kind, image, source.name)}
+    used = [filled.get(role, "") for role in ("text", "pair", "label", "image")]
+    places = columns.PLACE.findall(filled.get("prompt", ""))
+    columns.check_columns(frame, [name for name in (*used, *places) if name], source.name)
+    return filled
+
+
+def usual_kind(image: str, model_class: str) -> str:
+    """What to learn, by the column of images, if there is one, and the model's class."""
+    if image:
+        return "images"
+    return "language" if model_class.endswith(("ForCausalLM", "LMHeadModel")) else "labels"
+
+
+def _roles(told: CustomOptions, frame: Any, kind: str, image: str, where: str) -> dict[str, str]:
+    given = [name for name in (told.text, told.pair, told.label, told.image) if name]
+    columns.check_columns(frame, given, where)
+    if kind == "images":
+        return {"image": image, "label": told.label or columns.guess_label(frame, [image])}
+    if kind == "language" and told.prompt:
+        return {"prompt": told.prompt, "label": told.label}
+    text = told.text or columns.guess_text(frame, given)
+    if kind == "language":
+        return {"prompt": f"{{{text}}}\n", "text": text, "label": told.label}
+    label = told.label or columns.guess_label(frame, [*given, text])
+    return {"text": text, "pair": told.pair, "label": label}
+
+
+def data_digest(told: CustomOptions) -> str:
+    """Digest of everything that is read: the training data, and other data to report on."""
+    parts = [(told.data, told.subset, split) for split in (told.train_split, told.validation_split, told.test_split)]
+    parts += [(told.test, told.test_subset, told.test_split)] if told.test else []
+    found = [_digest(*part) for part in parts[:1] + [part for part in parts[1:] if has_split(*part)]]
+    return "-".join(dict.fromkeys(found))
+
+
+def _digest(data: str, subset: str, split: str) -> str:
+    folder = images.class_folder(Path(data).expanduser(), split)
+    if folder is None:
+        return readers.digest(readers.find_source(data, subset, split))
+    files = (Path(file) for file in images.list_images(folder)[images.IMAGE])
+    return readers.hashed(f"{file.relative_to(folder).as_posix()} {file_digest(file)}" for file in files)
+
+
+def has_split(data: str, subset: str, split: str) -> bool:
+    """Whether data has a split of that name; a file has none, and stands for itself as `test`."""
+    path = Path(data).expanduser()
+    if path.is_file():
+        return False
+    if path.is_dir():
+        return images.class_folder(path / split) is not None or bool(readers.split_files(path, subset, split))
+    readers.find_source(data, subset, split)  # refuses what is no name of a data set
+    return split in readers.split_names(data, subset)

@@ -1,0 +1,161 @@
+"""custom: your model on your data; labels of texts, classes of images, or language."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from neatlab.errors import BadInput
+from neatlab.runtime.lazy import lazy
+from neatlab.schema import Schema
+from neatlab.tasks import pretrained
+from neatlab.tasks.base import Batch, Score, Split, Task, size
+from neatlab.tasks.custom import readers
+from neatlab.tasks.custom.images import image_shape, normalised
+from neatlab.tasks.custom.language import answer_loss, counted, score_answers, score_final
+from neatlab.tasks.custom.options import CustomOptions, data_digest
+from neatlab.tasks.custom.splits import Prepared, prepared
+from neatlab.tasks.heads import check_targets, head_of, trained_outputs, usual_targets
+from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.sequences import LABEL, forward, label_loss, score_labels
+
+transformers = lazy("transformers")
+
+CLASSES = {
+    "labels": "AutoModelForSequenceClassification",
+    "images": "AutoModelForImageClassification",
+    "language": "AutoModelForCausalLM",
+}
+
+
+class Custom(Task):
+    """Your model on your data."""
+
+    title: ClassVar[str] = "your model on your data"
+    metric: ClassVar[Metric] = METRICS["accuracy"].metric
+    training: ClassVar[dict[str, Any]] = {
+        "steps": 200,
+        "batch_size": 16,
+        "lr": 5e-3,
+        "head_lr": 1e-2,
+        "eval_every": 50,
+        "spectrum_every": 50,
+    }
+    options: ClassVar[type[Schema]] = CustomOptions
+
+    def __init__(self, options: CustomOptions, trained: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        self._options, self._trained = options, trained
+
+    @classmethod
+    def metric_for(cls, options: CustomOptions) -> Metric:
+        return options.measure
+
+    @cached_property
+    def targets(self) -> list[str]:  # type: ignore[override]  # the architecture's, not the class's
+        model, told = self._loaded[0], self._options.targets
+        if not told:
+            return usual_targets(model)
+        names = [name.strip() for name in told.split("+")]
+        check_targets(model, names)
+        return names
+
+    @cached_property
+    def head(self) -> list[str]:  # type: ignore[override]
+        return [] if self._options.kind == "language" else head_of(*self._loaded)
+
+    def describe(self) -> list[str]:
+        """What was found and chosen: columns, labels, splits, what was cut off, where adapters go."""
+        told = (
+            f"model {self._options.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head) or 'no head'}"
+        )
+        return [*self._data.notes, told + (" trains whole" if self.head else "")]
+
+    def without_data(self, shapes: Mapping[str, tuple[int, ...]]) -> Task:
+        return Custom(self._options, shapes)
+
+    def base_model(self) -> nn.Module:
+        return self._load()[0]
+
+    def split(self, name: Split) -> Batch:
+        return self._data.splits[name]
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        if self._options.kind == "language":
+            return answer_loss(model, batch)
+        return label_loss(forward(model, self._inputs(batch)), batch[LABEL])
+
+    def weight(self, batch: Batch) -> int:
+        return int(counted(batch).sum()) if self._options.kind == "language" else size(batch)
+
+    def score(self, model: nn.Module, name: Split) -> Score:
+        told, batch = self._options, self.split(name)
+        if told.metric == "final-answer":
+            return score_final(model, batch, pretrained.tokenizer(self._folder), told.max_answer)
+        if told.kind == "language":
+            loss, right = score_answers(model, batch)
+            return Score(loss, loss if told.metric == "loss" else right, {})
+        return score_labels(model, batch, METRICS[told.metric], self._inputs)
+
+    def _inputs(self, batch: Batch) -> Batch:
+        if self._options.kind != "images":
+            return batch
+        return {**batch, "pixel_values": normalised(batch["pixel_values"], self._shape)}
+
+    @cached_property
+    def _shape(self) -> Any:
+        return image_shape(self._folder, pretrained.model_config(self._folder))
+
+    @cached_property
+    def _folder(self) -> Path:
+        told = self._options
+        folder = pretrained.model_folder(told.model, told.revision or None)
+        if pretrained.model_digest(folder) != told.model_sha256:
+            raise BadInput(f"model {told.model!r} is not the one this run was made with ({told.model_sha256})")
+        return folder
+
+    @cached_property
+    def _data(self) -> Prepared:
+        told = self._options
+        if gone := [data for data in (told.data, told.test) if data and readers.is_gone(data)]:
+            raise BadInput(f"data {gone[0]!r} that this run was made with is gone; only training and measuring need it")
+        if data_digest(told) != told.data_sha256:
+            raise BadInput(f"data {told.data!r} has changed since this run was made ({told.data_sha256})")
+        return prepared(told)
+
+    @cached_property
+    def _outputs(self) -> int:
+        if self._trained is None:
+            return self._data.outputs
+        auto_class = getattr(transformers, CLASSES[self._options.kind])
+        return trained_outputs(auto_class, pretrained.model_config(self._folder), self._trained)
+
+    @cached_property
+    def _loaded(self) -> tuple[nn.Module, list[str]]:
+        return self._load()
+
+    def _load(self) -> tuple[nn.Module, list[str]]:
+        told, settings = self._options, {"dtype": getattr(torch, self._options.dtype)}
+        if told.kind != "language":
+            settings |= {"num_labels": self._outputs, "ignore_mismatched_sizes": told.new_head}
+        loaded: tuple[Any, list[str]] = pretrained.load(
+            getattr(transformers, CLASSES[told.kind]), self._folder, told.split_seed, **settings
+        )
+        model, drawn = loaded
+        if told.new_head and told.kind != "language":
+            _draw_again(model, head_of(model, drawn), told.split_seed)
+        if told.kind == "labels":
+            model.config.pad_token_id = pretrained.tokenizer(self._folder).pad_token_id
+        return model, drawn
+
+
+def _draw_again(model: nn.Module, head: list[str], seed: int) -> None:
+    """Forget a trained classifier."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name in head:
+            for module in model.get_submodule(name).modules():
+                if isinstance(module, nn.Linear):
+                    module.reset_parameters()

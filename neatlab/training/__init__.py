@@ -1,0 +1,1 @@
+"""The loop, and the state from which it goes on."""

@@ -1,0 +1,214 @@
+"""The training loop: a generator of events. It never prints, plots or saves."""
+
+import dataclasses
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neatlab.adapters.attach import Adapted
+from neatlab.analysis.cost import saved_bytes
+from neatlab.analysis.spectra import spectrum
+from neatlab.config import TrainingConfig
+from neatlab.errors import BadInput
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
+from neatlab.runtime import distributed
+from neatlab.runtime.environment import keep_random_state
+from neatlab.tasks.base import Batch, Split, Task, beside, size, take
+from neatlab.training.checkpoint import Progress, restore, state_of
+
+DIVERGED = 1e4
+
+
+def train(
+    adapted: Adapted,
+    task: Task,
+    config: TrainingConfig,
+    seed: int,
+    test: bool = True,
+    progress: Progress | None = None,
+) -> Iterator[Event | Progress]:
+    """Train `adapted` on `task`; the test split is scored once, at the end.
+
+    The global random state is left alone: every step draws from its own seed, so that runs that take turns
+    in one process repeat what each does alone. Of several processes each yields the same events, in which the loss
+    is the whole batch's; dropout differs from one to the next.
+
+    Args:
+        adapted: The model; its trainable parameters change in place.
+        task: Data, loss and metric.
+        config: Steps, rates and intervals.
+        seed: Seed of the data order and of dropout.
+        test: Whether to score the test split at the end, and the base task before and after; False while settings
+            are being chosen.
+        progress: Where an interrupted run goes on from; what it yielded until then is not yielded again.
+
+    Yields:
+        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps Progress,
+        every `save_every` of them.
+    """
+    begin = time.perf_counter() - (progress.seconds if progress else 0)
+    if progress is None:
+        yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
+        yield from _measured(adapted, task, config, 0)
+    seconds = []
+    for event in _steps(adapted, task, config, seed, progress):
+        if isinstance(event, Progress):
+            yield dataclasses.replace(event, seconds=time.perf_counter() - begin)
+            continue
+        yield event
+        if isinstance(event, RunFailed):
+            return
+        seconds.append(event.seconds)
+        yield from _measured(adapted, task, config, event.step)
+    left = None
+    if test:
+        result = _evaluate(adapted, task, config.steps, "test")
+        yield result
+        if not math.isfinite(result.loss):
+            yield RunFailed("the loss on the test split is not a number after the last step", config.steps)
+            return
+        left = task.base_score(adapted.model)
+    yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), left)
+
+
+def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -> Iterator[Event]:
+    """What is due after `step`; everything is before the first and after the last."""
+    if step == config.steps or step % config.eval_every == 0:
+        yield _evaluate(adapted, task, step, "validation")
+    if step == config.steps or step % config.spectrum_every == 0:
+        yield from _spectra(adapted, step)
+
+
+def _steps(
+    adapted: Adapted, task: Task, config: TrainingConfig, seed: int, progress: Progress | None
+) -> Iterator[Step | RunFailed | Progress]:
+    optimizer, device = _optimizer(adapted, config), next(adapted.model.parameters()).device
+    done, first = (progress.step, progress.first_loss) if progress else (0, math.nan)
+    if progress:
+        restore(progress, adapted.model, optimizer)
+    batches = _batches(task.split("train"), config.batch_size, seed, done)
+    for step in range(done + 1, config.steps + 1):
+        begin = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * rate_factor(step - 1, config)
+        with keep_random_state(device):
+            torch.manual_seed((seed << 32) + (distributed.rank() << 20) + step)  # there are at most 10⁶ steps
+            optimizer.zero_grad()
+            loss = _backward(adapted, task, config, next(batches))
+        first = loss if step == 1 else first
+        if not math.isfinite(loss) or loss > DIVERGED * max(first, 1.0):
+            yield RunFailed(f"diverged: the loss is {loss:g} at step {step}; try a lower learning rate", step)
+            return
+        optimizer.step()
+        yield Step(step, loss, optimizer.param_groups[0]["lr"], time.perf_counter() - begin)
+        if config.save_every and step % config.save_every == 0 and step < config.steps:
+            yield Progress(step, first, 0.0, state_of(adapted.model, optimizer))
+
+
+def _backward(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> float:
+    """The batch's loss; its gradient is gathered part by part, each by its share of the loss's terms."""
+    adapted.model.train()
+    total = 0.0
+    for part in _parts(beside(distributed.share(batch), adapted.model), config.accumulate):
+        loss = _loss(adapted, task, config, part) * (task.weight(part) / task.weight(batch))
+        loss.backward()
+        total += float(loss.detach())
+    return distributed.add_up(total, adapted.model.parameters())
+
+
+def _parts(batch: Batch, count: int) -> Iterator[Batch]:
+    chunks = (column.chunk(count) for column in batch.values())
+    return (dict(zip(batch, columns, strict=True)) for columns in zip(*chunks, strict=True))
+
+
+def _loss(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> Tensor:
+    device = next(iter(batch.values())).device.type
+    with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        return task.loss(adapted.model, batch)
+
+
+def checkpoint_gradients(model: Any) -> None:
+    """Let a transformers model keep only the input of each block for the backward pass.
+
+    Raises:
+        BadInput: A model that has no such switch.
+    """
+    if not hasattr(model, "activation_checkpointing_enable"):
+        raise BadInput("training: gradient_checkpointing=True, but this task's model cannot do that")
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    model.config.use_cache = False
+
+
+def rate_factor(done: int, config: TrainingConfig) -> float:
+    """The learning rate after `done` steps as a share of its peak: linear warm-up, then the schedule to zero."""
+    warmup = round(config.warmup * config.steps)
+    if done < warmup:
+        return (done + 1) / (warmup + 1)
+    if config.schedule == "constant":
+        return 1.0
+    progress = (done - warmup) / max(config.steps - warmup, 1)
+    return 1 - progress if config.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+
+
+def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimizer:
+    groups = [(adapted.adapter_parameters(), config.lr), (adapted.head_parameters(), config.head_lr)]
+    filled = [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
+    return torch.optim.AdamW(filled, weight_decay=config.weight_decay)
+
+
+def _batches(data: Batch, batch_size: int, seed: int, done: int) -> Iterator[Batch]:
+    """Epoch after epoch of shuffled batches after the first `done`, the last short one dropped unless it is alone."""
+    generator, count = torch.Generator().manual_seed(seed), size(data)
+    batch_size = min(batch_size, count)
+    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())
+    starts = range(0, count - batch_size + 1, batch_size)
+    rows = (order[start : start + batch_size] for order in orders for start in starts)
+    return (take(data, index) for index in itertools.islice(rows, done, None))
+
+
+def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
+    adapter = sum(p.numel() for p in adapted.adapter_parameters())
+    head = sum(p.numel() for p in adapted.head_parameters())
+    total = sum(p.numel() for p in adapted.model.parameters())
+    shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
+    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes, base_metric)
+
+
+def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
+    data = task.split("train")
+    rows = beside(take(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
+    part = next(_parts(distributed.share(rows), config.accumulate))
+    adapted.model.train()
+    with keep_random_state(next(adapted.model.parameters()).device):
+        return saved_bytes(lambda: _loss(adapted, task, config, part), adapted.model.parameters())
+
+
+def _evaluate(adapted: Adapted, task: Task, step: int, split: Split) -> Evaluated:
+    score = task.score(adapted.model, split)
+    return Evaluated(step, split, score.loss, score.metric, score.extras)
+
+
+def _spectra(adapted: Adapted, step: int) -> Iterator[SpectrumMeasured]:
+    for name, delta in adapted.deltas().items():
+        found = spectrum(delta)
+        yield SpectrumMeasured(
+            step,
+            name,
+            tuple(found.singular_values.tolist()),
+            found.effective_rank,
+            found.stable_rank,
+            found.participation_ratio,
+            found.norm,
+            found.norm / _norm(adapted.layers[name]),
+            adapted.dead_units(name),
+        )
+
+
+def _norm(weight: Tensor) -> float:
+    return float(weight.double().norm())
