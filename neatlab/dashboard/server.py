@@ -71,7 +71,7 @@ def launch(
     _serve(demo, host, port, auth)
     jobs.warm_up()
     # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
-    threading.Thread(target=import_module, args=("neatlab.adapters.neat_config",), daemon=True).start()
+    threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
     print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
     _until_told(demo, jobs)
 
