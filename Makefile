@@ -10,15 +10,18 @@ JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
-.PHONY: app test fast check lock latest bench notebooks clean
+.PHONY: app test every-test fast check lock latest bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
 
-# A Chromium comes from the system's packages while pip installs those of Python.
+# A Chromium comes from the system's packages while pip installs those of Python; then the checks run beside the tests.
 test:
 	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev build/.system-chromium
-	@$(MAKE) --no-print-directory check $(VENV)/.chromium
+	@$(MAKE) --no-print-directory $(VENV)/.chromium
+	@$(MAKE) --no-print-directory --jobs=2 check every-test
+
+every-test: $(VENV)/.dev
 	$(PYTEST)
 
 # What needs no browser, no cluster and no process beside pytest's own.

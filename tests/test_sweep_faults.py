@@ -11,7 +11,7 @@ import psutil
 import pytest
 from distributed import Client
 
-from neatlab import BadInput, StoreError, sweep
+from neatlab import BadInput, StoreError
 from neatlab.config import make_run, parse_arm
 from neatlab.events import Evaluated, Step
 from neatlab.experiments.cluster import cluster, run_all, train_one
@@ -198,9 +198,10 @@ GRID = {"depth": [2, 4]}
 STEPS = 20
 
 
-def start(runs: Path, gate: Gate) -> subprocess.Popen:
+def start(runs: Path, gate: Gate, workers: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.gated_neatlab", "sweep", "--task", TASK, "--arm", "neat:rank=2"]
-    command += ["--grid", "depth=2,4", "--seeds", "4", "--steps", str(STEPS), "--workers", "2", "--runs", str(runs)]
+    command += ["--grid", "depth=2,4", "--seeds", "4", "--steps", str(STEPS), "--workers", str(workers)]
+    command += ["--runs", str(runs)]
     environment = {**os.environ, "NEATLAB_TEST_GATE": gate.path}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -214,13 +215,13 @@ def wait_for_end(family: list[psutil.Process]) -> None:
     wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
 
 
-def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs, tmp_path):
+def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(two, runs, tmp_path):
     """Of eight runs the first driver is let finish three and the second one more; the third does the others."""
     store, gates = Store(runs), []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         gates.append(Gate(tmp_path / name))
-    first = start(runs, gates[0])
+    first = start(runs, gates[0], workers=2)
     gates[0].let_go(3)
     wait_until(lambda: len(finished(store)) == 3)
     family = psutil.Process(first.pid).children(recursive=True)
@@ -230,7 +231,7 @@ def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs, tmp_path)
     kept = finished(store)
     assert len(kept) == 3
 
-    second = start(runs, gates[1])
+    second = start(runs, gates[1], workers=1)
     gates[1].let_go()
     wait_until(lambda: len(finished(store)) == 4)
     second.send_signal(signal.SIGINT)
@@ -241,8 +242,8 @@ def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(runs, tmp_path)
     assert len(after) == 4
     assert kept.items() <= after.items()
 
-    training = {"steps": STEPS}
-    found = sweep(TASK, ["neat:rank=2"], GRID, seeds=4, training=training, runs=runs, workers=2)
-    assert len(found.runs) == 8
+    wanted = Sweep(TASK, ["neat:rank=2"], GRID, seeds=4, training={"steps": STEPS}, runs=runs).configs
+    assert len(wanted) == 8
+    assert run_all(wanted, store, lambda: two) == {}
     assert after.items() <= finished(store).items()
-    assert_whole(store, Sweep(TASK, ["neat:rank=2"], GRID, seeds=4, training=training, runs=runs).configs)
+    assert_whole(store, wanted)

@@ -3,27 +3,44 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import App, fill, open_page, says, serve, wait_until
 
 pytestmark = pytest.mark.browser
 QUICK = "?task=teacher:kind=low-rank&steps=1"
 WINDOWS = 5
-# Three rounds of windows, and one where each takes a minute. More: NEATLAB_TEST_ROUNDS=3.
-ROUNDS, SLOW_ROUNDS = 3, int(os.environ.get("NEATLAB_TEST_ROUNDS", "1"))
+# Three rounds of windows, and one where each takes most of a minute. More: NEATLAB_TEST_ROUNDS=3.
+ROUNDS, LATE_ROUNDS = 3, int(os.environ.get("NEATLAB_TEST_ROUNDS", "1"))
 LATER = 3000  # milliseconds
 BUSY = [sys.executable, "-c", "while True: pass"]
 
 
 @pytest.fixture(scope="module")
-def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """An app of its own whose windows hear of everything late, on a busy machine."""
-    with serve(tmp_path_factory.mktemp("late"), "--trainings", "4", script="tests/browser/slowed.py") as served:
+def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """While this file is there the windows hear of everything late."""
+    return tmp_path_factory.mktemp("slowed") / "late"
+
+
+@pytest.fixture(scope="module")
+def slowed(late: Path) -> Iterator[App]:
+    """An app of its own for that."""
+    folder = late.parent
+    with serve(folder, "--trainings", "4", script="tests/browser/slowed.py", NEATLAB_TEST_LATE=str(late)) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser, slowed: App) -> Iterator[list[Page]]:
+    """Several windows, a context each: a browser opens six connections to a server, and a window holds one or two."""
+    contexts = [browser.new_context() for _ in range(WINDOWS)]
+    yield [open_page(context.new_page(), slowed, QUICK) for context in contexts]
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture
@@ -36,20 +53,19 @@ def busy() -> Iterator[None]:
         process.wait()
 
 
-def test_every_short_training_ends_in_done(new_context: Callable[..., BrowserContext], app: App) -> None:
-    all_end_in_done(new_context, app, ROUNDS)
+def test_every_short_training_ends_in_done(pages: list[Page], slowed: App) -> None:
+    all_end_in_done(pages, slowed, 9000, ROUNDS)
 
 
 @pytest.mark.usefixtures("busy")
-def test_so_does_every_one_that_is_drawn_late(new_context: Callable[..., BrowserContext], late: App) -> None:
-    all_end_in_done(new_context, late, SLOW_ROUNDS)
+def test_so_does_every_one_that_is_drawn_late(pages: list[Page], slowed: App, late: Path) -> None:
+    late.touch()
+    all_end_in_done(pages, slowed, 9500, LATE_ROUNDS)
 
 
-def all_end_in_done(new_context: Callable[..., BrowserContext], app: App, rounds: int) -> None:
+def all_end_in_done(pages: list[Page], app: App, seeds: int, rounds: int) -> None:
     """Train in several windows at once, look, and look again later; then start over on empty pages."""
-    # A context each: a browser opens six connections to a server, and every window holds one or two.
-    pages = [open_page(new_context().new_page(), app, QUICK) for _ in range(WINDOWS)]
-    for first in range(9000, 9000 + rounds * WINDOWS, WINDOWS):
+    for first in range(seeds, seeds + rounds * WINDOWS, WINDOWS):
         for seed, page in enumerate(pages, first):
             fill(page, seed=seed)
             page.click("#train")
