@@ -10,6 +10,9 @@ JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
+# What is imported is compiled once, not by each of the hundreds of processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: app test every-test fast check lock latest bench notebooks clean
 
 app: $(VENV)/.app
