@@ -43,7 +43,7 @@ def test_a_runs_figures_are_those_of_its_weights(trained):
     for layer in found.layers:
         delta = dense(adapted.deltas()[layer.name])
         assert layer.spectrum.norm == pytest.approx(float(delta.norm()), rel=1e-5)
-        assert layer.beside.weight_norm == pytest.approx(float(adapted.layers[layer.name].norm()), rel=1e-5)
+        assert layer.against_base.weight_norm == pytest.approx(float(adapted.layers[layer.name].norm()), rel=1e-5)
 
 
 def test_what_has_no_update_is_refused(trained):

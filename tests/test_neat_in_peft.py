@@ -154,7 +154,7 @@ def test_delete_adapter():
     assert list(model.peft_config) == ["two"]
     assert torch.equal(VIT.logits(model), expected)
     for _, layer in tuner_layers(model):
-        held = [layer.neat_theta, layer.neat_activation, layer.neat_config, layer.neat_kept]
+        held = [layer.neat_theta, layer.neat_activation, layer.neat_config, layer.neat_memo]
         assert all("one" not in part for part in held)
 
 

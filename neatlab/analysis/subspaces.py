@@ -185,7 +185,7 @@ class Intruders:
     epsilon: float
 
     @property
-    def places(self) -> list[int]:
+    def indices(self) -> list[int]:
         """Which vectors have no partner for certain, among unknown ones too (0 is the first)."""
         return torch.nonzero((self.cosines < self.epsilon) & ~self._open).flatten().tolist()
 
@@ -201,7 +201,7 @@ class Intruders:
     @property
     def count(self) -> int:
         """How many intruders there are for certain."""
-        return len(self.places)
+        return len(self.indices)
 
 
 def intruders(

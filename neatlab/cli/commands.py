@@ -237,9 +237,9 @@ def inspect(arguments: argparse.Namespace) -> None:
     paths, wanted = arguments.paths, arguments.directions
     with LayerProgress() as progress:
         if len(paths) > 1:
-            found: Any = compare_adapters(paths, arguments.base, directions=wanted, listen=progress)
+            found: Any = compare_adapters(paths, arguments.base, directions=wanted, on_layer=progress)
         else:
-            found = open_adapter(paths[0], arguments.base, directions=wanted, listen=progress)
+            found = open_adapter(paths[0], arguments.base, directions=wanted, on_layer=progress)
     if arguments.report:
         from neatlab.report.inspection import write_inspection
 

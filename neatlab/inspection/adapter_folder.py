@@ -23,7 +23,6 @@ CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 PATTERN = re.compile(r"[\w.\-^$\\*]{1,200}")  # keys of rank_pattern are regular expressions: no nesting, few stars
-LARGEST_FREQUENCIES = 2**24
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class AdapterFolder:
         settings: What adapter_config.json says.
         layers: Layer of the base model → its tensors by the rest of their names.
         shared: Tensors that all layers share, by their whole names.
-        beside: Names of tensors that were trained whole beside the layers.
+        trained_whole: Names of tensors that were trained whole beside the layers.
         left_out: Layer → why its ΔW is not stated.
     """
 
@@ -45,7 +44,7 @@ class AdapterFolder:
     settings: Mapping[str, Any]
     layers: dict[str, dict[str, Tensor]]
     shared: dict[str, Tensor]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: dict[str, str]
 
     @property

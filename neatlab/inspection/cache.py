@@ -15,7 +15,7 @@ from neatlab.errors import StoreError
 VERSION = 1
 
 
-def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:
+def cached_svd(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:
     """Leading triplets of a weight, from the cache where they are in it.
 
     Args:

@@ -26,7 +26,7 @@ Which = int | Literal["intruders", "all"]
 
 
 @dataclass(frozen=True)
-class Causal:
+class ScalingResult:
     """What scaling a part of ΔW does.
 
     Args:
@@ -89,7 +89,7 @@ class Slider:
         weight, k = self._before[layer].double(), max(1, len(self._own[layer]))
         after = leading_svd(self._after[layer].double(), k)
         found = intruders(after, leading_svd(weight, min(weight.shape)), epsilon)
-        return after.left[:, found.places].double()
+        return after.left[:, found.indices].double()
 
     def scale(
         self,
@@ -98,7 +98,7 @@ class Slider:
         *,
         layers: Sequence[str] | None = None,
         split: Split = "validation",
-    ) -> Causal:
+    ) -> ScalingResult:
         """Scale a part of ΔW and measure what is left of the task and of the base.
 
         A direction i is σᵢuᵢvᵢᵀ of each layer's ΔW; "intruders" is the part of ΔW that writes to the intruder
@@ -125,7 +125,7 @@ class Slider:
                     points.append(
                         {"factor": float(factor), **self._measure(split), "energy": self._energy(parts, factor)}
                     )
-        return Causal(which, chosen, self.metric, self.base_metric, points)
+        return ScalingResult(which, chosen, self.metric, self.base_metric, points)
 
     def _chosen(self, layers: Sequence[str] | None) -> list[str]:
         for name in layers or []:

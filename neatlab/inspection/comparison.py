@@ -24,13 +24,13 @@ from neatlab.analysis.subspaces import (
 )
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure, split_name
-from neatlab.inspection.opening import Listener
+from neatlab.inspection.opening import OnLayer
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
 
 Folder = str | os.PathLike[str]
 SIDES: tuple[Side, Side] = ("left", "right")
-MOST = 16  # directions of a dense ΔW that are compared
+MAX_DENSE_DIRECTIONS = 16  # directions of a dense ΔW that are compared
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def compare_adapters(
     *,
     titles: Sequence[str] | None = None,
     directions: int = 0,
-    listen: Listener | None = None,
+    on_layer: OnLayer | None = None,
 ) -> AdapterComparison:
     """Inspect adapters on one base and compare every two of them, layer by layer.
 
@@ -161,7 +161,7 @@ def compare_adapters(
         base: The base; needed where a ΔW depends on it.
         titles: Names for people; the folders' own by default.
         directions: Leading directions of W₀ to compare each with; 0 for none.
-        listen: As in `inspect`; it counts layers.
+        on_layer: As in `inspect`; it counts layers.
 
     Raises:
         BadInput: What cannot be read, or adapters without a layer in common.
@@ -171,18 +171,18 @@ def compare_adapters(
     sources = [open_source(path, base) for path in paths]
     for source, title in zip(sources, titles or _titles(paths), strict=True):
         source.title = title
-    return compare_sources(sources, directions=directions, listen=listen)
+    return compare_sources(sources, directions=directions, on_layer=on_layer)
 
 
 def compare_sources(
-    sources: Sequence[Source], *, directions: int = 0, listen: Listener | None = None
+    sources: Sequence[Source], *, directions: int = 0, on_layer: OnLayer | None = None
 ) -> AdapterComparison:
     """Compare open sources; their titles must differ.
 
     Args:
         sources: Two or more.
         directions: As in `compare_adapters`.
-        listen: As in `inspect`.
+        on_layer: As in `inspect`.
 
     Raises:
         BadInput: Fewer than two, equal titles, or no layer in common.
@@ -196,8 +196,8 @@ def compare_sources(
     reports: dict[str, list[LayerReport]] = {name: [] for name in names}
     pairs: list[Pair] = []
     for done, layer in enumerate(layers):
-        if listen:
-            listen(done, len(layers), layer)
+        if on_layer:
+            on_layer(done, len(layers), layer)
         pairs += _layer(layer, [s for s in sources if layer in s.layers], directions, reports)
     return AdapterComparison([_inspection(source, reports[source.title]) for source in sources], pairs)
 
@@ -214,7 +214,7 @@ def _layer(layer: str, sources: Sequence[Source], count: int, reports: dict[str,
         read = source.read(layer)
         reports[source.title].append(measure(layer, read, count, source.is_dora))
         dense = isinstance(read.delta, Tensor)
-        found[source.title] = directions(read.delta, MOST if dense else None)
+        found[source.title] = directions(read.delta, MAX_DENSE_DIRECTIONS if dense else None)
     for a, b in itertools.combinations(found, 2):
         _check_fit(layer, (a, found[a]), (b, found[b]))
         yield _pair(a, b, layer, found[a], found[b])
@@ -260,6 +260,6 @@ def _inspection(source: Source, reports: list[LayerReport]) -> Inspection:
         dict(source.settings),
         source.base,
         reports,
-        list(source.beside),
+        list(source.trained_whole),
         dict(source.left_out),
     )

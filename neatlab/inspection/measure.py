@@ -23,7 +23,7 @@ from neatlab.analysis.subspaces import (
     row_change,
     subspace_similarity,
 )
-from neatlab.inspection.cache import kept
+from neatlab.inspection.cache import cached_svd
 from neatlab.inspection.sources import Layer
 
 AMPLIFIED = 16  # leading directions of a dense ΔW that its amplification is of
@@ -44,7 +44,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Beside:
+class BaseComparison:
     """What ΔW shows beside W₀.
 
     Args:
@@ -86,21 +86,21 @@ class LayerReport:
         name: The layer.
         shape: (d_out, d_in).
         rank: Ceiling on the rank of ΔW: its thin factors' r, else the smaller side.
-        asked: The rank that was asked for; None for methods without one.
+        requested_rank: The rank that was asked for; None for methods without one.
         spectrum: Singular values, up to `rank`.
         random_ranks: Ranks that random factors of this shape and rank have; a random matrix where ΔW is dense.
-        dead: Hidden units, or pairs of factors, that add nothing; None where ΔW is dense.
-        beside: What needs W₀; None without it.
+        dead_units: Hidden units, or pairs of factors, that add nothing; None where ΔW is dense.
+        against_base: What needs W₀; None without it.
     """
 
     name: str
     shape: tuple[int, int]
     rank: int
-    asked: int | None
+    requested_rank: int | None
     spectrum: Spectrum
     random_ranks: random_matrix.RankBaseline
-    dead: int | None
-    beside: Beside | None
+    dead_units: int | None
+    against_base: BaseComparison | None
 
     @property
     def kind(self) -> str:
@@ -126,7 +126,7 @@ class LayerReport:
             "kind": self.kind,
             "depth": self.depth,
             "rank": self.rank,
-            "asked_rank": self.asked,
+            "asked_rank": self.requested_rank,
             "singular_values": found.singular_values.tolist(),
             "effective_rank": found.effective_rank,
             "stable_rank": found.stable_rank,
@@ -135,13 +135,13 @@ class LayerReport:
             "norm": found.norm,
             "random_effective_rank": self.random_ranks.effective.mean,
             "random_stable_rank": self.random_ranks.stable.mean,
-            "dead_units": self.dead,
+            "dead_units": self.dead_units,
             "note": self.note,
-            **({} if self.beside is None else _beside_dict(self.beside)),
+            **({} if self.against_base is None else _beside_dict(self.against_base)),
         }
 
 
-def _beside_dict(found: Beside) -> dict[str, Any]:
+def _beside_dict(found: BaseComparison) -> dict[str, Any]:
     plain: dict[str, Any] = {
         "weight_norm": found.weight_norm,
         "relative_norm": found.relative_norm,
@@ -199,7 +199,7 @@ def measure(name: str, layer: Layer, count: int = 16, dora: bool = False) -> Lay
     random_ranks = random_matrix.factor_ranks(shape, rank) if thin else random_matrix.gaussian_ranks(shape)
     found = Spectrum(found.singular_values[:rank])
     beside = None if layer.weight is None else _beside(layer, layer.weight, found, count, dora)
-    return LayerReport(name, shape, rank, layer.asked, found, random_ranks, _dead(layer), beside)
+    return LayerReport(name, shape, rank, layer.requested_rank, found, random_ranks, _dead(layer), beside)
 
 
 def _dead(layer: Layer) -> int | None:
@@ -210,13 +210,13 @@ def _dead(layer: Layer) -> int | None:
     return int((sizes <= DEAD * sizes.max()).sum()) if sizes.max() > 0 else 0
 
 
-def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: bool) -> Beside:
+def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: bool) -> BaseComparison:
     thin = isinstance(layer.delta, Factors)
     own = directions(layer.delta, None if thin else max(count, AMPLIFIED))
     leading = own if thin else own.first(AMPLIFIED)
     norm = _norm(weight)
     shape = (weight.shape[0], weight.shape[1])
-    plain = Beside(
+    plain = BaseComparison(
         weight_norm=norm,
         relative_norm=found.norm / norm if norm > 0 else math.inf,
         amplification=amplification(leading, weight),
@@ -242,7 +242,7 @@ def _norm(weight: Tensor, rows: int = 256) -> float:
 def _overlaps(layer: Layer, weight: Tensor, own: Directions, whole: Spectrum, count: int) -> dict[str, Any]:
     gram, count = Gram(weight), max(1, min(count, min(weight.shape) // 4))
     known = count if min(weight.shape) > EXACT_BELOW else min(weight.shape)
-    before = kept(layer.key, known, lambda: gram.leading(known))
+    before = cached_svd(layer.key, known, lambda: gram.leading(known))
     asked = min(count, len(own))
     found: dict[str, Any] = {"compared": min(count, len(before.values)), "angle_bound": before.angle_bound}
     for side in ("left", "right"):

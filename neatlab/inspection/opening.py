@@ -9,10 +9,10 @@ from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
 
 Folder = str | os.PathLike[str]
-Listener = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
+OnLayer = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
 
 DIRECTIONS = 16
-MOST_DIRECTIONS = 256
+MAX_DIRECTIONS = 256
 
 
 def inspect(
@@ -20,7 +20,7 @@ def inspect(
     base: Folder | None = None,
     *,
     directions: int = DIRECTIONS,
-    listen: Listener | None = None,
+    on_layer: OnLayer | None = None,
 ) -> Inspection:
     """Measure what an adapter, or a training of all weights, did to each linear layer.
 
@@ -32,7 +32,7 @@ def inspect(
             DoRA, …) and for a whole checkpoint; with it come the relative norm, amplification, overlap and intruders.
         directions: Leading directions of W₀ to compare with; 0 leaves overlaps and intruders out, which is most of
             the time.
-        listen: Called before each layer with what is done, what there is, and the layer's name.
+        on_layer: Called before each layer with what is done, what there is, and the layer's name.
 
     Returns:
         The inspection: `.layers`, `.frame()`, `.verdict()`, `.to_dict()`.
@@ -40,23 +40,23 @@ def inspect(
     Raises:
         BadInput: What cannot be read, is not known, or does not fit; nothing is measured before that is checked.
     """
-    if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MOST_DIRECTIONS:
-        raise BadInput(f"directions={directions!r}; allowed: 0 to {MOST_DIRECTIONS}")
-    return inspect_source(open_source(path, base), directions=directions, listen=listen)
+    if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MAX_DIRECTIONS:
+        raise BadInput(f"directions={directions!r}; allowed: 0 to {MAX_DIRECTIONS}")
+    return inspect_source(open_source(path, base), directions=directions, on_layer=on_layer)
 
 
-def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: Listener | None = None) -> Inspection:
+def inspect_source(source: Source, *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None) -> Inspection:
     """Measure an open source, layer by layer.
 
     Args:
         source: Where ΔW comes from.
         directions: Leading directions of W₀ to compare with.
-        listen: As in `inspect`.
+        on_layer: As in `inspect`.
     """
     reports: list[LayerReport] = []
     for done, name in enumerate(source.layers):
-        if listen:
-            listen(done, len(source.layers), name)
+        if on_layer:
+            on_layer(done, len(source.layers), name)
         reports.append(measure(name, source.read(name), directions, source.is_dora))
     return Inspection(
         title=source.title,
@@ -64,6 +64,6 @@ def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: List
         settings=dict(source.settings),
         base=source.base,
         layers=reports,
-        beside=list(source.beside),
+        trained_whole=list(source.trained_whole),
         left_out=dict(source.left_out),
     )

@@ -95,7 +95,7 @@ def _tree(weights: Mapping[str, Tensor]) -> nn.Module:
     return root
 
 
-def stated(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
+def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
     """ΔW of a layer, which holds W₀ only while it is asked."""
     base = tuner.get_base_layer()
     kept, base.weight = base.weight, nn.Parameter(weight, requires_grad=False)
@@ -103,7 +103,7 @@ def stated(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
         return delta(tuner, "default", weight, start)
     finally:
         base.weight = kept
-        for pair in getattr(tuner, "neat_kept", {}).values():
+        for pair in getattr(tuner, "neat_memo", {}).values():
             for one in pair:
                 one.clear()
 

@@ -22,7 +22,7 @@ class Inspection:
         settings: The method's settings.
         base: The base's path; None without one.
         layers: A report a layer, in the model's order.
-        beside: Tensors that were trained whole beside them.
+        trained_whole: Tensors that were trained whole beside them.
         left_out: Layer → why its ΔW is not stated.
     """
 
@@ -31,7 +31,7 @@ class Inspection:
     settings: dict[str, Any]
     base: str | None
     layers: list[LayerReport]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: dict[str, str]
 
     @property
@@ -52,7 +52,7 @@ class Inspection:
             "base": self.base,
             "verdict": [finding.to_dict() for finding in self.verdict()],
             "layers": [layer.to_dict() for layer in self.layers],
-            "trained_whole": self.beside,
+            "trained_whole": self.trained_whole,
             "left_out": self.left_out,
         }
 

@@ -15,7 +15,7 @@ from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods.lora import MOVED, lora_factors
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
-from neatlab.inspection.peft_layers import asked_rank, build_layers, inject, stated
+from neatlab.inspection.peft_layers import asked_rank, build_layers, delta_of, inject
 from neatlab.inspection.weights import Weights
 
 Folder = str | os.PathLike[str]
@@ -35,13 +35,13 @@ class Layer:
         delta: ΔW.
         weight: W₀, d_out × d_in; None where no base was given.
         key: What tells this W₀ from any other: its file and its name there; None where it lies in memory only.
-        asked: The rank that was asked for; None for methods without one.
+        requested_rank: The rank that was asked for; None for methods without one.
     """
 
     delta: Delta
     weight: Tensor | None
     key: tuple[Path, str] | None = None
-    asked: int | None = None
+    requested_rank: int | None = None
 
 
 class Source(ABC):
@@ -52,7 +52,7 @@ class Source(ABC):
         method: LORA, NEAT, …, "checkpoint" for whole weights.
         settings: The method's settings.
         layers: Names of the layers with a ΔW.
-        beside: What was trained whole beside them.
+        trained_whole: What was trained whole beside them.
         left_out: Layer → why its ΔW is not stated.
         base: The base's path; None without one.
     """
@@ -61,7 +61,7 @@ class Source(ABC):
     method: str
     settings: Mapping[str, Any]
     layers: list[str]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: Mapping[str, str]
     base: str | None
 
@@ -112,7 +112,7 @@ class AdapterSource(Source):
             raise BadInput(f"ΔW of this {adapter.type} adapter depends on W₀; give the model with --base")
         self.adapter, self.weights = adapter, base
         self.title, self.method, self.settings = adapter.path.resolve().name, adapter.type, _shown(adapter)
-        self.beside, self.left_out = adapter.beside, adapter.left_out
+        self.trained_whole, self.left_out = adapter.trained_whole, adapter.left_out
         self.base = None if base is None else os.fspath(base.path)
         self._shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
         self._built = build_layers(adapter, self._shapes)
@@ -127,7 +127,7 @@ class AdapterSource(Source):
         else:
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
-            found = stated(tuner, weight_or_shape, start)
+            found = delta_of(tuner, weight_or_shape, start)
         _check_finite(layer, found)
         return Layer(found, weight, key, asked_rank(tuner))
 
@@ -161,7 +161,7 @@ class CheckpointSource(Source):
         tables = [name for name in known if _is_table(name)]
         self.layers = [name for name in known if name not in tables]
         self.left_out = dict.fromkeys(tables, "an embedding; only linear layers are inspected")
-        self.beside = [name for name in after.layers if name not in known]
+        self.trained_whole = [name for name in after.layers if name not in known]
         if not self.layers:
             raise BadInput(f"{after.path} and {before.path} share no linear layer; are they of one model?")
         for name in self.layers:
@@ -191,7 +191,7 @@ class ModelSource(Source):
     settings: Mapping[str, Any]
     deltas: Mapping[str, Delta]
     weights: Mapping[str, Tensor]
-    beside: list[str] = field(default_factory=list)
+    trained_whole: list[str] = field(default_factory=list)
     left_out: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
 

@@ -12,17 +12,17 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
-from neatlab.inspection.weights import LARGEST_JSON, PICKLED
+from neatlab.inspection.weights import MAX_JSON_BYTES, PICKLED
 
 Upload = str | os.PathLike[str]
 
-LARGEST = 2**30  # bytes of weights
-MOST_MEMBERS = 1000
+MAX_BYTES = 2**30  # bytes of weights
+MAX_MEMBERS = 1000
 CHUNK = 2**20
 
 
 @contextmanager
-def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> Iterator[Path]:
+def open_upload(upload: Upload | Sequence[Upload], max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """An uploaded adapter as a folder that is gone when the block ends, whatever happens in it.
 
     Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, and
@@ -30,7 +30,7 @@ def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> It
 
     Args:
         upload: A zip, or the two files.
-        largest: Bytes of weights to take at most, counted while they are unpacked.
+        max_bytes: Bytes of weights to take at most, counted while they are unpacked.
 
     Yields:
         A folder for `inspect`.
@@ -39,7 +39,7 @@ def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> It
         BadInput: Not an adapter, pickled weights, paths that lead elsewhere, or more than the limits allow.
     """
     files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(one) for one in upload]
-    limits = {CONFIG: min(LARGEST_JSON, largest), TENSORS: largest}
+    limits = {CONFIG: min(MAX_JSON_BYTES, max_bytes), TENSORS: max_bytes}
     with tempfile.TemporaryDirectory(prefix="neatlab-upload-") as temporary:
         folder = Path(temporary) / "adapter"
         folder.mkdir()
@@ -82,8 +82,8 @@ def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
 def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-        if len(members) > MOST_MEMBERS:
-            raise BadInput(f"the zip holds {len(members):,} files; allowed: {MOST_MEMBERS:,}, and two are needed")
+        if len(members) > MAX_MEMBERS:
+            raise BadInput(f"the zip holds {len(members):,} files; allowed: {MAX_MEMBERS:,}, and two are needed")
         for member in members:
             check_member(member)
         found = _adapter_members(members)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neatlab.inspection.measure import Beside, LayerReport
+from neatlab.inspection.measure import BaseComparison, LayerReport
 
 COLLAPSED = 1.1  # stable rank up to which one direction holds nearly all energy
 ROOM = 4  # ranks from which a collapse is one
@@ -69,7 +69,7 @@ def findings(layers: Sequence[LayerReport], left_out: Mapping[str, str] | None =
 
 
 def _rank_used(layers: Sequence[LayerReport]) -> Finding:
-    bounded = all(layer.asked == layer.rank for layer in layers)
+    bounded = all(layer.requested_rank == layer.rank for layer in layers)
     asked = statistics.median(layer.rank for layer in layers)
     held = statistics.median(layer.spectrum.energy_rank() for layer in layers)
     effective = statistics.median(layer.spectrum.effective_rank for layer in layers)
@@ -116,8 +116,8 @@ def _kinds(layers: Sequence[LayerReport]) -> Finding | None:
     return Finding("kinds", text, shares[0][0])
 
 
-def _based(layers: Sequence[LayerReport]) -> list[Beside]:
-    return [layer.beside for layer in layers if layer.beside is not None]
+def _based(layers: Sequence[LayerReport]) -> list[BaseComparison]:
+    return [layer.against_base for layer in layers if layer.against_base is not None]
 
 
 def _amplified(layers: Sequence[LayerReport]) -> Finding | None:
@@ -175,23 +175,23 @@ def _open(undecided: int) -> str:
 
 
 def _collapsed(layers: Sequence[LayerReport]) -> Finding | None:
-    wide = [layer for layer in layers if (layer.asked or layer.rank) >= ROOM]
+    wide = [layer for layer in layers if (layer.requested_rank or layer.rank) >= ROOM]
     found = [layer for layer in wide if layer.spectrum.stable_rank <= COLLAPSED]
     if not found:
         return None
     worst = min(found, key=lambda layer: layer.spectrum.stable_rank)
     text = (
         f"Collapsed spectrum in {len(found)} of {_count(wide)}: {worst.name} has stable rank "
-        f"{worst.spectrum.stable_rank:.2f} of {worst.asked or worst.rank}."
+        f"{worst.spectrum.stable_rank:.2f} of {worst.requested_rank or worst.rank}."
     )
     return Finding("collapsed", text, float(len(found)), "Try a lower rate, or rank 1 to 2 there.", trouble=True)
 
 
 def _dead(layers: Sequence[LayerReport]) -> Finding | None:
-    found = [(layer.dead, layer.name) for layer in layers if layer.dead]
+    found = [(layer.dead_units, layer.name) for layer in layers if layer.dead_units]
     if not found:
         return None
-    total, all_of = sum(dead for dead, _ in found), sum(layer.rank for layer in layers if layer.dead is not None)
+    total, all_of = sum(dead for dead, _ in found), sum(layer.rank for layer in layers if layer.dead_units is not None)
     dead, name = max(found)
     text = f"{total} of {all_of} hidden units are dead and add nothing, most in {name} ({dead})."
     advice = "Try another activation (gelu, silu), a lower rate, or a smaller rank."
@@ -199,7 +199,7 @@ def _dead(layers: Sequence[LayerReport]) -> Finding | None:
 
 
 def _exploded(layers: Sequence[LayerReport]) -> Finding | None:
-    if based := [(layer.beside.relative_norm, layer.name) for layer in layers if layer.beside is not None]:
+    if based := [(layer.against_base.relative_norm, layer.name) for layer in layers if layer.against_base is not None]:
         limit, what = EXPLODED, "of ‖W₀‖"
         sizes = based
     else:

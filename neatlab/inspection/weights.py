@@ -22,7 +22,7 @@ CONV1D = ("decision_transformer", "gpt2", "imagegpt", "openai-gpt")  # models wi
 CONV1D_LAYERS = ("c_attn", "q_attn", "c_proj", "c_fc")  # in these layers of theirs alone
 HEADS = ("lm_head", "embed_out")
 EMBEDDINGS = ("embed_tokens", "wte", "shared", "embed_in", "tokens_embed", "word_embeddings")  # that a head is tied to
-LARGEST_JSON = 2**24  # bytes
+MAX_JSON_BYTES = 2**24  # bytes
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ def read_json(file: Path) -> dict[str, Any]:
         BadInput: It is something else.
     """
     try:
-        if file.stat().st_size > LARGEST_JSON:
+        if file.stat().st_size > MAX_JSON_BYTES:
             raise BadInput(
-                f"{file.name} has {file.stat().st_size:,} bytes; a configuration has at most {LARGEST_JSON:,}"
+                f"{file.name} has {file.stat().st_size:,} bytes; a configuration has at most {MAX_JSON_BYTES:,}"
             )
         found = orjson.loads(file.read_bytes())
     except (OSError, ValueError) as error:

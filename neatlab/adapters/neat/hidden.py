@@ -102,7 +102,7 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data)
 
 
-class Kept:
+class Memo:
     """One value and the fingerprint of the tensors that it was computed from."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Kept:
         return self._value
 
 
-def weight_product(theta: Tensor, weight: Tensor, kept: Kept, key: Key | None) -> Tensor:
+def weight_product(theta: Tensor, weight: Tensor, kept: Memo, key: Key | None) -> Tensor:
     """Θᵀ W₀ (r × n), taken from `kept` where neither has changed since."""
 
     def value() -> Tensor:

@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.config import PEFT_TYPE, NeatConfig
-from neatlab.adapters.neat.hidden import Kept, fingerprint, hidden_layers, make_activation, weight_product
+from neatlab.adapters.neat.hidden import Memo, fingerprint, hidden_layers, make_activation, weight_product
 from neatlab.adapters.neat.sizes import maps_out, sides
 from neatlab.errors import BadInput
 from neatlab.runtime.versions import misfits
@@ -45,7 +45,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation")
-    other_param_names: tuple[str, ...] = ("neat_config", "neat_kept")
+    other_param_names: tuple[str, ...] = ("neat_config", "neat_memo")
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: NeatConfig) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), Θ₂ᵀ … (r × r), Θ_L (r × n): thin matrices lie flat
         self.neat_activation = nn.ModuleDict()
         self.neat_config: dict[str, NeatConfig] = {}
-        self.neat_kept: dict[str, tuple[Kept, Kept]] = {}
+        self.neat_memo: dict[str, tuple[Memo, Memo]] = {}
         self.merged_adapters: list[str] = []
         self._weight_before_merge: Tensor | None = None
         self._disable_adapters = False
@@ -80,7 +80,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         if config.r > limit:
             raise BadInput(f"r={config.r} on a {self.out_features} × {self.in_features} layer; allowed: 1 to {limit}")
         self.neat_config[adapter_name] = config
-        self.neat_kept[adapter_name] = (Kept(), Kept())
+        self.neat_memo[adapter_name] = (Memo(), Memo())
         self.neat_activation[adapter_name] = make_activation(config.activation, config.frequency)
         self.neat_theta[adapter_name] = nn.ParameterList(
             nn.Parameter(torch.empty(shape)) for shape in self._theta_shapes(config)
@@ -117,7 +117,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         key = self._fingerprint(adapter_name)
         if torch.is_grad_enabled():
             return self._compute_factors(adapter_name, key)
-        return self.neat_kept[adapter_name][1].get(key, lambda: self._compute_factors(adapter_name, key))
+        return self.neat_memo[adapter_name][1].get(key, lambda: self._compute_factors(adapter_name, key))
 
     def _fingerprint(self, adapter_name: str) -> Any:
         base: Any = self.get_base_layer()
@@ -132,7 +132,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
                 weight = self.base_weight() if over_out else self.base_weight().T
-                first = weight_product(first, weight, self.neat_kept[adapter_name][0], key)
+                first = weight_product(first, weight, self.neat_memo[adapter_name][0], key)
             hidden = hidden_layers(first, inner, self.neat_activation[adapter_name], config.residual == "paired")
             last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
         return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
@@ -140,7 +140,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def train(self, mode: bool = True) -> "NeatLinear":
         """Change between training and evaluation; what was kept is forgotten with it."""
         if mode != self.training:
-            for kept in (kept for pair in self.neat_kept.values() for kept in pair):
+            for kept in (kept for pair in self.neat_memo.values() for kept in pair):
                 kept.clear()
         super().train(mode)
         return self

@@ -124,7 +124,7 @@ class Scaled(NamedTuple):
         part: The part in words.
         metric: Name of the task's metric.
         base_metric: Name of the base's; None where it has none.
-        points: A row a factor, as `Causal.frame()` gives them.
+        points: A row a factor, as `ScalingResult.frame()` gives them.
     """
 
     part: str

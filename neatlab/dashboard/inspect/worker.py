@@ -27,7 +27,7 @@ from neatlab.inspection import (
     open_upload,
 )
 from neatlab.inspection.causal import Slider
-from neatlab.inspection.opening import DIRECTIONS, Listener
+from neatlab.inspection.opening import DIRECTIONS, OnLayer
 from neatlab.inspection.runs import run_source
 from neatlab.inspection.sources import Source, open_source
 from neatlab.report.inspection import write_inspection
@@ -48,11 +48,11 @@ def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> Non
     tempfile.tempdir = order.target  # the page's server removes it, however this process ends
     place: Place = "upload" if order.files else "folder" if order.folder else "run"
 
-    def listen(done: int, total: int, layer: str) -> None:
+    def on_layer(done: int, total: int, layer: str) -> None:
         pipe.send(("result", Progress(done, total, layer)))
 
     try:
-        pipe.send(("result", _found(order, Store(root), listen)))
+        pipe.send(("result", _found(order, Store(root), on_layer)))
     except (NeatlabError, OSError) as error:
         said = str(error).replace(f"{order.target}/", "").replace(order.target, "the upload")
         pipe.send(("refused", "base" if "--base" in said else place, said.replace("--base", "“base model”")))
@@ -77,26 +77,26 @@ def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
         pipe.send(("refused", "scale", str(error)))
 
 
-def _found(order: InspectOrder, store: Store, listen: Listener) -> Found:
+def _found(order: InspectOrder, store: Store, on_layer: OnLayer) -> Found:
     with ExitStack() as open_until_read:
         if order.runs:
-            found = _runs([store.get(run_id) for run_id in order.runs], listen)
+            found = _runs([store.get(run_id) for run_id in order.runs], on_layer)
         else:
-            found = _opened(open_until_read, order, listen)
+            found = _opened(open_until_read, order, on_layer)
     return _written(found, Path(order.target), _command(order, store))
 
 
-def _runs(runs: list[Run], listen: Listener) -> Inspection | AdapterComparison:
+def _runs(runs: list[Run], on_layer: OnLayer) -> Inspection | AdapterComparison:
     sources = [run_source(run) for run in runs]
     if len({source.title for source in sources}) < len(sources):
         for run, source in zip(runs, sources, strict=True):
             source.title = run_text(run)
     if len(sources) == 1:
-        return inspect_source(sources[0], listen=listen)
-    return compare_sources(sources, directions=DIRECTIONS, listen=listen)
+        return inspect_source(sources[0], on_layer=on_layer)
+    return compare_sources(sources, directions=DIRECTIONS, on_layer=on_layer)
 
 
-def _opened(until_read: ExitStack, order: InspectOrder, listen: Listener) -> Inspection:
+def _opened(until_read: ExitStack, order: InspectOrder, on_layer: OnLayer) -> Inspection:
     """An upload or a folder, with the base that was asked for."""
     source: Source
     if order.files:
@@ -108,7 +108,7 @@ def _opened(until_read: ExitStack, order: InspectOrder, listen: Listener) -> Ins
     base, name = until_read.enter_context(_base(order))
     source = open_source(folder, base)
     source.title = title
-    return replace(inspect_source(source, listen=listen), base=name)
+    return replace(inspect_source(source, on_layer=on_layer), base=name)
 
 
 def _whole(files: tuple[str, ...]) -> str | tuple[str, ...]:
