@@ -19,7 +19,7 @@ class Rounds:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         self.left -= 1
         return self.left >= 0
 
@@ -80,18 +80,18 @@ class TestRemote:
         ours.send("go")
         ours.close()
         control = Remote(theirs)
-        assert not control.goes_on()
+        assert not control.should_continue()
 
     def test_a_pause_holds_until_the_next_word(self) -> None:
         ours, theirs = Pipe()
         control = Remote(theirs)
         ours.send("step")
-        assert control.goes_on()
+        assert control.should_continue()
         assert not theirs.poll()
         ours.send("go")
-        assert [control.goes_on() for _ in range(3)] == [True] * 3
+        assert [control.should_continue() for _ in range(3)] == [True] * 3
         ours.send("stop")
-        assert not control.goes_on()
+        assert not control.should_continue()
 
     def _rounds(self, words: list[str]) -> int:
         """Rounds until it says no; a pause at the end is ended by closing the pipe."""
@@ -102,7 +102,7 @@ class TestRemote:
         while True:
             if words[-1] != "stop" and count == 1:
                 ours.close()
-            if not control.goes_on():
+            if not control.should_continue():
                 return count
             count += 1
 

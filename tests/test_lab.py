@@ -33,7 +33,7 @@ def test_a_comparison_in_tables(runs):
 
 def test_finished_runs_are_taken_from_the_folder(runs):
     heard = []
-    arguments = {"seeds": 2, "steps": 3, "runs": runs, "listen": lambda run, event: heard.append(run.run_id)}
+    arguments = {"seeds": 2, "steps": 3, "runs": runs, "on_event": lambda run, event: heard.append(run.run_id)}
     first = compare(SMALL, ["lora:rank=2"], **arguments)
     count = len(heard)
     again = compare(SMALL, ["lora:rank=2", "neat:rank=2"], **arguments)

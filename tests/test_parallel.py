@@ -139,7 +139,7 @@ def run(seed, **training):
     settings = {"steps": 6, "batch_size": 16, "eval_every": 2, "spectrum_every": 6, **training}
     return make_run("teacher", parse_arm("neat:rank=2"), seed, small, settings)
 
-def goes_on(event):
+def should_continue(event):
     asked.append(event.step)
     return event.step < 4
 
@@ -150,7 +150,7 @@ def trained():
     asked.append("trained")
     return {"w": torch.rand(3)}
 
-pruned = list(execute(run(0), store, goes_on))
+pruned = list(execute(run(0), store, should_continue))
 stopped = []
 for event in (going := execute(run(1, save_every=2), store)):
     stopped.append(event)
@@ -160,13 +160,13 @@ for event in (going := execute(run(1, save_every=2), store)):
 resumed = list(execute(run(1, save_every=2), store))
 weights = checkpoint({"task": "made", "rank": "one"}, trained)["w"].tolist()
 try:
-    distributed.from_main(refuse)
+    distributed.broadcast_from_main(refuse)
 except StoreError as error:
     asked.append(str(error))
 reached, unreached, aside = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
 if distributed.is_main():
     reached.grad, aside.grad = torch.ones(2), torch.ones(2)
-summed = distributed.add_up(distributed.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
+summed = distributed.all_reduce_gradients(distributed.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
 gradients = [None if p.grad is None else p.grad.tolist() for p in (reached, unreached)]
 told = [[to_dict(event) for event in events] for events in (pruned, stopped, resumed)]
 (folder / f"{distributed.rank()}.json").write_text(json.dumps([told, asked, weights, summed, gradients]))
@@ -230,7 +230,7 @@ def test_shares_make_up_the_batch(monkeypatch, processes):
     batch, shares = {"x": torch.arange(11)}, []
     for rank in range(processes):
         pretend(monkeypatch, rank, processes)
-        shares.append(distributed.share(batch)["x"])
+        shares.append(distributed.shard(batch)["x"])
     assert torch.equal(torch.cat(shares), batch["x"])
     assert len(shares[0]) - len(shares[-1]) <= 1
 
@@ -246,7 +246,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(BadInput, match=r"4 processes on a machine with 2 GPU\(s\); start at most 2"):
-        distributed.own_gpu()
+        distributed.local_gpu()
 
 
 def test_without_a_launcher_nothing_is_joined(runs, monkeypatch):
@@ -254,7 +254,7 @@ def test_without_a_launcher_nothing_is_joined(runs, monkeypatch):
     compare(task_text("teacher", SMALL), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
     assert not torch.distributed.is_initialized()
     batch = {"x": torch.arange(3)}
-    assert distributed.share(batch) is batch
+    assert distributed.shard(batch) is batch
 
 
 def test_each_process_draws_from_a_seed_of_its_own(monkeypatch):

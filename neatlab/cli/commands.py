@@ -26,7 +26,7 @@ def compare(arguments: argparse.Namespace) -> None:
             seeds=arguments.seeds,
             match=arguments.match,
             runs=arguments.runs,
-            listen=progress,
+            on_event=progress,
         )
     _answer(comparison, arguments)
 
@@ -88,7 +88,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     _tell(arguments.task)
     with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
-        comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
+        comparison = request.run(**cluster, prune=arguments.prune, on_event=progress)
     _answer(comparison, arguments)
 
 

@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(words)
         arguments.words = words
         if arguments.run is not commands.compare:
-            distributed.check_alone(words[0])
-        with distributed.only_main_speaks():
+            distributed.require_single_process(words[0])
+        with distributed.silence_workers():
             arguments.run(arguments)
         return 0
     except (BadInput, StoreError) as error:
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    distributed.let_main_speak()
+    distributed.wait_for_main()
     print(f"neatlab: {message}", file=sys.stderr)
     return code
 

@@ -17,7 +17,7 @@ from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig, make_arm, parse_arm
 from neatlab.errors import BadInput, NeatlabError, unknown
 from neatlab.events import Step
-from neatlab.experiments.cluster import Adviser, Listener, cluster, run_all
+from neatlab.experiments.cluster import Listener, ShouldContinue, cluster, run_all
 from neatlab.experiments.execute import build, check, make_task, one_thread
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Plan, seed_list
@@ -119,7 +119,7 @@ class Sweep:
         workers: int | None = None,
         scheduler: str | None = None,
         prune: bool = False,
-        listen: Listener | None = None,
+        on_event: Listener | None = None,
     ) -> Comparison:
         """Train what is missing and compare.
 
@@ -128,7 +128,7 @@ class Sweep:
             scheduler: Address of a Dask cluster to use instead.
             prune: Successive halving over steps, on validation data of the first seed; the arms that reach its
                 end are trained on the other seeds.
-            listen: Called with events as they arrive.
+            on_event: Called with events as they arrive.
 
         Returns:
             The comparison.
@@ -147,11 +147,11 @@ class Sweep:
             def client() -> Client:  # a cluster takes seconds to start: only where something is to be done
                 return stack.enter_context(cluster(workers, scheduler))
 
-            def finish(configs: Sequence[RunConfig], advise: Adviser | None = None) -> list[Run]:
-                if lost := run_all(configs, self.store, client, listen, advise):
+            def finish(configs: Sequence[RunConfig], should_continue: ShouldContinue | None = None) -> list[Run]:
+                if lost := run_all(configs, self.store, client, on_event, should_continue):
                     reasons = "; ".join(f"{run_id}: {reason}" for run_id, reason in sorted(lost.items()))
                     raise Incomplete(f"{len(lost)} of {len(configs)} runs were lost ({reasons})")
-                return [run for c in configs if (run := self.store.finished(c, pruned=advise is not None))]
+                return [run for c in configs if (run := self.store.finished(c, pruned=should_continue is not None))]
 
             if self._tunes:
                 search = [run for plan in self._plans for run in plan.search(finish)]
@@ -177,7 +177,7 @@ def sweep(
     scheduler: str | None = None,
     prune: bool = False,
     yes: bool = False,
-    listen: Listener | None = None,
+    on_event: Listener | None = None,
     **request: Any,
 ) -> Comparison:
     """Train a grid of arms on several seeds, many runs at once, and compare them.
@@ -192,7 +192,7 @@ def sweep(
         scheduler: Address of a Dask cluster to use instead.
         prune: Successive halving on validation data.
         yes: Allow more than 5,000 runs.
-        listen: Called with events as they arrive.
+        on_event: Called with events as they arrive.
         **request: `seeds`, `reference`, `lr`, `match`, `training`, `runs`: see `Sweep`.
 
     Returns:
@@ -206,7 +206,7 @@ def sweep(
     request["seeds"] = seed_list(request.get("seeds", 3))
     check_size(arms, grid or {}, request["seeds"], yes)
     asked = Sweep(task, arms, grid or {}, **request)
-    return asked.run(workers=workers, scheduler=scheduler, prune=prune, listen=listen)
+    return asked.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event)
 
 
 def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes: bool) -> None:

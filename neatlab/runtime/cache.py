@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neatlab.errors import StoreError
-from neatlab.runtime.distributed import from_main
+from neatlab.runtime.distributed import broadcast_from_main
 
 Weights = dict[str, Tensor]
 
@@ -38,7 +38,7 @@ def checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weigh
     Raises:
         StoreError: The cache folder cannot be written.
     """
-    return from_main(_checkpoint, recipe, train)
+    return broadcast_from_main(_checkpoint, recipe, train)
 
 
 def _checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weights:

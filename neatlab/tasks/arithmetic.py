@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
 
@@ -143,8 +143,8 @@ def _loss(model: nn.Module, batch: Batch) -> Tensor:
 
 def _score(model: nn.Module, batch: Batch) -> Score:
     """Loss and exact match; an answer written greedily is right if and only if each digit is, after the right ones."""
-    tokens = beside(batch, model)["tokens"]
-    with evaluating(model):
+    tokens = to_device(batch, model)["tokens"]
+    with eval_mode(model):
         logits = answer_logits(model, tokens, ANSWER)
     loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, -ANSWER:].flatten())
     found, right = written(logits.argmax(2)), written(tokens[:, -ANSWER:])

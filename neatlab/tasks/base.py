@@ -94,18 +94,18 @@ def size(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
-def take(batch: Batch, index: Tensor) -> Batch:
+def select(batch: Batch, index: Tensor) -> Batch:
     """The examples at `index`."""
     return {name: column[index] for name, column in batch.items()}
 
 
-def beside(batch: Batch, model: nn.Module) -> Batch:
+def to_device(batch: Batch, model: nn.Module) -> Batch:
     """The batch on the device that the model is on."""
     device = next(model.parameters()).device
     return {name: column.to(device) for name, column in batch.items()}
 
 
-def evaluating(model: nn.Module) -> torch.no_grad:
+def eval_mode(model: nn.Module) -> torch.no_grad:
     """Put `model` in evaluation mode and switch gradients off."""
     model.eval()
     return torch.no_grad()

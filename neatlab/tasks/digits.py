@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.pretraining import pretrain
 
@@ -84,8 +84,8 @@ def _loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _score(model: nn.Module, batch: Batch) -> Score:
-    batch = beside(batch, model)
-    with evaluating(model):
+    batch = to_device(batch, model)
+    with eval_mode(model):
         logits = model(pixel_values=batch["pixels"]).logits
     accuracy = METRICS["accuracy"].compute(batch["label"].tolist(), logits.argmax(1).tolist())
     return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
 
@@ -129,9 +129,9 @@ def _loss(model: nn.Module, batch: Batch) -> Tensor:
 
 def _score(model: nn.Module, batch: Batch) -> tuple[Score, float]:
     """Loss and accuracy, and the bits that the model knows of the answers."""
-    batch = beside(batch, model)
+    batch = to_device(batch, model)
     choices, right = batch["choices"], batch["tokens"][:, -1]
-    with evaluating(model):
+    with eval_mode(model):
         logits = answer_logits(model, batch["tokens"], 1)[:, 0]
     chosen = logits.gather(1, choices).argmax(1)
     accuracy = METRICS["accuracy"].compute([0] * len(chosen), chosen.tolist())

@@ -9,7 +9,7 @@ from tqdm import trange
 
 from neatlab.runtime.cache import Weights
 from neatlab.runtime.lazy import lazy
-from neatlab.tasks.base import Batch, size, take
+from neatlab.tasks.base import Batch, select, size
 
 transformers = lazy("transformers")
 
@@ -59,7 +59,7 @@ def pretrain(
         optimizer = torch.optim.AdamW(model.parameters(), settings["lr"])
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], settings["steps"])
         for _ in trange(settings["steps"], desc=f"training the {what} base model (once)", leave=False):
-            rows = take(data, torch.randint(size(data), (settings["batch_size"],)))
+            rows = select(data, torch.randint(size(data), (settings["batch_size"],)))
             optimizer.zero_grad()
             loss(model, rows).backward()
             optimizer.step()

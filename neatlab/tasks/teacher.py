@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import Metric
 
 Kind = Literal["low-rank", "weight-aware", "full-rank"]
@@ -84,8 +84,8 @@ class Teacher(Task):
 
     def score(self, model: nn.Module, name: Split) -> Score:
         base, delta = self._truth
-        batch = beside({**self.split(name), "each": torch.eye(base.shape[2])}, model)
-        with evaluating(model):
+        batch = to_device({**self.split(name), "each": torch.eye(base.shape[2])}, model)
+        with eval_mode(model):
             loss = self.loss(model, batch)
             learnt = model(batch["each"]).permute(1, 2, 0).cpu() - base  # layers × d_out × d_in
         return Score(float(loss), float((learnt - delta).norm() / delta.norm()), {})

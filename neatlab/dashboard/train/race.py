@@ -16,7 +16,7 @@ ROUNDS = {"go": math.inf, "pause": 0, "step": 1}  # what the page can say, and h
 class Control(Protocol):
     """Says when the runs may go on."""
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Whether another round may be trained; waits while paused. False ends the race."""
 
 
@@ -32,7 +32,7 @@ class Remote:
         self._left: float = 0
         self._heard = 0
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Whether another round may be trained; a closed pipe means that the page's server is gone."""
         try:
             while self._pipe.poll() or self._left <= 0:
@@ -65,7 +65,7 @@ def race(configs: Sequence[RunConfig], store: Store, control: Control) -> Iterat
     lanes = {i: execute(config, store) for i, config in enumerate(configs) if store.finished(config) is None}
     waiting = dict(lanes)
     try:
-        while waiting and control.goes_on():
+        while waiting and control.should_continue():
             for index, lane in list(waiting.items()):
                 for event in lane:
                     yield index, event
