@@ -1,6 +1,5 @@
 """Adapter folders in PEFT's form, and folders that appear whole or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,13 @@ from torch import Tensor
 
 from neatlab.adapters.attach import tuner_layers
 from neatlab.errors import BadInput
-
-Folder = str | os.PathLike[str]
+from neatlab.runtime.files import PathLike
 
 PREFIX = "base_model.model."
 
 
 @contextmanager
-def whole_folder(folder: Folder) -> Iterator[Path]:
+def whole_folder(folder: PathLike) -> Iterator[Path]:
     """Write into a folder beside `folder` that takes its name when the block ends without an error.
 
     Args:
@@ -55,7 +53,7 @@ def _check_free(target: Path) -> None:
 
 
 def write_adapter(
-    model: PeftModel, adapter: str, config: PeftConfig, state: dict[str, Tensor], layers: list[str], folder: Folder
+    model: PeftModel, adapter: str, config: PeftConfig, state: dict[str, Tensor], layers: list[str], folder: PathLike
 ) -> None:
     """Write an adapter of another form in the place of one of the model's.
 

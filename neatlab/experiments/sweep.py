@@ -23,6 +23,7 @@ from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.store import Run, Store
+from neatlab.runtime.files import PathLike
 from neatlab.training.loop import train
 
 Axes = Mapping[str, Sequence[Any]]
@@ -83,7 +84,7 @@ class Sweep:
         lr: float | str | None = None,
         match: str | None = None,
         training: Mapping[str, Any] | None = None,
-        runs: str | os.PathLike[str] = "runs",
+        runs: PathLike = "runs",
     ) -> None:
         self.seeds, self.store = seed_list(seeds), Store(runs)
         self._tunes = lr == "auto"

@@ -14,15 +14,16 @@ from neatlab.adapters.convert import (
     peanut_to_neat,
 )
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.folders import Folder, whole_folder
+from neatlab.adapters.folders import whole_folder
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.trained import load_trained
 from neatlab.runs.store import Run
+from neatlab.runtime.files import PathLike
 
 Errors = dict[str, float]
 
 
-def export(run: Run, format: str, out: Folder) -> Errors:
+def export(run: Run, format: str, out: PathLike) -> Errors:
     """Write what a run trained in another form.
 
     Args:
@@ -42,7 +43,7 @@ def export(run: Run, format: str, out: Folder) -> Errors:
     return FORMATS[format](load_trained(run), run.config.arm.method, out)
 
 
-def _to_neat(adapted: Adapted, method: str, out: Folder) -> Errors:
+def _to_neat(adapted: Adapted, method: str, out: PathLike) -> Errors:
     model = _peft_model(adapted, method, "neat")
     match method:
         case "neat":
@@ -56,7 +57,7 @@ def _to_neat(adapted: Adapted, method: str, out: Folder) -> Errors:
     return {}
 
 
-def _to_peanut(adapted: Adapted, method: str, out: Folder) -> Errors:
+def _to_peanut(adapted: Adapted, method: str, out: PathLike) -> Errors:
     model = _peft_model(adapted, method, "peanut")
     match method:
         case "neat":
@@ -68,7 +69,7 @@ def _to_peanut(adapted: Adapted, method: str, out: Folder) -> Errors:
     return {}
 
 
-def _to_lora(adapted: Adapted, method: str, out: Folder) -> Errors:
+def _to_lora(adapted: Adapted, method: str, out: PathLike) -> Errors:
     model = _peft_model(adapted, method, "lora")
     factors = {name: delta for name, delta in adapted.deltas().items() if isinstance(delta, Factors)}
     if len(factors) < len(adapted.layers):
@@ -77,12 +78,12 @@ def _to_lora(adapted: Adapted, method: str, out: Folder) -> Errors:
     return {}
 
 
-def _to_merged(adapted: Adapted, method: str, out: Folder) -> Errors:
+def _to_merged(adapted: Adapted, method: str, out: PathLike) -> Errors:
     merge_to_folder(adapted.model, out)
     return {}
 
 
-FORMATS: dict[str, Callable[[Adapted, str, Folder], Errors]] = {
+FORMATS: dict[str, Callable[[Adapted, str, PathLike], Errors]] = {
     "neat": _to_neat,
     "peanut": _to_peanut,
     "lora": _to_lora,
@@ -96,7 +97,7 @@ def _peft_model(adapted: Adapted, method: str, format: str) -> PeftModel:
     return adapted.model
 
 
-def _save(model: Any, out: Folder) -> None:
+def _save(model: Any, out: PathLike) -> None:
     with whole_folder(out) as temporary:
         model.save_pretrained(str(temporary), save_embedding_layers=False)
 

@@ -15,10 +15,11 @@ from neatlab.errors import BadInput
 from neatlab.runs.curves import read_events
 from neatlab.runs.results import Results
 from neatlab.runs.store import Run
+from neatlab.runtime.files import PathLike
 from neatlab.tasks import metric_of
 
 
-def to_tensorboard(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
+def to_tensorboard(results: Results, folder: PathLike) -> list[Path]:
     """Write every run as a TensorBoard log directory, `folder`/arm/seed-run.
 
     A run that has its directory there already is left as it is.

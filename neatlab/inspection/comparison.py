@@ -27,8 +27,8 @@ from neatlab.inspection.measure import LayerReport, measure, split_name
 from neatlab.inspection.opening import OnLayer
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
+from neatlab.runtime.files import PathLike
 
-Folder = str | os.PathLike[str]
 SIDES: tuple[Side, Side] = ("left", "right")
 MAX_DENSE_DIRECTIONS = 16  # directions of a dense ΔW that are compared
 
@@ -147,8 +147,8 @@ class AdapterComparison:
 
 
 def compare_adapters(
-    paths: Sequence[Folder],
-    base: Folder | None = None,
+    paths: Sequence[PathLike],
+    base: PathLike | None = None,
     *,
     titles: Sequence[str] | None = None,
     directions: int = 0,
@@ -202,7 +202,7 @@ def compare_sources(
     return AdapterComparison([_inspection(source, reports[source.title]) for source in sources], pairs)
 
 
-def _titles(paths: Sequence[Folder]) -> list[str]:
+def _titles(paths: Sequence[PathLike]) -> list[str]:
     """The folders' names, or their paths where two share a name."""
     names = [Path(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [os.fspath(path) for path in paths]

@@ -1,14 +1,13 @@
 """inspect: open an adapter and measure what it did to the weights."""
 
-import os
 from collections.abc import Callable
 
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
+from neatlab.runtime.files import PathLike
 
-Folder = str | os.PathLike[str]
 OnLayer = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
 
 DIRECTIONS = 16
@@ -16,8 +15,8 @@ MAX_DIRECTIONS = 256
 
 
 def inspect(
-    path: Folder,
-    base: Folder | None = None,
+    path: PathLike,
+    base: PathLike | None = None,
     *,
     directions: int = DIRECTIONS,
     on_layer: OnLayer | None = None,

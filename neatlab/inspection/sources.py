@@ -17,8 +17,8 @@ from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
 from neatlab.inspection.peft_layers import asked_rank, build_layers, delta_of, inject
 from neatlab.inspection.weights import Weights
+from neatlab.runtime.files import PathLike
 
-Folder = str | os.PathLike[str]
 Shape = tuple[int, int]
 
 TABLES = re.compile(  # names that transformers gives to embedding tables and not to linear layers
@@ -75,7 +75,7 @@ class Source(ABC):
         """ΔW of a layer and what it stands on."""
 
 
-def open_source(path: Folder, base: Folder | None = None) -> Source:
+def open_source(path: PathLike, base: PathLike | None = None) -> Source:
     """What a path holds, checked and ready to be read layer by layer.
 
     Args:

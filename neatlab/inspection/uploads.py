@@ -12,9 +12,8 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
-from neatlab.inspection.weights import MAX_JSON_BYTES, PICKLED
-
-Upload = str | os.PathLike[str]
+from neatlab.inspection.weights import MAX_JSON_BYTES
+from neatlab.runtime.files import PathLike, is_pickle
 
 MAX_BYTES = 2**30  # bytes of weights
 MAX_MEMBERS = 1000
@@ -22,7 +21,7 @@ CHUNK = 2**20
 
 
 @contextmanager
-def open_upload(upload: Upload | Sequence[Upload], max_bytes: int = MAX_BYTES) -> Iterator[Path]:
+def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """An uploaded adapter as a folder that is gone when the block ends, whatever happens in it.
 
     Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, and
@@ -53,7 +52,7 @@ def open_upload(upload: Upload | Sequence[Upload], max_bytes: int = MAX_BYTES) -
         yield folder
 
 
-def allowed_folder(path: Upload, roots: Sequence[Upload]) -> Path:
+def allowed_folder(path: PathLike, roots: Sequence[PathLike]) -> Path:
     """A folder that lies under one of the allowed roots, links followed.
 
     Args:
@@ -126,7 +125,7 @@ def _check_names(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             raise BadInput(f"the upload holds {name} twice")
         if name not in names:
-            pickled = [other for other in names if Path(other).suffix in PICKLED]
+            pickled = [name for name in names if is_pickle(name)]
             reason = f"; {pickled[0]} is pickled, which can run code when opened and is refused" if pickled else ""
             raise BadInput(f"the upload holds no {name}{reason}; give a zip of both files, or both")
 

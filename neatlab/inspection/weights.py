@@ -12,12 +12,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from neatlab.errors import BadInput
-
-Folder = str | os.PathLike[str]
+from neatlab.runtime.files import PathLike, is_pickle
 
 INDEX = "model.safetensors.index.json"
 SINGLE = ("model.safetensors", "trained.safetensors")
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 CONV1D = ("decision_transformer", "gpt2", "imagegpt", "openai-gpt")  # models with linear weights as d_in × d_out,
 CONV1D_LAYERS = ("c_attn", "q_attn", "c_proj", "c_fc")  # in these layers of theirs alone
 HEADS = ("lm_head", "embed_out")
@@ -53,7 +51,7 @@ class Weights:
         BadInput: Nothing there, or nothing that may be read.
     """
 
-    def __init__(self, path: Folder) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = _local(path)
         self.entries = _entries(self.path)
         self.config = read_json(self.path / "config.json") if (self.path / "config.json").is_file() else {}
@@ -191,15 +189,15 @@ def refuse_pickles(folder: Path, wanted: str) -> None:
     Raises:
         BadInput: The folder holds weights in another form than safetensors.
     """
-    found = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
-    if found:
+    pickles = sorted(path.name for path in folder.iterdir() if is_pickle(path))
+    if pickles:
         raise BadInput(
-            f"{found[0]} holds pickled weights, which can run code when opened and are refused; "
+            f"{pickles[0]} holds pickled weights, which can run code when opened and are refused; "
             f"save them as {wanted} (save_pretrained does)"
         )
 
 
-def _local(path: Folder) -> Path:
+def _local(path: PathLike) -> Path:
     local = Path(path)
     if local.exists():
         return local

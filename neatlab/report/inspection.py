@@ -6,9 +6,10 @@ from typing import Any
 from neatlab.inspection import AdapterComparison, Inspection
 from neatlab.report.figures import Figure
 from neatlab.report.inspection_figures import inspection_figures
-from neatlab.report.page import Target, check_target, page, write_page
+from neatlab.report.page import check_target, page, write_page
 from neatlab.report.words import DASH, breakable, escape, legend, number, row, table
 from neatlab.runtime.environment import package_versions
+from neatlab.runtime.files import PathLike
 
 COLUMNS = {
     "energy_rank_90": ("90 % in", 0),
@@ -30,7 +31,7 @@ HOW_TO_READ = (
 )
 
 
-def write_inspection(found: Inspection | AdapterComparison, path: Target, command: str) -> None:
+def write_inspection(found: Inspection | AdapterComparison, path: PathLike, command: str) -> None:
     """Write an inspection as one HTML page that asks for nothing outside itself.
 
     Args:

@@ -16,11 +16,10 @@ from neatlab.report.figures import Figure, figures
 from neatlab.report.text import differences, ordered, question, repeat, runs, setup, tables, title, verdict
 from neatlab.report.words import escape, legend
 from neatlab.runs.comparison import Comparison
+from neatlab.runtime.files import PathLike
 
-Target = str | os.PathLike[str]
 
-
-def write_report(comparison: Comparison, path: Target, command: str) -> None:
+def write_report(comparison: Comparison, path: PathLike, command: str) -> None:
     """Write a comparison as one HTML page: question, verdict, set-up, tables, figures and how to repeat it.
 
     The page holds everything it needs and asks for nothing outside itself. It is written whole or not at all.
@@ -37,7 +36,7 @@ def write_report(comparison: Comparison, path: Target, command: str) -> None:
     write_page(render(comparison, command), path)
 
 
-def write_page(text: str, path: Target) -> None:
+def write_page(text: str, path: PathLike) -> None:
     """Write a page whole or not at all.
 
     Raises:
@@ -49,7 +48,7 @@ def write_page(text: str, path: Target) -> None:
         raise _refusal(path, error) from error
 
 
-def check_target(path: Target) -> None:
+def check_target(path: PathLike) -> None:
     """Find out whether a report can be written, best before hours of training.
 
     Raises:
@@ -138,5 +137,5 @@ def _umask() -> int:
     return mask
 
 
-def _refusal(path: Target, error: OSError) -> BadInput:
+def _refusal(path: PathLike, error: OSError) -> BadInput:
     return BadInput(f"report {os.fspath(path)} cannot be written: {error.strerror or error}; give another file")

@@ -1,6 +1,5 @@
 """Runs as tidy tables."""
 
-import os
 from collections.abc import Sequence
 
 import pandas as pd
@@ -8,8 +7,7 @@ import pandas as pd
 from neatlab.errors import BadInput
 from neatlab.runs import frames
 from neatlab.runs.store import Run, Store
-
-Path = str | os.PathLike[str]
+from neatlab.runtime.files import PathLike
 
 
 class Results:
@@ -39,7 +37,7 @@ class Results:
         return run.config.arm.label
 
 
-def load_runs(runs: Path = "runs") -> Results:
+def load_runs(runs: PathLike = "runs") -> Results:
     """Every readable run of a folder.
 
     Args:

@@ -25,6 +25,7 @@ from neatlab.errors import BadInput, StoreError
 from neatlab.events import Event, RunFailed, to_dict
 from neatlab.runs.jsonlines import read_lines
 from neatlab.runtime.environment import environment
+from neatlab.runtime.files import PathLike
 
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 ENDED = ("finished", "failed", "pruned")
@@ -144,7 +145,7 @@ class Store:
         root: The folder; made when the first run is written.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: PathLike) -> None:
         self.root = Path(root)
 
     def check_writable(self) -> None:
