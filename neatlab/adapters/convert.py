@@ -164,8 +164,8 @@ def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[
     first = nn.functional.pad(first, (0, spare)).float()
     last = nn.functional.pad(torch.cat([Q, -Q]), (0, 0, 0, spare)).float()
     hidden = torch.relu(mapped @ first.double())
-    found = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
-    error = Factors(torch.cat([found.left, -left], 1), torch.cat([found.right, right])).norm()
+    neat = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
+    error = Factors(torch.cat([neat.left, -left], 1), torch.cat([neat.right, right])).norm()
     return [first.T, last], float(error) / (float(lora.norm()) or 1.0)
 
 
@@ -195,9 +195,9 @@ def _layers(model: PeftModel, adapter: str, peft_type: str) -> dict[str, Any]:
     """Layers of the base model that hold the adapter, which must be of the given type."""
     if adapter not in model.peft_config:
         raise unknown("adapter", adapter, model.peft_config)
-    found = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
-    if found != peft_type:
-        raise BadInput(f"adapter {adapter!r} is of type {found}; this conversion takes {peft_type}")
+    actual = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
+    if actual != peft_type:
+        raise BadInput(f"adapter {adapter!r} is of type {actual}; this conversion takes {peft_type}")
     layers = {name: layer for name, layer in tuner_layers(model) if adapter in _held(layer)}
     for name, layer in layers.items():
         if not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):

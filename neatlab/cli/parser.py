@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.runtime import distributed
@@ -172,7 +173,7 @@ def _add_inspect(subparsers: Any) -> None:
 def _add_export(subparsers: Any) -> None:
     parser = subparsers.add_parser("export", help="write a finished run's adapter in another form")
     parser.add_argument("id", metavar="RUN_ID")
-    parser.add_argument("--format", required=True, choices=("neat", "peanut", "lora", "merged"))
+    parser.add_argument("--format", required=True, choices=tuple(FORMS))
     parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
     _add_shared(parser)
     parser.set_defaults(run=commands.export)

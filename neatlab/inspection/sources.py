@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neatlab.adapters.deltas import initial_factors
 from neatlab.adapters.factors import Delta, Factors
-from neatlab.adapters.methods.lora import MOVED, lora_factors
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
-from neatlab.inspection.peft_layers import asked_rank, build_layers, delta_of, inject
+from neatlab.inspection.peft_layers import build_layers, delta_of, inject
 from neatlab.inspection.weights import Weights
 from neatlab.runtime.files import PathLike
 
@@ -127,19 +127,20 @@ class AdapterSource(Source):
         else:
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
-            found = delta_of(tuner, weight_or_shape, start)
-        _check_finite(layer, found)
-        return Layer(found, weight, key, asked_rank(tuner))
+            delta = delta_of(tuner, weight_or_shape, start)
+        _check_finite(layer, delta)
+        return Layer(delta, weight, key, self.adapter.files.rank(tuner))
 
     def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
         """What PiSSA and OLoRA took out of W₀, made again from it."""
-        if weight is None or self.adapter.settings.get("init_lora_weights") not in MOVED:
+        initial = self.adapter.files.initial(self.adapter.settings)
+        if weight is None or not initial:
             return None
-        config: Any = self.adapter.peft_config()
-        config.init_lora_weights = self.adapter.settings["init_lora_weights"]
+        config = self.adapter.peft_config()
+        for name, value in initial.items():
+            setattr(config, name, value)
         tuner = inject({layer: weight.float().clone()}, config)[layer]
-        found = lora_factors(tuner, "default")
-        return Factors(found.left.detach().clone(), found.right.detach().clone())
+        return initial_factors(tuner, "default", weight)
 
 
 class CheckpointSource(Source):
@@ -199,20 +200,19 @@ class ModelSource(Source):
         self.layers = list(self.deltas)
 
     def read(self, layer: str) -> Layer:
-        found = self.deltas[layer]
-        return Layer(found, self.weights.get(layer), None, found.rank if isinstance(found, Factors) else None)
+        delta = self.deltas[layer]
+        return Layer(delta, self.weights.get(layer), None, delta.rank if isinstance(delta, Factors) else None)
 
 
-def _check_finite(layer: str, found: Delta) -> None:
-    parts = (found.left, found.right) if isinstance(found, Factors) else (found,)
+def _check_finite(layer: str, delta: Delta) -> None:
+    parts = (delta.left, delta.right) if isinstance(delta, Factors) else (delta,)
     if not all(torch.isfinite(part).all() for part in parts):
         raise BadInput(f"ΔW of layer {layer} is not finite; is its scaling what it was trained with?")
 
 
 def _shown(adapter: AdapterFolder) -> dict[str, Any]:
-    own = {name: adapter.settings[name] for name in adapter.kind.fields if adapter.settings.get(name)}
-    start = adapter.settings.get("init_lora_weights", True)
-    return own | ({"init_lora_weights": start} if start in MOVED else {})
+    settings = {name: adapter.settings[name] for name in adapter.files.fields if adapter.settings.get(name)}
+    return {**settings, **adapter.files.initial(adapter.settings)}
 
 
 def _is_table(name: str) -> bool:
@@ -232,35 +232,21 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
 
 
 def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
-    own = adapter.kind.shape(adapter.layers[layer])
+    of_adapter = adapter.files.shape(adapter.layers[layer], adapter.settings)
     if base is None:
-        if own is None:
-            own = _neat_shape(adapter, layer)
-        if own is None:
+        if of_adapter is None:
             raise BadInput(
                 f"the tensors of this {adapter.type} adapter do not tell its layers' shapes; give the model with --base"
             )
-        return own
-    found = base.shape(layer)
-    if found is None:
+        return of_adapter
+    of_base = base.shape(layer)
+    if of_base is None:
         raise BadInput(
             f"adapter and base do not fit: layer {layer} of the adapter is not in {base.path}; {_named_base(adapter)}"
         )
-    if own is not None:
-        _check_shape(layer, own, found, _named_base(adapter))
-    return found
-
-
-def _neat_shape(adapter: AdapterFolder, layer: str) -> Shape | None:
-    """A NEAT layer that does not look at W₀ has one free side in its first map, the other in its last."""
-    if adapter.type != "NEAT":
-        return None
-    parts = [tensor for name, tensor in adapter.layers[layer].items() if name.startswith("neat_theta.")]
-    first, last = parts[0].shape[-1], parts[-1].shape[-1]
-    orientation = adapter.settings.get("orientation", "out")
-    if orientation == "auto" and first != last:
-        return None  # wide and tall layers keep the same shapes
-    return (first, last) if orientation == "in" else (last, first)
+    if of_adapter is not None:
+        _check_shape(layer, of_adapter, of_base, _named_base(adapter))
+    return of_base
 
 
 def _named_base(adapter: AdapterFolder) -> str:
@@ -268,9 +254,9 @@ def _named_base(adapter: AdapterFolder) -> str:
     return f"it was trained on {name!r}" if name else "give the model that it was trained on"
 
 
-def _check_shape(layer: str, own: Shape | None, base: Shape | None, hint: str) -> None:
-    if own != base and own is not None and base is not None:
+def _check_shape(layer: str, changed: Shape | None, base: Shape | None, hint: str) -> None:
+    if changed != base and changed is not None and base is not None:
         raise BadInput(
-            f"adapter and base do not fit: layer {layer} is {own[0]} × {own[1]} in the adapter "
+            f"adapter and base do not fit: layer {layer} is {changed[0]} × {changed[1]} in the adapter "
             f"and {base[0]} × {base[1]} in the base; {hint}"
         )

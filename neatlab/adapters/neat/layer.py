@@ -32,7 +32,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     """A linear layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
 
     ΔW is never built: with Hᵀ = σ(…σ(Θ₁ᵀ W₀)…) of r × d_in the update costs what LoRA's does, and the
-    extra product Θ₁ᵀ W₀ does not grow with the batch. It is kept between forwards in which neither Θ nor
+    extra product Θ₁ᵀ W₀ does not grow with the batch. It is cached between forwards in which neither Θ nor
     W₀ has changed.
 
     Args:
@@ -109,7 +109,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def factors(self, adapter_name: str) -> Factors:
         """ΔW = left @ right with left d_out × r and right r × d_in, the scaling folded in.
 
-        With gradients enabled they carry the graph to every Θ; without, they are kept until a Θ or W₀
+        With gradients enabled they carry the graph to every Θ; without, they are cached until a Θ or W₀
         changes.
         """
         if torch.compiler.is_compiling():
@@ -123,27 +123,33 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         base: Any = self.get_base_layer()
         weight = base.weight if self._weight_before_merge is None else self._weight_before_merge
         modules = (self.neat_theta[adapter_name], self.neat_activation[adapter_name])
-        found = fingerprint([weight, *(p for module in modules for p in module.parameters())])
-        return found and (*found, self.neat_config[adapter_name].scaling)
+        key = fingerprint([weight, *(p for module in modules for p in module.parameters())])
+        return key and (*key, self.neat_config[adapter_name].scaling)
 
     def _compute_factors(self, adapter_name: str, key: Any) -> Factors:
-        config, (first, *inner, last) = self.neat_config[adapter_name], self.thetas(adapter_name)
+        config = self.neat_config[adapter_name]
+        first, *inner, last = self.thetas(adapter_name)  # r × m, each r × r, r × n
         over_out = maps_out(config.orientation, self.in_features, self.out_features)
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
                 weight = self.base_weight() if over_out else self.base_weight().T
-                first = weight_product(first, weight, self.neat_memo[adapter_name][0], key)
+                first = weight_product(first, weight, self.neat_memo[adapter_name][0], key)  # Θ₁ᵀ W₀, r × n
             hidden = hidden_layers(first, inner, self.neat_activation[adapter_name], config.residual == "paired")
             last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
+        # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
         return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
 
     def train(self, mode: bool = True) -> "NeatLinear":
-        """Change between training and evaluation; what was kept is forgotten with it."""
+        """Change between training and evaluation; what was cached is forgotten with it."""
         if mode != self.training:
-            for kept in (kept for pair in self.neat_memo.values() for kept in pair):
-                kept.clear()
+            self.clear_memos()
         super().train(mode)
         return self
+
+    def clear_memos(self) -> None:
+        """Forget the cached products and factors of every adapter."""
+        for memo in (memo for pair in self.neat_memo.values() for memo in pair):
+            memo.clear()
 
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
