@@ -11,9 +11,6 @@ from pydantic import Field
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
-from neatlab.tasks import TASKS
-
-LATER = ("accumulate", "precision", "gradient_checkpointing", "device")  # fields that came after the first runs
 
 
 class TrainingConfig(Schema):
@@ -51,12 +48,6 @@ class TrainingConfig(Schema):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: int = Field(0, ge=0)
 
-    def identity(self) -> dict[str, Any]:
-        """The fields that a run's name depends on: a later field's default leaves the names of older runs alone."""
-        values = self.model_dump(exclude={"save_every"})  # changes nothing in the result
-        later = {name: TrainingConfig.model_fields[name].default for name in LATER}
-        return {name: value for name, value in values.items() if name not in later or value != later[name]}
-
 
 class Arm(Schema):
     """One method with its settings; `lr` overrides the task's default learning rate."""
@@ -68,15 +59,22 @@ class Arm(Schema):
     @property
     def label(self) -> str:
         """The arm as one writes it: "neat:rank=4,depth=2", with what differs from the defaults and the rank."""
-        told = METHODS[self.method].options(**self.options).model_dump()
-        defaults = METHODS[self.method].options().model_dump()
-        shown = {name: v for name, v in told.items() if name in ("rank", "depth") or v != defaults[name]}
+        schema = METHODS[self.method].options
+        options = schema.restore(self.options).model_dump()
+        differing = schema.non_default(options)
+        shown = {name: value for name, value in options.items() if name in ("rank", "depth") or name in differing}
         if self.lr is not None:
             shown["lr"] = self.lr
         parts = [
             f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
         ]
         return ":".join([self.method, ",".join(parts)]) if parts else self.method
+
+    def identity(self) -> dict[str, Any]:
+        """What is not at its default."""
+        method = METHODS.get(self.method)  # None for a stored run of another version
+        options = method.options.non_default(self.options) if method else self.options
+        return {"method": self.method, "options": options, **self.non_default({"lr": self.lr})}
 
     def given(self) -> dict[str, Any]:
         """Options and learning rate as `make_arm` takes them."""
@@ -180,10 +178,33 @@ class RunConfig(Schema):
 
     @property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits of the configuration's SHA-256."""
-        values = {**self.model_dump(), "training": self.training.identity()}
-        canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(canonical).hexdigest()[:12]
+        """The run's name: a hash of its `identity`."""
+        return digest(self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What is not at its default; an option that is added later leaves the names of older runs alone.
+
+        Defaults are those of the schemas: a task's own training settings are written out.
+        """
+        from neatlab.tasks import TASKS  # not above, for the tasks import torch
+
+        task = TASKS.get(self.task)  # None for a stored run of another version
+        training = self.training.model_dump(exclude={"save_every"})  # changes nothing in the result
+        return self.non_default(
+            {
+                "task": self.task,
+                "task_options": task.options.non_default(self.task_options) if task else self.task_options,
+                "arm": self.arm.identity(),
+                "training": TrainingConfig.non_default(training),
+                "seed": self.seed,
+                "purpose": self.purpose,
+            }
+        )
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of `values` as JSON, whatever the order of their names."""
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
 def make_run(
@@ -209,6 +230,8 @@ def make_run(
     Raises:
         BadInput: Unknown task or option, or a value out of range.
     """
+    from neatlab.tasks import TASKS
+
     if task not in TASKS:
         raise unknown("task", task, TASKS)
     given = {name: value for name, value in training.items() if value is not None}

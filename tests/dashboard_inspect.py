@@ -8,7 +8,8 @@ import pytest
 from neatlab.config import make_run, parse_arm
 from neatlab.dashboard.inspect import worker as inspect_worker
 from neatlab.dashboard.inspect.request import Found, InspectOrder, Progress
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.dashboard_runs import four_runs, trained
 
 LAYER = "layers.0.linear"

@@ -31,7 +31,8 @@ from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import execute, make_task
 from neatlab.experiments.trained import load_trained
 from neatlab.export.adapters import export
-from neatlab.runs.store import Store, read_run
+from neatlab.runs.run import read_run
+from neatlab.runs.store import Store
 from tests.models import GPT2, MODELS, Tiny
 
 VIT, LLAMA = MODELS["vit"], MODELS["llama"]

@@ -22,7 +22,8 @@ from neatlab.experiments.trained import load_trained
 from neatlab.export.adapters import export
 from neatlab.inspection.causal import Slider
 from neatlab.inspection.runs import compare_runs, inspect_run
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.tasks import load_task
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
 

@@ -18,7 +18,8 @@ from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.listing import MOST, by_task, choose, read_store, some
 from neatlab.errors import BadInput
 from neatlab.runs.curves import read_points
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.dashboard_runs import SMALL, four_runs, tiny, trained
 
 HOSTILE = "<script>alert(1)</script>"
@@ -81,7 +82,7 @@ class TestTable:
         def refuse(path: Path) -> None:
             raise AssertionError(f"{path} was read")
 
-        monkeypatch.setattr("neatlab.runs.store.read_lines", refuse)
+        monkeypatch.setattr("neatlab.runs.run.read_lines", refuse)
         monkeypatch.setattr("neatlab.runs.curves.read_lines", refuse)
         assert len(rows(read_store(folder), set())) == 4
 

@@ -23,7 +23,8 @@ from neatlab.errors import BadInput
 from neatlab.experiments.execute import build, make_task
 from neatlab.experiments.plan import Plan
 from neatlab.export.formats import ERRORS, check_export, export_note, formats
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.dashboard_runs import SMALL, four_runs, tiny
 
 

@@ -14,7 +14,7 @@ from neatlab.report.text import tables
 from neatlab.runs.comparison import BASE, Comparison
 from neatlab.runs.curves import SMALL, read_points
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run, read_run
+from neatlab.runs.run import Run, read_run
 
 NOISE = (0.0, 0.003, -0.002, 0.001)
 SCORES = {"lora:rank=4": 0.80, "neat:rank=4,depth=2": 0.90, "neat:rank=4,depth=4": 0.801, "neat:rank=4,depth=6": 0.70}

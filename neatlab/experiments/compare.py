@@ -8,7 +8,8 @@ from neatlab.experiments.execute import Listener, check, execute, one_thread
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.results import Path
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.runtime import distributed
 
 

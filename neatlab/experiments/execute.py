@@ -16,7 +16,8 @@ from neatlab.config import parse_task as parse_task
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
-from neatlab.runs.store import RunWriter, Store
+from neatlab.runs.store import Store
+from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state, pick_device
 from neatlab.tasks import Task, load_task

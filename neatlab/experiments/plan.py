@@ -9,7 +9,7 @@ from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
 from neatlab.errors import BadInput, unknown
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import TASKS, load_task, metric_of
 
 Finish = Callable[[Sequence[RunConfig]], list[Run]]

@@ -22,7 +22,8 @@ from neatlab.experiments.execute import build, check, make_task, one_thread
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
 from neatlab.training.loop import train
 

@@ -13,7 +13,7 @@ from neatlab.adapters.attach import Adapted
 from neatlab.adapters.folders import PREFIX
 from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import TRAINED, build, make_task
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 
 def load_trained(run: Run) -> Adapted:

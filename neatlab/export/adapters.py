@@ -4,7 +4,7 @@ from neatlab.adapters.forms import FORMS, Errors
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.trained import load_trained
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
 
 

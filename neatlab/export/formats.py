@@ -7,7 +7,7 @@ import orjson
 
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 ERRORS = "relative_error.json"  # in the archive of an adapter that its form cannot hold exactly
 

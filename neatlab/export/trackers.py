@@ -14,7 +14,7 @@ from typing import Any
 from neatlab.errors import BadInput
 from neatlab.runs.curves import read_events
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
 from neatlab.tasks import metric_of
 

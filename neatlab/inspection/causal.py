@@ -17,7 +17,7 @@ from neatlab.analysis.subspaces import EPSILON, Directions, directions, intruder
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.execute import make_task, one_thread
 from neatlab.experiments.trained import load_trained
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import Task
 from neatlab.tasks.base import Split
 

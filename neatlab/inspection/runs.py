@@ -9,7 +9,7 @@ from neatlab.inspection.comparison import AdapterComparison, compare_sources
 from neatlab.inspection.opening import DIRECTIONS, OnLayer, inspect_source
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import ModelSource
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 
 def run_source(run: Run) -> ModelSource:

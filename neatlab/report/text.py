@@ -6,7 +6,7 @@ from typing import Any
 
 from neatlab.report.words import DASH, breakable, bytes_number, duration, escape, key, number, p_number, row, table
 from neatlab.runs.comparison import BASE, Comparison, kept, total_seconds
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import TASKS
 
 HOW_TO_READ = (

@@ -15,7 +15,7 @@ from neatlab.runs import frames
 from neatlab.runs.frames import number, plain
 from neatlab.runs.labels import family, is_arm, labels, setting, variant
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import TASKS, Metric, metric_of
 
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import read_lines
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("step", "loss", "metric", "lr", "seconds")

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from neatlab.runs.curves import COLUMNS, SPLITS, Points, read_events, read_points
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 NAN = float("nan")
 Label = Callable[[Run], str]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from neatlab.config import Arm
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 AT = " @ "
 SEARCHED = ("scaling", "alpha")  # what a search may choose beside the learning rate

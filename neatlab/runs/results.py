@@ -6,7 +6,8 @@ import pandas as pd
 
 from neatlab.errors import BadInput
 from neatlab.runs import frames
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
 
 

@@ -17,6 +17,7 @@ from neatlab.adapters.methods.base import (
     check_rank,
 )
 from neatlab.adapters.neat.sizes import Conditioning, Orientation, Residual
+from neatlab.schema import STORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,8 @@ class NeatOptions(RankOptions):
 
     def model_post_init(self, context: Any, /) -> None:
         """Let `NeatConfig` refuse what no layer could be built from, before any model is loaded."""
-        config(self, [])
+        if context != STORED:
+            config(self, [])
 
 
 def config(options: NeatOptions, targets: Targets) -> "NeatConfig":

@@ -17,6 +17,7 @@ from neatlab.adapters.methods.base import (
     unknown_shape,
 )
 from neatlab.errors import unknown
+from neatlab.schema import STORED
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -37,6 +38,8 @@ class PeanutOptions(RankOptions):
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse an activation that PEFT does not know."""
+        if context == STORED:
+            return
         from transformers.activations import ACT2FN
 
         if self.activation not in ACT2FN:

@@ -13,7 +13,8 @@ from neatlab.dashboard.shared.live_plot import shown
 from neatlab.report.text import ordered
 from neatlab.report.words import escape
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 MOST_DRAWN = 10  # arms in the chart of intervals; the table has all
 

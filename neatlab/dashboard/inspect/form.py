@@ -21,7 +21,7 @@ from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import by_task, choices, read_store
 from neatlab.dashboard.shared.tab import LIGHT
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 # Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
 RAW: dict[str, Any] = {**LIGHT, "preprocess": False}

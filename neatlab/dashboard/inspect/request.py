@@ -9,7 +9,7 @@ import pandas as pd
 from neatlab.dashboard.shared.choices import TASK_CHOICES
 from neatlab.dashboard.shared.listing import Listing, choose, task_text
 from neatlab.errors import BadInput, shown, unknown
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 Place = Literal["run", "other", "upload", "folder", "base", "scale"]
 PLACES: tuple[Place, ...] = ("run", "other", "upload", "folder", "base")

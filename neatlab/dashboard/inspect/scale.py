@@ -17,7 +17,7 @@ from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.jobs import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.errors import BadInput
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 PULSE = 0.25
 STEP = 0.25  # the factors that are measured

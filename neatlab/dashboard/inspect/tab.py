@@ -20,7 +20,7 @@ from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.shelf import Shelf
 from neatlab.dashboard.shared.tab import Tab
 from neatlab.errors import NeatlabError
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 PULSE = 0.25  # seconds between two looks at an inspection
 INVITATION = status("Choose what to open and press Inspect.")

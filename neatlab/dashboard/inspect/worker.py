@@ -31,7 +31,8 @@ from neatlab.inspection.opening import DIRECTIONS, OnLayer
 from neatlab.inspection.runs import run_source
 from neatlab.inspection.sources import Source, open_source
 from neatlab.report.inspection import write_inspection
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.tasks import load_task
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import run_text
 from neatlab.errors import BadInput, NeatlabError
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 
 def asking(runs: Sequence[Run], training: Collection[str]) -> tuple[tuple[str, ...], str]:

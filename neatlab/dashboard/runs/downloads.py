@@ -19,7 +19,8 @@ from neatlab.dashboard.shared.shelf import Shelf
 from neatlab.dashboard.shared.tab import LIGHT
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.export.formats import check_export, export_note, formats
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 # Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
 RAW: dict[str, Any] = {**LIGHT, "preprocess": False}

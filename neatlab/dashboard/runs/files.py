@@ -12,7 +12,8 @@ from neatlab.dashboard.shared.listing import metric, task_text
 from neatlab.dashboard.shared.shelf import Shelf
 from neatlab.errors import BadInput
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 
 def write_csv(runs: Sequence[Run], store: Store, shelf: Shelf) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from neatlab.dashboard.shared.listing import Listing, metric, task_text
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 ID = 0  # column of the run's id
 COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Gradio's type, width

@@ -15,7 +15,7 @@ from neatlab.errors import StoreError
 from neatlab.runs.curves import read_points
 from neatlab.runs.labels import AT, labels
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import Metric
 
 NOTHING = '<p class="hint">Select two runs or more to see in which settings they differ.</p>'

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput
-from neatlab.runs.store import RUN_ID, Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import RUN_ID, Store
 from neatlab.tasks import TASKS, Metric, metric_of
 
 MOST = 20  # runs that are shown together

@@ -9,7 +9,7 @@ from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.choices import PARTS
 from neatlab.dashboard.shared.html import DASH, number
 from neatlab.plots import QUANTITIES, LayerCurveData, LayerMapData, SpectrumData
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import Metric
 
 

@@ -12,7 +12,7 @@ from neatlab.dashboard.train import captions
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.other_layers import other_layers
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 from neatlab.tasks import Metric, metric_of
 
 T = TypeVar("T")

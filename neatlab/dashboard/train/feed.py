@@ -9,7 +9,7 @@ from typing import Any
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import parse_lines
-from neatlab.runs.store import Run, read_run
+from neatlab.runs.run import Run, read_run
 
 
 @dataclass

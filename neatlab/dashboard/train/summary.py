@@ -7,7 +7,7 @@ from collections.abc import Collection
 from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.train.captions import last, letter
 from neatlab.dashboard.train.charts import Picture, started, steps_done
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 HEAD = ("arm", "run", "adapter params", "trainable params", "validation", "test", "s/step", "effective rank")
 RECENT = 25  # steps over which the time of one is told while it trains
