@@ -34,8 +34,8 @@ class AdapterFolder:
         settings: What adapter_config.json says.
         layers: Layer of the base model → its tensors by the rest of their names.
         shared: Tensors that all layers share, by their whole names.
-        trained_whole: Names of tensors that were trained whole beside the layers.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: Names of tensors that were trained whole, outside the layers.
+        left_out: Layer → why its ΔW is not computed.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Two or more adapters on one base: which directions they share, and which are their own."""
+"""Two or more adapters on one base: which directions they share, and which are theirs alone."""
 
 import itertools
 import os
@@ -78,14 +78,14 @@ class Pair:
         """Plain values."""
         plain: dict[str, Any] = {"a": self.a, "b": self.b, "layer": self.layer, "cosine": self.cosine}
         for side in SIDES:
-            found: SharedSide = getattr(self, side)
+            shared: SharedSide = getattr(self, side)
             plain |= {
-                f"angles_{side}": found.angles.tolist(),
-                f"random_angles_{side}": [one.mean for one in found.random_angles],
-                f"similarity_{side}": found.similarity,
-                f"random_similarity_{side}": found.random.mean,
-                f"share_of_a_{side}": found.share_of_a,
-                f"share_of_b_{side}": found.share_of_b,
+                f"angles_{side}": shared.angles.tolist(),
+                f"random_angles_{side}": [baseline.mean for baseline in shared.random_angles],
+                f"similarity_{side}": shared.similarity,
+                f"random_similarity_{side}": shared.random.mean,
+                f"share_of_a_{side}": shared.share_of_a,
+                f"share_of_b_{side}": shared.share_of_b,
             }
         return plain
 
@@ -103,8 +103,8 @@ class AdapterComparison:
     pairs: list[Pair]
 
     def frame(self) -> pd.DataFrame:
-        """The inspections' rows under each other, told apart by `adapter`."""
-        return pd.concat([one.frame() for one in self.inspections], ignore_index=True)
+        """The inspections' rows under each other, each with its `adapter`."""
+        return pd.concat([inspection.frame() for inspection in self.inspections], ignore_index=True)
 
     def pair_frame(self) -> pd.DataFrame:
         """A row a pair and layer, without the angles."""
@@ -130,12 +130,12 @@ class AdapterComparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "adapters": [one.to_dict() for one in self.inspections],
+            "adapters": [inspection.to_dict() for inspection in self.inspections],
             "pairs": [pair.to_dict() for pair in self.pairs],
         }
 
     def verdict(self) -> list[str]:
-        """A sentence a pair: how much of each lies in the other's directions, beside chance."""
+        """A sentence a pair: how much of each lies in the other's directions, against chance."""
         pairs = self.pair_frame()
         return [
             f"{a} and {b}, mean of {len(rows)} layers: cosine {rows['cosine'].mean():.3f}; of what they write to, "
@@ -209,19 +209,19 @@ def _titles(paths: Sequence[PathLike]) -> list[str]:
 
 
 def _layer(layer: str, sources: Sequence[Source], count: int, reports: dict[str, list[LayerReport]]) -> Iterator[Pair]:
-    found: dict[str, Directions] = {}
+    updates: dict[str, Directions] = {}
     for source in sources:
         read = source.read(layer)
         reports[source.title].append(measure(layer, read, count, source.is_dora))
         dense = isinstance(read.delta, Tensor)
-        found[source.title] = directions(read.delta, MAX_DENSE_DIRECTIONS if dense else None)
-    for a, b in itertools.combinations(found, 2):
-        _check_fit(layer, (a, found[a]), (b, found[b]))
-        yield _pair(a, b, layer, found[a], found[b])
+        updates[source.title] = directions(read.delta, MAX_DENSE_DIRECTIONS if dense else None)
+    for a, b in itertools.combinations(updates, 2):
+        _check_fit(layer, (a, updates[a]), (b, updates[b]))
+        yield _pair(a, b, layer, updates[a], updates[b])
 
 
 def _check_fit(layer: str, a: tuple[str, Directions], b: tuple[str, Directions]) -> None:
-    shapes = [(len(one.left), len(one.right)) for _, one in (a, b)]
+    shapes = [(len(update.left), len(update.right)) for _, update in (a, b)]
     if shapes[0] != shapes[1]:
         sides = [" × ".join(map(str, shape)) for shape in shapes]
         raise BadInput(f"layer {layer} is {sides[0]} in {a[0]} and {sides[1]} in {b[0]}; they are not of one base")
@@ -234,23 +234,23 @@ def _pair(a: str, b: str, layer: str, of_a: Directions, of_b: Directions) -> Pai
 
 
 def _side(side: Side, a: Directions, b: Directions, share_of_a: float, share_of_b: float) -> SharedSide:
-    mine, theirs = a.side(side), b.side(side)
-    d, i, j = len(mine), mine.shape[1], theirs.shape[1]
+    basis_a, basis_b = a.side(side), b.side(side)  # d × i, d × j
+    d, i, j = len(basis_a), basis_a.shape[1], basis_b.shape[1]
     if 0 in (i, j):
         nothing = Baseline(float("nan"), float("nan"))
         return SharedSide(torch.zeros(0), (), float("nan"), nothing, share_of_a, share_of_b)
     return SharedSide(
-        principal_angles(mine, theirs),
+        principal_angles(basis_a, basis_b),
         random_matrix.principal_angles(d, i, j),
-        subspace_similarity(mine, theirs),
+        subspace_similarity(basis_a, basis_b),
         random_matrix.similarity(d, i, j),
         share_of_a,
         share_of_b,
     )
 
 
-def _random(found: Baseline) -> dict[str, float]:
-    return {"random_angle": found.mean, "random_angle_std": found.std}
+def _random(baseline: Baseline) -> dict[str, float]:
+    return {"random_angle": baseline.mean, "random_angle_std": baseline.std}
 
 
 def _inspection(source: Source, reports: list[LayerReport]) -> Inspection:

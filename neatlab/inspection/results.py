@@ -1,4 +1,4 @@
-"""What an inspection found: plain values, tidy tables, words."""
+"""The result of an inspection: plain values, tidy tables, words."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LISTS = ("singular_values", "intruder_cosines", "shape", "dora")
 
 @dataclass(frozen=True)
 class Inspection:
-    """One adapter, or one checkpoint beside the one before it, layer by layer.
+    """One adapter, or one checkpoint compared with the one before it, layer by layer.
 
     Args:
         title: What was inspected, for people.
@@ -22,8 +22,8 @@ class Inspection:
         settings: The method's settings.
         base: The base's path; None without one.
         layers: A report a layer, in the model's order.
-        trained_whole: Tensors that were trained whole beside them.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: Tensors that were trained whole, outside these layers.
+        left_out: Layer → why its ΔW is not computed.
     """
 
     title: str
@@ -77,10 +77,10 @@ class Inspection:
 
 
 def _row(layer: LayerReport) -> dict[str, Any]:
-    found = layer.to_dict()
-    row = {"layer": found.pop("name"), "d_out": layer.shape[0], "d_in": layer.shape[1]}
-    dora = found.get("dora") or {}
-    row |= {name: value for name, value in found.items() if name not in LISTS}
+    values = layer.to_dict()
+    row = {"layer": values.pop("name"), "d_out": layer.shape[0], "d_in": layer.shape[1]}
+    dora = values.get("dora") or {}
+    row |= {name: value for name, value in values.items() if name not in LISTS}
     return row | {f"dora_{name}": value for name, value in dora.items()}
 
 

@@ -1,4 +1,4 @@
-"""Runs of this lab as sources, and several arms' runs beside each other."""
+"""Runs of this lab as sources, and several arms' runs compared."""
 
 from collections.abc import Sequence
 
@@ -51,7 +51,7 @@ def inspect_run(run: Run, *, directions: int = DIRECTIONS, on_layer: OnLayer | N
 def compare_runs(
     runs: Sequence[Run], *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None
 ) -> AdapterComparison:
-    """Runs on one task beside each other, such as LoRA, NEAT with a linear activation, NEAT and full fine-tuning.
+    """Runs on one task, compared pair by pair, such as LoRA, NEAT with a linear activation, NEAT and full fine-tuning.
 
     Args:
         runs: Finished runs of one task, one an arm.

@@ -52,8 +52,8 @@ class Source(ABC):
         method: LORA, NEAT, …, "checkpoint" for whole weights.
         settings: The method's settings.
         layers: Names of the layers with a ΔW.
-        trained_whole: What was trained whole beside them.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: What was trained whole, outside these layers.
+        left_out: Layer → why its ΔW is not computed.
         base: The base's path; None without one.
     """
 
@@ -97,14 +97,14 @@ def open_source(path: PathLike, base: PathLike | None = None) -> Source:
 
 
 class AdapterSource(Source):
-    """An adapter folder, its ΔW stated by PEFT's own layers on weights that take no memory.
+    """An adapter folder, its ΔW computed by PEFT's own layers on weights that take no memory.
 
     Args:
         adapter: The folder's content.
         base: The base's weights; they are read for one layer at a time.
 
     Raises:
-        BadInput: The adapter does not fit the base, or needs one to state its ΔW.
+        BadInput: The adapter does not fit the base, or needs one for its ΔW.
     """
 
     def __init__(self, adapter: AdapterFolder, base: Weights | None) -> None:

@@ -37,7 +37,7 @@ def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTE
     Raises:
         BadInput: Not an adapter, pickled weights, paths that lead elsewhere, or more than the limits allow.
     """
-    files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(one) for one in upload]
+    files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(file) for file in upload]
     limits = {CONFIG: min(MAX_JSON_BYTES, max_bytes), TENSORS: max_bytes}
     with tempfile.TemporaryDirectory(prefix="neatlab-upload-") as temporary:
         folder = Path(temporary) / "adapter"
@@ -46,7 +46,7 @@ def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTE
             if len(files) == 1 and zipfile.is_zipfile(files[0]):
                 _unzip(files[0], folder, limits)
             else:
-                _take(files, folder, limits)
+                _copy(files, folder, limits)
         except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
             raise BadInput(f"the upload is damaged: {str(error) or type(error).__name__}; make it again") from error
         yield folder
@@ -70,7 +70,7 @@ def allowed_folder(path: PathLike, roots: Sequence[PathLike]) -> Path:
     return wanted
 
 
-def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
+def _copy(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
     by_name = {file.name: file for file in files}
     _check_names(list(by_name))
     for name, limit in limits.items():
@@ -85,11 +85,11 @@ def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
             raise BadInput(f"the zip holds {len(members):,} files; allowed: {MAX_MEMBERS:,}, and two are needed")
         for member in members:
             check_member(member)
-        found = _adapter_members(members)
+        wanted = _adapter_members(members)
         for name, limit in limits.items():
-            if found[name].file_size > limit:
-                raise BadInput(f"{name} unpacks to {found[name].file_size:,} bytes; allowed: {limit:,}")
-            with opened.open(found[name]) as source:
+            if wanted[name].file_size > limit:
+                raise BadInput(f"{name} unpacks to {wanted[name].file_size:,} bytes; allowed: {limit:,}")
+            with opened.open(wanted[name]) as source:
                 copy_limited(source, folder / name, limit)
 
 
@@ -114,10 +114,10 @@ def _adapter_members(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.Zi
     if len(configs) > 1:
         raise BadInput(f"the zip holds {len(configs)} adapters, such as {configs[0]} and {configs[1]}; give one")
     parent = configs[0].parent if configs else PurePosixPath()
-    beside = [m for m in members if PurePosixPath(m.filename).parent == parent and not m.is_dir()]
-    names = [PurePosixPath(m.filename).name for m in beside]
+    siblings = [m for m in members if PurePosixPath(m.filename).parent == parent and not m.is_dir()]
+    names = [PurePosixPath(m.filename).name for m in siblings]
     _check_names(names)
-    return dict(zip(names, beside, strict=True))
+    return dict(zip(names, siblings, strict=True))
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -73,8 +73,8 @@ class Weights:
         if direct is not None:
             return direct
         for names in (self.entries, self._renamed):
-            if found := _by_name(names, f"{layer}.weight"):
-                return found
+            if entry := _by_name(names, f"{layer}.weight"):
+                return entry
         return self._embedding if layer.rpartition(".")[2] in HEADS else None
 
     def shape(self, layer: str) -> tuple[int, int] | None:
@@ -105,8 +105,8 @@ class Weights:
         """The input embedding, where the configuration ties the head to it (transformers' default)."""
         if not self.config or not self.config.get("tie_word_embeddings", True):
             return None
-        found = [e for n, e in self.entries.items() if n.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS]
-        return found[0] if len(found) == 1 else None
+        tables = [e for n, e in self.entries.items() if n.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS]
+        return tables[0] if len(tables) == 1 else None
 
     @cached_property
     def _renamed(self) -> Mapping[str, Entry]:
@@ -173,14 +173,14 @@ def read_json(file: Path) -> dict[str, Any]:
             raise BadInput(
                 f"{file.name} has {file.stat().st_size:,} bytes; a configuration has at most {MAX_JSON_BYTES:,}"
             )
-        found = orjson.loads(file.read_bytes())
+        content = orjson.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{file.name} is not readable JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadInput(f"{file.name} holds no JSON object")
-    return found
+    return content
 
 
 def refuse_pickles(folder: Path, wanted: str) -> None:
@@ -212,10 +212,10 @@ def _local(path: PathLike) -> Path:
 
 def _entries(path: Path) -> dict[str, Entry]:
     files = [path] if path.is_file() else _files(path)
-    found = {name: entry for file in files for name, entry in headers(file).items()}
-    if not found:
+    entries = {name: entry for file in files for name, entry in headers(file).items()}
+    if not entries:
         raise BadInput(f"{path} holds no tensors")
-    return found
+    return entries
 
 
 def _files(folder: Path) -> list[Path]:
