@@ -130,7 +130,7 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import StoreError
 from neatlab.events import Step, to_dict
 from neatlab.runs.store import Store
-from neatlab.runtime.cache import checkpoint
+from neatlab.runtime.cache import cached_tensors
 
 folder, asked = pathlib.Path(sys.argv[1]), []
 store, small = Store(folder / "runs"), {"d_in": 24, "d_out": 12, "samples": 60}
@@ -158,7 +158,7 @@ for event in (going := execute(run(1, save_every=2), store)):
         going.close()
         break
 resumed = list(execute(run(1, save_every=2), store))
-weights = checkpoint({"task": "made", "rank": "one"}, trained)["w"].tolist()
+weights = cached_tensors({"task": "made", "rank": "one"}, trained)["w"].tolist()
 try:
     distributed.broadcast_from_main(refuse)
 except StoreError as error:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
+from neatlab.runtime.cache import Weights, cached_tensors
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
@@ -161,6 +161,6 @@ def _base_weights(number_base: int, seed: int) -> Weights:
     recipe = {"task": "arithmetic", "version": 1, "model": LLAMA, "training": PRETRAINING, "split_seed": seed}
     avoided = {} if number_base == 10 else {"held_out_in_base": number_base}
     data = _problems(_known(number_base, seed), "addition", 10)
-    return checkpoint(
+    return cached_tensors(
         recipe | avoided, lambda: pretrain("arithmetic", lambda: tiny_llama(len(CHARACTERS)), _loss, data, PRETRAINING)
     )

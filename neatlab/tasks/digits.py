@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
+from neatlab.runtime.cache import Weights, cached_tensors
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
@@ -116,4 +116,4 @@ def _new_model() -> nn.Module:
 def _base_weights(seed: int) -> Weights:
     data = _upright_splits(seed)["train"]
     recipe = {"task": "digits", "version": 1, "model": ARCHITECTURE, "training": PRETRAINING, "split_seed": seed}
-    return checkpoint(recipe, lambda: pretrain("digits", _new_model, _loss, data, PRETRAINING))
+    return cached_tensors(recipe, lambda: pretrain("digits", _new_model, _loss, data, PRETRAINING))

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
+from neatlab.runtime.cache import Weights, cached_tensors
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
@@ -147,4 +147,4 @@ def _base_weights(seed: int) -> Weights:
     shape = {"relations": RELATIONS, "wordings": WORDINGS, "objects": OBJECTS, "names": NAMES, "known": KNOWN}
     recipe = {"task": "facts", "version": 1, "model": LLAMA, "training": PRETRAINING, "world": shape, "seed": seed}
     data = _known(seed)["train"]
-    return checkpoint(recipe, lambda: pretrain("facts", lambda: tiny_llama(VOCABULARY), _loss, data, PRETRAINING))
+    return cached_tensors(recipe, lambda: pretrain("facts", lambda: tiny_llama(VOCABULARY), _loss, data, PRETRAINING))
