@@ -7,10 +7,10 @@ from neatlab.config import Arm, RunConfig
 from neatlab.experiments.execute import Listener, check, execute, one_thread
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.results import Path
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
+from neatlab.runtime.files import PathLike
 
 
 def compare(
@@ -21,7 +21,7 @@ def compare(
     match: str | None = None,
     lr: float | str | None = None,
     steps: int | None = None,
-    runs: Path = "runs",
+    runs: PathLike = "runs",
     training: Mapping[str, Any] | None = None,
     on_event: Listener | None = None,
 ) -> Comparison:

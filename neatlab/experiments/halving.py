@@ -35,7 +35,7 @@ class Halving:
         if not math.isfinite(value):
             return self._end(trial, optuna.trial.TrialState.FAIL)
         trial.report(value, event.step)
-        if not last and trial.should_continue():
+        if not last and trial.should_prune():
             return self._end(trial, optuna.trial.TrialState.PRUNED)
         return not last or not self._end(trial, optuna.trial.TrialState.COMPLETE, value)
 

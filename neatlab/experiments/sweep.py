@@ -17,8 +17,8 @@ from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig, make_arm, parse_arm
 from neatlab.errors import BadInput, NeatlabError, unknown
 from neatlab.events import Step
-from neatlab.experiments.cluster import Listener, ShouldContinue, cluster, run_all
-from neatlab.experiments.execute import build, check, make_task, one_thread
+from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
+from neatlab.experiments.execute import Listener, build, check, make_task, one_thread
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
