@@ -202,7 +202,7 @@ class FakeJobs:
     """Jobs whose process has found, or refused, before anyone looks."""
 
     def __init__(self, result: Any, refusal: Any = None) -> None:
-        self.job = SimpleNamespace(phase="ended", result=result, refusal=refusal, look=lambda: None)
+        self.job = SimpleNamespace(phase="ended", result=result, refusal=refusal, touch=lambda: None)
 
     def find(self, entry: str, order: ContainsOrder) -> Any:
         return None
@@ -238,7 +238,7 @@ def test_jobs_keep_what_a_process_has_found(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, at_once=0)
     try:
         job = jobs.submit(understand_worker.__name__, ContainsOrder(task="digits"))
-        jobs._hear(job, "result", [1, 2])
+        jobs._handle_message(job, "result", [1, 2])
         assert job.result == [1, 2] and job.refusal is None
     finally:
         jobs.close()

@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from neatlab.report.text import HOW_TO_READ, ordered
-from neatlab.report.words import DASH, breakable, escape, number, p_number, row, table
+from neatlab.report.words import DASH, breakable, number, p_number, row, table
 from neatlab.runs.comparison import Comparison
+from neatlab.runtime.templates import macros
 
-NO_VERDICT = '<p class="hint">The arms, their intervals and the verdict appear here.</p>'
+_HTML = macros(__file__)
+NO_VERDICT = _HTML.no_verdict()
+LIMITS = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
 HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "shown")
 
 
@@ -19,6 +22,9 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
         whole: The runs that have ended.
         reference: Label of the arm that the others are held against.
         total: How many runs there will be.
+
+    Returns:
+        The HTML.
     """
     complete = len(whole.runs) == total
     judged = _against(whole, reference) if complete else {}
@@ -26,22 +32,16 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
     rows = [_row(arms[label], judged.get(label), whole, label == reference) for label in ordered(whole)]
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
-    title = f"<h3>Verdict</h3><p>{escape(_title(whole, reference) + ('' if complete else waits))}</p>"
-    return f"{title}{table(head, rows, 'Arms of the sweep')}{_sentences(whole) if complete else ''}"
+    title = _title(whole, reference) + ("" if complete else waits)
+    sentences = [breakable(text) for text in whole.verdict()] if complete else []
+    return _HTML.verdict(title, table(head, rows, "Arms of the sweep"), sentences, f"{HOW_TO_READ} {LIMITS}")
 
 
 def _title(whole: Comparison, reference: str) -> str:
     metric = whole.metric
     better = "higher is better" if metric.higher_is_better else "lower is better"
-    where = f"{metric.name} ({metric.unit}) on the test split; {better}."
-    return f"Reference: {reference}, LoRA of the same rank. {where}"
-
-
-def _sentences(whole: Comparison) -> str:
-    items = "".join(f"<li>{breakable(text)}</li>" for text in whole.verdict())
-    limits = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
-    note = f'<p class="hint">{escape(HOW_TO_READ)} {escape(limits)}</p>'
-    return f"<details><summary>The same in sentences</summary><ul>{items}</ul></details>{note}"
+    judged = f"{metric.name} ({metric.unit}) on the test split; {better}."
+    return f"Reference: {reference}, LoRA of the same rank. {judged}"
 
 
 class _Against(NamedTuple):
@@ -56,14 +56,15 @@ class _Against(NamedTuple):
 
 def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
     """Arm → its difference from the reference, which may be written as a or as b."""
-    found = {}
-    for one in whole.differences():
-        low, high = one["ci95"]
-        if one["b"] == reference:
-            found[one["a"]] = _Against(one["mean"], low, high, one["p_holm"], one["shown"])
-        elif one["a"] == reference:
-            found[one["b"]] = _Against(-one["mean"], -high, -low, one["p_holm"], one["shown"])
-    return found
+    against = {}
+    for difference in whole.differences():
+        (low, high), mean = difference["ci95"], difference["mean"]
+        p, shown = difference["p_holm"], difference["shown"]
+        if difference["b"] == reference:
+            against[difference["a"]] = _Against(mean, low, high, p, shown)
+        elif difference["a"] == reference:
+            against[difference["b"]] = _Against(-mean, -high, -low, p, shown)
+    return against
 
 
 def _row(arm: Mapping[str, Any], judged: _Against | None, whole: Comparison, is_reference: bool) -> str:

@@ -8,33 +8,33 @@ from pathlib import Path
 from neatlab.config import RunConfig, make_run, parse_task
 from neatlab.dashboard.runs.notebook import notebook
 from neatlab.dashboard.runs.view import Selection, arm_names
+from neatlab.dashboard.shared.download_folder import DownloadFolder
 from neatlab.dashboard.shared.listing import metric, task_text
-from neatlab.dashboard.shared.shelf import Shelf
 from neatlab.errors import BadInput
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 
 
-def write_csv(runs: Sequence[Run], store: Store, shelf: Shelf) -> Path:
+def write_csv(runs: Sequence[Run], store: Store, folder: DownloadFolder) -> Path:
     """The runs as a tidy table, one row a run."""
-    path = shelf.place("neatlab-runs.csv")
+    path = folder.new_path("neatlab-runs.csv")
     Selection(runs).frame().to_csv(path, index=False)
     return path
 
 
-def write_notebook(runs: Sequence[Run], store: Store, shelf: Shelf) -> Path:
+def write_notebook(runs: Sequence[Run], store: Store, folder: DownloadFolder) -> Path:
     """The page's view of the runs as a notebook."""
     names = arm_names(runs)
     groups: dict[str, tuple[str, list[str]]] = {}
     for run in runs:
         groups.setdefault(task_text(run.config), (metric(run.config).name, []))[1].append(run.run_id)
-    path = shelf.place("neatlab-runs.ipynb")
+    path = folder.new_path("neatlab-runs.ipynb")
     path.write_bytes(notebook(str(store.root), names, groups))
     return path
 
 
-def write_comparison(runs: Sequence[Run], store: Store, shelf: Shelf) -> Path:
+def write_comparison(runs: Sequence[Run], store: Store, folder: DownloadFolder) -> Path:
     """The runs' report as one HTML page.
 
     Raises:
@@ -43,7 +43,7 @@ def write_comparison(runs: Sequence[Run], store: Store, shelf: Shelf) -> Path:
     from neatlab.report import write_report
 
     check_comparable(runs)
-    path = shelf.place("neatlab-report.html")
+    path = folder.new_path("neatlab-report.html")
     write_report(Comparison(runs), path, commands(runs))
     return path
 
@@ -61,9 +61,9 @@ def check_comparable(runs: Sequence[Run]) -> None:
         raise BadInput(f"run {tuned[0]} chose a learning rate and has no test score; take it out for the report")
     labels = Comparison(runs).label
     counted = Counter((labels(run), run.config.seed) for run in runs)
-    (label, seed), most = counted.most_common(1)[0]
-    if most > 1:
-        raise BadInput(f"{most} runs are {label} with seed {seed}; a report takes one run an arm and seed: choose one")
+    (label, seed), count = counted.most_common(1)[0]
+    if count > 1:
+        raise BadInput(f"{count} runs are {label} with seed {seed}; a report takes one run an arm and seed: choose one")
 
 
 def commands(runs: Sequence[Run]) -> str:
@@ -77,8 +77,8 @@ def commands(runs: Sequence[Run]) -> str:
             others.append(f"python -m neatlab runs show {run.run_id}")
         else:
             groups.setdefault((task, run.config.training.steps, lr), []).append(run.config)
-    told = [_command(*setting, configs) for setting, configs in groups.items()]
-    return "\n".join([*told, *others])
+    repeated = [_command(*setting, configs) for setting, configs in groups.items()]
+    return "\n".join([*repeated, *others])
 
 
 def _command(task: str, steps: int, lr: str | None, configs: Sequence[RunConfig]) -> str:

@@ -1,16 +1,16 @@
 """What the page offers and allows: its tasks, its arms and their limits."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from neatlab.config import Arm, make_arm
-from neatlab.dashboard.shared.field_error import Part, Refusal
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
-PARTS: tuple[Literal["a", "b", "c", "d"], ...] = ("a", "b", "c", "d")
+PARTS = ("a", "b", "c", "d")  # the arms of the form
 UPLOADED = "upload:"  # begins the keys of data that a window has brought
 
 # What the page offers as a task, written as on the command line. Nothing else is taken but keys of what a window has
@@ -27,21 +27,21 @@ TASK_CHOICES = {
 
 
 class ArmLimits(Schema):
-    """The same for an arm."""
+    """What an arm of this page may be."""
 
     rank: int = Field(4, ge=1, le=512)
     depth: int = Field(2, le=16)
 
 
-def check_arm(part: Part, method: Any, options: Mapping[str, Any]) -> Arm:
-    """One arm within the page's limits.
+def check_arm(part: str, method: Any, options: Mapping[str, Any]) -> Arm:
+    """An arm within the page's limits.
 
     Raises:
-        Refusal: It cannot be built.
+        FieldError: It cannot be built.
     """
     try:
         arm = make_arm(str(method), options)
         ArmLimits.parse({n: v for n, v in arm.options.items() if n in ArmLimits.model_fields}, "this page")
     except BadInput as error:
-        raise Refusal(part, str(error)) from None
+        raise FieldError(part, str(error)) from None
     return arm

@@ -10,7 +10,7 @@ from neatlab.dashboard.shared.choices import TASK_CHOICES
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
-LONGEST = 4000  # characters of a query
+MAX_LENGTH = 4000  # characters of a query
 Word = Annotated[str, StringConstraints(max_length=200)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Activation = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
@@ -67,7 +67,7 @@ class Link(Schema):
 
     @classmethod
     def read(cls, query: Iterable[tuple[str, str]]) -> Self:
-        """The link of these parameters; those that begin with "__" are Gradio's own.
+        """The link of these parameters; those that begin with "__" are Gradio's.
 
         Args:
             query: Name and value, several of a name where it is a list.
@@ -76,8 +76,8 @@ class Link(Schema):
             BadInput: An unknown parameter, or a value that it cannot have.
         """
         pairs = [(name, value) for name, value in query if not name.startswith("__") and value != ""]
-        if sum(len(name) + len(value) for name, value in pairs) > LONGEST:
-            raise BadInput(f"the link is longer than {LONGEST} characters")
+        if sum(len(name) + len(value) for name, value in pairs) > MAX_LENGTH:
+            raise BadInput(f"the link is longer than {MAX_LENGTH} characters")
         given: dict[str, Any] = {}
         for name, value in pairs:
             if name not in cls.model_fields:

@@ -10,7 +10,7 @@ from neatlab.runs.run import Run
 from neatlab.runs.store import RUN_ID, Store
 from neatlab.tasks import TASKS, Metric, metric_of
 
-MOST = 20  # runs that are shown together
+MAX_SELECTED = 20  # runs that are shown together
 
 
 class Listing(NamedTuple):
@@ -34,9 +34,9 @@ class Chosen(NamedTuple):
 
 def read_store(store: Store) -> Listing:
     """Every run of the folder; one whose method or task this version does not know counts as damaged."""
-    found, broken = store.survey()
+    readable, broken = store.survey()
     runs, damaged = {}, {run_id: str(error) for run_id, error in broken.items()}
-    for run in reversed(found):
+    for run in reversed(readable):
         try:
             run.config.arm.label, metric(run.config)  # both look their names up
         except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
@@ -63,14 +63,14 @@ def choose(listing: Listing, given: Any) -> Chosen:
     asked = [] if given is None else given
     if not isinstance(asked, list | tuple) or not all(isinstance(item, str) for item in asked):
         raise BadInput("the selection is not a list of run ids")
-    if len(ids := list(dict.fromkeys(asked))) > MOST:
-        raise BadInput(f"{len(ids)} runs selected; at most {MOST} are shown together: take some away")
+    if len(ids := list(dict.fromkeys(asked))) > MAX_SELECTED:
+        raise BadInput(f"{len(ids)} runs selected; at most {MAX_SELECTED} are shown together: take some away")
     problems = [_problem(listing, run_id) for run_id in ids if run_id not in listing.runs]
     return Chosen([listing.runs[run_id] for run_id in ids if run_id in listing.runs], problems)
 
 
-def some(listing: Listing, given: Any) -> list[Run]:
-    """The runs with these ids, of which there must be one at least.
+def require_runs(listing: Listing, given: Any) -> list[Run]:
+    """The runs with these ids, at least one of which must exist.
 
     Raises:
         BadInput: None of them is there, or what `choose` refuses.

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from neatlab.config import Arm, RunConfig, make_run, parse_arm, parse_task, task_text
 from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
-from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
 if TYPE_CHECKING:
     from neatlab.experiments.plan import Plan
 
-FEWEST = 2  # arms on the page; the API takes one
+MIN_ARMS = 2  # on the page; the API takes one arm
 
 
 class RunLimits(Schema):
@@ -58,19 +58,19 @@ class Order(RunLimits):
             uploads: Key → task, of the window that asks.
 
         Raises:
-            Refusal: Says where the mistake is.
+            FieldError: Says where the mistake is.
         """
         labels = [arm.label for arm in arms]
         for part, label in zip(PARTS, labels, strict=False):
             if labels.index(label) < PARTS.index(part):
-                raise Refusal(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
+                raise FieldError(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
         try:
             task = _known(task, uploads or {})
             limits = RunLimits.parse(settings, "this page").model_dump()
             for arm in arms:
                 _run(task, arm, limits)
         except BadInput as error:
-            raise Refusal("run", str(error)) from None
+            raise FieldError("run", str(error)) from None
         return cls(task=task, arms=tuple(labels), **limits)
 
     def plan(self) -> "Plan":
@@ -116,8 +116,8 @@ def _repeatable(task: str) -> str:
     name, options = parse_task(task)
     if name != "custom":
         return task
-    kept = {option: value for option, value in options.items() if not option.endswith("sha256")}
-    return shlex.quote(task_text(name, kept | {"data": Path(options["data"]).name}))
+    named = {option: value for option, value in options.items() if not option.endswith("sha256")}
+    return shlex.quote(task_text(name, named | {"data": Path(options["data"]).name}))
 
 
 def _run(task: str, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:

@@ -12,7 +12,7 @@ from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
 Function = Literal["relu", "gelu", "silu", "tanh", "sin", "linear"]
-LARGEST = 65_536  # inputs or outputs of a layer
+MAX_SIDE = 65_536  # inputs or outputs of a layer
 
 
 class LayerSizes(Schema):
@@ -27,8 +27,8 @@ class LayerSizes(Schema):
         activation: σ; it does not change a count.
     """
 
-    d_in: int = Field(256, ge=1, le=LARGEST)
-    d_out: int = Field(64, ge=1, le=LARGEST)
+    d_in: int = Field(256, ge=1, le=MAX_SIDE)
+    d_out: int = Field(64, ge=1, le=MAX_SIDE)
     rank: int = Field(4, ge=1, le=4096)
     depth: int = Field(2, ge=2, le=16)
     orientation: Orientation = "auto"
@@ -41,10 +41,10 @@ class LayerSizes(Schema):
         Raises:
             BadInput: A value out of range, or a rank above the layer's size.
         """
-        found = cls.parse(dict(zip(cls.model_fields, values, strict=True)), "the layer")
-        if found.rank > found.limit:
-            raise BadInput(f"rank={found.rank} is above the layer's size; allowed: 1 to {found.limit}")
-        return found
+        sizes = cls.parse(dict(zip(cls.model_fields, values, strict=True)), "the layer")
+        if sizes.rank > sizes.limit:
+            raise BadInput(f"rank={sizes.rank} is above the layer's size; allowed: 1 to {sizes.limit}")
+        return sizes
 
     @property
     def limit(self) -> int:
@@ -104,7 +104,7 @@ class ContainsOrder(Schema):
 
 
 class Side(Schema):
-    """The construction on one side of a layer.
+    """The construction on a side of a layer.
 
     Args:
         rows: Rows of M.
@@ -127,7 +127,7 @@ class Side(Schema):
 
 
 class Layer(Schema):
-    """Both sides of one layer: "out" with M = W₀ᵀ, "in" with M = W₀."""
+    """Both sides of a layer: "out" with M = W₀ᵀ, "in" with M = W₀."""
 
     name: str
     out: Side
