@@ -238,7 +238,7 @@ def test_jobs_keep_what_a_process_has_found(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, at_once=0)
     try:
         job = jobs.submit(understand_worker.__name__, ContainsOrder(task="digits"))
-        jobs._handle_message(job, "result", [1, 2])
+        jobs._processes._handle_message(job, "result", [1, 2])
         assert job.result == [1, 2] and job.refusal is None
     finally:
         jobs.close()
