@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 lock:
 	sh scripts/install.sh build/lock uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt
-	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+	$(LOCK) --extra all --constraint requirements-dev.txt --output-file requirements.txt
 
 # Do today's newest packages within the ranges still work? The lock is left aside.
 latest:
