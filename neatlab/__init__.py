@@ -3,7 +3,6 @@
 Names are loaded when first used: importing the package costs neither torch nor gradio nor plotly.
 """
 
-from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
@@ -11,6 +10,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Arm": "neatlab.config",
     "BadInput": "neatlab.errors",
+    "MissingExtra": "neatlab.errors",
     "METHODS": "neatlab.adapters.methods",
     "NeatConfig": "neatlab.adapters.neat",
     "NeatLinear": "neatlab.adapters.neat",
@@ -28,11 +28,13 @@ __all__ = sorted([*_HOMES, "plots"])
 
 
 def __getattr__(name: str) -> Any:
+    from neatlab.runtime.lazy import load
+
     if name == "plots":
-        return import_module("neatlab.plots")
+        return load("neatlab.plots", "neatlab.plots")
     if name not in _HOMES:
         raise AttributeError(f"module 'neatlab' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(load(_HOMES[name], f"neatlab.{name}"), name)
 
 
 def __dir__() -> list[str]:

@@ -248,7 +248,7 @@ def inspect(arguments: argparse.Namespace) -> None:
         _print_json(found.to_dict())
         return
     for one in found.inspections:
-        print(one.title, inspection_table(one.frame()), "", *one.verdict(), "", sep="\n")
+        print(one.title, inspection_table(one.rows()), "", *one.verdict(), "", sep="\n")
     if len(paths) > 1:
         print(*found.verdict(), sep="\n")
 

@@ -15,6 +15,7 @@ from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.runtime import distributed
+from neatlab.runtime.lazy import naming_extras
 
 RUNS = "runs"
 
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.words = words
         if arguments.run is not commands.compare:
             distributed.require_single_process(words[0])
-        with distributed.silence_workers():
+        with distributed.silence_workers(), naming_extras(words[0]):
             arguments.run(arguments)
         return 0
     except (BadInput, StoreError) as error:

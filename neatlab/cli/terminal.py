@@ -1,16 +1,14 @@
 """What a terminal shows: tables, and progress bars on standard error."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import pandas as pd
 from tqdm import tqdm
 
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
-from neatlab.runs.comparison import BASE, kept
 
 
 class Progress:
@@ -79,6 +77,8 @@ class SweepProgress:
 
 def arms_table(arms: list[dict[str, Any]]) -> str:
     """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
+    from neatlab.runs.comparison import BASE, kept
+
     head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
     base = any(kept(arm) for arm in arms)
     rows = [head + [BASE] * base] + [
@@ -148,12 +148,13 @@ INSPECTED = {
 }
 
 
-def inspection_table(frame: pd.DataFrame) -> str:
+def inspection_table(layers: Sequence[Mapping[str, Any]]) -> str:
     """One adapter's layers as aligned columns; a dash where a quantity does not exist."""
-    shown = frame.assign(shape=frame["d_out"].astype(str) + " × " + frame["d_in"].astype(str))
-    columns = {name: look for name, look in INSPECTED.items() if name in shown}
-    rows = [
-        ["–" if value is None or value != value else columns[str(name)][1].format(value) for name, value in row.items()]
-        for row in shown[list(columns)].to_dict("records")
-    ]
+    shown = [{**layer, "shape": f"{layer['d_out']} × {layer['d_in']}"} for layer in layers]
+    columns = {name: look for name, look in INSPECTED.items() if any(name in layer for layer in shown)}
+    rows = [[_cell(layer.get(name), template) for name, (_, template) in columns.items()] for layer in shown]
     return aligned([[head for head, _ in columns.values()], *rows])
+
+
+def _cell(value: Any, template: str) -> str:
+    return "–" if value is None or value != value else template.format(value)

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -20,6 +19,11 @@ from neatlab.experiments.trained import load_trained
 from neatlab.runs.run import Run
 from neatlab.tasks import Task
 from neatlab.tasks.base import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Which = int | Literal["intruders", "all"]
@@ -44,7 +48,7 @@ class ScalingResult:
     base_metric: str | None
     points: list[dict[str, float]]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """A row a factor."""
         return pd.DataFrame(self.points)
 

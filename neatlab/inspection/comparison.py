@@ -5,9 +5,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -28,6 +27,12 @@ from neatlab.inspection.opening import OnLayer
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
 from neatlab.runtime.files import PathLike
+from neatlab.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 SIDES: tuple[Side, Side] = ("left", "right")
 MAX_DENSE_DIRECTIONS = 16  # directions of a dense ΔW that are compared
@@ -102,11 +107,11 @@ class AdapterComparison:
     inspections: list[Inspection]
     pairs: list[Pair]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """The inspections' rows under each other, each with its `adapter`."""
         return pd.concat([inspection.frame() for inspection in self.inspections], ignore_index=True)
 
-    def pair_frame(self) -> pd.DataFrame:
+    def pair_frame(self) -> "pd.DataFrame":
         """A row a pair and layer, without the angles."""
         rows = [pair.to_dict() for pair in self.pairs]
         kinds = [dict(zip(("kind", "depth"), split_name(pair.layer), strict=True)) for pair in self.pairs]
@@ -114,7 +119,7 @@ class AdapterComparison:
             [{**k, **{n: v for n, v in row.items() if "angles" not in n}} for k, row in zip(kinds, rows, strict=True)]
         )
 
-    def angles(self) -> pd.DataFrame:
+    def angles(self) -> "pd.DataFrame":
         """A row a pair, layer, side and angle: `angle` and `random_angle` in radians, `i` from 1."""
         rows = [
             {"a": pair.a, "b": pair.b, "layer": pair.layer, "side": side, "i": i + 1, "angle": angle, **_random(random)}

@@ -2,12 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from neatlab.inspection.measure import LayerReport
 from neatlab.inspection.verdict import Finding, findings
+from neatlab.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 LISTS = ("singular_values", "intruder_cosines", "shape", "dora")
 
@@ -56,11 +60,15 @@ class Inspection:
             "left_out": self.left_out,
         }
 
-    def frame(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """A row a layer: `adapter`, `layer`, `kind`, `depth`, `d_out`, `d_in` and every quantity that is one number."""
-        return pd.DataFrame([{"adapter": self.title, **_row(layer)} for layer in self.layers])
+        return [{"adapter": self.title, **_row(layer)} for layer in self.layers]
 
-    def spectra(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a table."""
+        return pd.DataFrame(self.rows())
+
+    def spectra(self) -> "pd.DataFrame":
         """Singular values in the columns of `Results.spectra()`, so that `plots.spectrum` draws them."""
         rows = [
             {
