@@ -42,8 +42,9 @@ import neatlab
 import neatlab.export.adapters
 from neatlab.cli import main
 
-model = torch.nn.Sequential(torch.nn.Linear(8, 8))
-adapted = peft.get_peft_model(model, neatlab.NeatConfig(r=2, target_modules=["0"], init_weights=False))
+lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+for config in (neatlab.NeatConfig(r=2, target_modules=["0"]), lora):
+    adapted = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 8)), config)
 adapted.save_pretrained(sys.argv[1])
 assert main(["inspect", sys.argv[1]]) == 0
 assert main(["compare", "--task", "teacher", "--arm", "lora"]) == 1
@@ -118,7 +119,7 @@ class TestExtras:
         assert done.stderr.splitlines()[-4:] == [
             "neatlab: compare needs pandas: pip install 'neatlab[lab]'",
             "neatlab: app needs gradio: pip install 'neatlab[app]'",
-            "neatlab.plots needs plotly: pip install 'neatlab[lab]'",
+            "neatlab.plots needs pandas: pip install 'neatlab[lab]'",
             "this needs pandas: pip install 'neatlab[lab]'",
         ]
         assert re.search(r"^layer +d_out × d_in", done.stdout, re.MULTILINE)

@@ -17,6 +17,7 @@ from neatlab.errors import BadInput, unknown
 from neatlab.experiments.execute import make_task, one_thread
 from neatlab.experiments.trained import load_trained
 from neatlab.runs.run import Run
+from neatlab.runtime.lazy import lazy
 from neatlab.tasks import Task
 from neatlab.tasks.base import Split
 
