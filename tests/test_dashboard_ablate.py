@@ -14,8 +14,8 @@ import orjson
 import psutil
 import pytest
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.config import RunConfig
-from neatlab.dashboard.ablate import request as ablate_request
 from neatlab.dashboard.ablate.request import MAX_RUNS, FieldError, SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.view import EMPTY, draw_sweep, read_sweep, run_count
@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
     "no steps": ({"steps": "0"}, "run", "steps='0'"),
     "many runs": (
-        {"depths": [2, 4, 6, 8], "activations": list(ablate_request.ACTIVATIONS), "seeds": 5},
+        {"depths": [2, 4, 6, 8], "activations": list(COMPARED), "seeds": 5},
         "run",
         f"125 runs; at most {MAX_RUNS}",
     ),

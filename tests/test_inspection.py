@@ -22,6 +22,7 @@ from neatlab.adapters.attach import quiet_peft
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.partial_svd import Gram, leading_svd
+from neatlab.analysis.quantities import QUANTITIES
 from neatlab.analysis.subspaces import Intruders
 from neatlab.cli import main
 from neatlab.inspection import compare_adapters, inspect, weights
@@ -398,6 +399,12 @@ def test_the_cache_serves_the_same_file_and_no_other(bases, tmp_path, monkeypatc
     model.model.layers[0].mlp.up_proj.weight.data *= -1
     model.save_pretrained(tmp_path / "base")
     assert inspect(folder, tmp_path / "base").to_dict()["layers"][1] != first["layers"][1]
+
+
+def test_every_quantity_is_a_column_of_the_inspection(bases, tmp_path):
+    frame = inspect(trained_lora(tmp_path), bases / "llama").frame()
+    wanted = {*QUANTITIES, *(row.random for row in QUANTITIES.values() if row.random)}
+    assert wanted <= set(frame)
 
 
 def test_a_cache_that_cannot_be_written_costs_a_warning(bases, tmp_path, monkeypatch):

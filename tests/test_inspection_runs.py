@@ -105,7 +105,7 @@ def test_one_layer_alone(slider):
 def test_intruders_are_directions_of_the_sum_that_w0_lacks(slider):
     name = slider.layers[0]
     basis = slider.intruders(name, epsilon=1.01)  # every direction is one
-    assert basis.shape[1] == len(slider._own[name])
+    assert basis.shape[1] == len(slider._directions[name])
     assert torch.allclose(basis.T @ basis, torch.eye(basis.shape[1], dtype=torch.float64), atol=1e-6)
     assert slider.intruders(name, epsilon=0.0).shape[1] == 0
     point = slider.scale("intruders", [0]).points[0]

@@ -1,5 +1,8 @@
 """NEAT as a PEFT method: what PEFT does with every tuner, it does with ours."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from peft import LoraConfig, PeftMixedModel, PeftModel, get_model_status, get_peft_model, inject_adapter_in_model
@@ -96,6 +99,13 @@ def test_all_linear_means_what_it_means_for_lora():
     names = adapted(neat(LLAMA, target_modules="all-linear"))
     assert names == [name for name, _ in tuner_layers(lora)]
     assert "lm_head" not in names
+
+
+@pytest.mark.process
+def test_the_bare_import_registers_the_method():
+    code = "import neatlab.adapters.neat, peft.mapping as m; print('NEAT' in m.PEFT_TYPE_TO_CONFIG_MAPPING)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
 
 
 def test_default_targets_come_from_the_architecture():

@@ -12,7 +12,7 @@ from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
-import neatlab.adapters.neat.layer  # noqa: F401  # registers the type NEAT
+import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput

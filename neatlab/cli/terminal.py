@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from neatlab.analysis.quantities import QUANTITIES
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
 
@@ -132,29 +133,30 @@ class LayerProgress:
         self._bar.close()
 
 
-INSPECTED = {
-    "layer": ("layer", "{}"),
-    "shape": ("d_out × d_in", "{}"),
-    "rank": ("rank", "{:.0f}"),
-    "energy_rank_90": ("90 % in", "{:.0f}"),
-    "effective_rank": ("eff. rank", "{:.2f}"),
-    "stable_rank": ("stable rank", "{:.2f}"),
-    "norm": ("‖ΔW‖", "{:.4g}"),
-    "relative_norm": ("/‖W₀‖", "{:.2%}"),
-    "amplification": ("amplif.", "{:.3g}"),
-    "overlap_left": ("overlap L", "{:.3f}"),
-    "overlap_right": ("overlap R", "{:.3f}"),
-    "intruders": ("intruders", "{:.0f}"),
-}
+INSPECTED = (
+    "rank",
+    "energy_rank_90",
+    "effective_rank",
+    "stable_rank",
+    "norm",
+    "relative_norm",
+    "amplification",
+    "overlap_left",
+    "overlap_right",
+    "intruders",
+)
 
 
 def inspection_table(layers: Sequence[Mapping[str, Any]]) -> str:
     """One adapter's layers as aligned columns; a dash where a quantity does not exist."""
     shown = [{**layer, "shape": f"{layer['d_out']} × {layer['d_in']}"} for layer in layers]
-    columns = {name: look for name, look in INSPECTED.items() if any(name in layer for layer in shown)}
-    rows = [[_cell(layer.get(name), template) for name, (_, template) in columns.items()] for layer in shown]
-    return aligned([[head for head, _ in columns.values()], *rows])
+    columns = {name: QUANTITIES[name] for name in INSPECTED if any(name in layer for layer in shown)}
+    rows = [
+        [layer["layer"], layer["shape"], *(_cell(layer.get(name), column.spec) for name, column in columns.items())]
+        for layer in shown
+    ]
+    return aligned([["layer", "d_out × d_in", *(column.heading for column in columns.values())], *rows])
 
 
-def _cell(value: Any, template: str) -> str:
-    return "–" if value is None or value != value else template.format(value)
+def _cell(value: Any, spec: str) -> str:
+    return "–" if value is None or value != value else spec.format(value)

@@ -12,7 +12,7 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPIN
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-import neatlab.adapters.neat.layer  # noqa: F401  # registers the type NEAT
+import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.methods import AdapterFiles
 from neatlab.errors import BadInput, unknown
 from neatlab.inspection.adapter_types import ADAPTER_TYPES, HARMLESS

@@ -15,7 +15,6 @@ from neatlab.plots.layers import (
     layer_map_data,
 )
 from neatlab.plots.lessons import (
-    FUNCTIONS,
     FunctionData,
     SizeData,
     function_curve,
@@ -44,7 +43,6 @@ __all__ = [
     "CurveData",
     "EffectiveRankData",
     "EnergyData",
-    "FUNCTIONS",
     "FunctionData",
     "HeatmapData",
     "IntervalData",

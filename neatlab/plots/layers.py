@@ -6,19 +6,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from neatlab.analysis import quantities as measured
 from neatlab.errors import unknown
 from neatlab.plots.spectrum import of_layer
 from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
+# What a run measures as it trains; `dead_units` is a share there.
 QUANTITIES = {
-    "effective_rank": "effective rank",
-    "stable_rank": "stable rank",
-    "participation_ratio": "participation ratio",
-    "norm": "‖ΔW‖_F",
-    "relative_norm": "‖ΔW‖/‖W₀‖",
-    "dead_units": "dead hidden units",
+    name: measured.QUANTITIES[name].label
+    for name in (
+        "effective_rank",
+        "stable_rank",
+        "participation_ratio",
+        "norm",
+        "relative_norm",
+        "dead_units",
+    )
 }
 SHOWN = ("effective_rank", "relative_norm", "dead_units")
 SCALE = [[0.0, "#e8f1fa"], [0.5, "#5ba3d0"], [1.0, "#08306b"]]

@@ -5,25 +5,20 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 import plotly.graph_objects as go
 
+from neatlab.analysis.quantities import QUANTITIES
 from neatlab.errors import unknown
 from neatlab.plots.theme import new_figure, style
 
-QUANTITIES = {
-    "norm": "‖ΔW‖_F",
-    "relative_norm": "‖ΔW‖_F/‖W₀‖_F",
-    "effective_rank": "effective rank exp(−Σ p ln p)",
-    "stable_rank": "stable rank Σσ²/σ₁²",
-    "participation_ratio": "participation ratio (Σσ²)²/Σσ⁴",
-    "energy_rank_90": "directions that hold 90 % of Σσ²",
-    "amplification": "amplification ‖ΔW‖_F/‖UᵀW₀V‖_F",
-    "intruders": "intruder dimensions",
-}
-RANDOM = {
-    "effective_rank": "random_effective_rank",
-    "stable_rank": "random_stable_rank",
-    "amplification": "random_amplification",
-    "intruders": "random_intruders",
-}
+PROFILED = (
+    "norm",
+    "relative_norm",
+    "effective_rank",
+    "stable_rank",
+    "participation_ratio",
+    "energy_rank_90",
+    "amplification",
+    "intruders",
+)
 GREY = "#7b8794"
 
 
@@ -88,22 +83,22 @@ def profile_data(source: Inspected | pd.DataFrame, quantity: str = "norm") -> Pr
 
     Args:
         source: An inspection, a comparison of adapters, or their `frame()`.
-        quantity: A key of QUANTITIES.
+        quantity: One of PROFILED.
 
     Raises:
         BadInput: No such quantity, or one that was not measured.
     """
     frame = inspected(source)
-    known = [name for name in QUANTITIES if name in frame]
+    known = {name: QUANTITIES[name] for name in PROFILED if name in frame}
     if quantity not in known:
         raise unknown("quantity", quantity, known)
     layers = list(dict.fromkeys(frame["layer"]))
     lines = []
     for place, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False)):
         by_layer = rows.set_index("layer").reindex(layers)
-        random = by_layer[RANDOM[quantity]].tolist() if RANDOM.get(quantity) in by_layer else []
+        random = by_layer[known[quantity].random].tolist() if known[quantity].random in by_layer else []
         lines.append(ProfileLine(str(adapter), place, by_layer[quantity].tolist(), random))
-    return ProfileData(QUANTITIES[quantity], layers, lines)
+    return ProfileData(known[quantity].axis, layers, lines)
 
 
 def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool = False) -> go.Figure:
@@ -111,7 +106,7 @@ def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool
 
     Args:
         source: An inspection, a comparison of adapters, or their `frame()`.
-        quantity: A key of QUANTITIES.
+        quantity: One of PROFILED.
         dark: For a dark page.
 
     Returns:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from neatlab.analysis.quantities import QUANTITIES, Quantity
 from neatlab.inspection import AdapterComparison, Inspection
 from neatlab.report.figures import Figure
 from neatlab.report.inspection_figures import inspection_figures
@@ -11,18 +12,18 @@ from neatlab.report.words import DASH, breakable, escape, legend, number, row, t
 from neatlab.runtime.environment import package_versions
 from neatlab.runtime.files import PathLike
 
-COLUMNS = {
-    "energy_rank_90": ("90 % in", 0),
-    "effective_rank": ("effective rank", 2),
-    "stable_rank": ("stable rank", 2),
-    "norm": ("‖ΔW‖", 4),
-    "relative_norm": ("‖ΔW‖/‖W₀‖", 4),
-    "amplification": ("amplification", 2),
-    "overlap_left": ("overlap, left", 3),
-    "overlap_right": ("overlap, right", 3),
-    "intruders": ("intruders", 0),
-    "dead_units": ("dead units", 0),
-}
+COLUMNS = (
+    "energy_rank_90",
+    "effective_rank",
+    "stable_rank",
+    "norm",
+    "relative_norm",
+    "amplification",
+    "overlap_left",
+    "overlap_right",
+    "intruders",
+    "dead_units",
+)
 HOW_TO_READ = (
     "Effective rank exp(−Σ p ln p), p = σ/Σσ. Stable rank Σσ²/σ₁². Overlap ‖AᵀB‖²_F/min(i, j) of ΔW's and W₀'s leading "
     "directions: left is what a layer writes to, right what it reads from. Amplification ‖ΔW‖_F/‖UᵀW₀V‖_F in ΔW's "
@@ -92,12 +93,12 @@ def _figures(drawn: Sequence[Figure], names: Sequence[str]) -> str:
 
 def _layers(one: Inspection) -> str:
     frame = one.frame()
-    known = {name: look for name, look in COLUMNS.items() if name in frame and frame[name].notna().any()}
+    known = {name: QUANTITIES[name] for name in COLUMNS if name in frame and frame[name].notna().any()}
     rows = [
         row(breakable(str(values["layer"])), [_shape(values), *_cells(values, known)])
         for values in frame.to_dict("records")
     ]
-    head = ("layer", "d_out × d_in", "rank", *(name for name, _ in known.values()))
+    head = ("layer", "d_out × d_in", "rank", *(quantity.label for quantity in known.values()))
     left_out = "".join(f"<li>{escape(name)}: {escape(reason)}</li>" for name, reason in one.left_out.items())
     listed = f"<p>Left out:</p><ul>{left_out}</ul>" if left_out else ""
     shown = table(head, rows, f"Layers of {one.title}")
@@ -109,10 +110,10 @@ def _shape(values: dict[Any, Any]) -> str:
     return f"{values['d_out']} × {values['d_in']}"
 
 
-def _cells(values: dict[Any, Any], known: dict[str, tuple[str, int]]) -> list[str]:
+def _cells(values: dict[Any, Any], known: dict[str, Quantity]) -> list[str]:
     cells = [str(values["rank"])]
     return cells + [
-        number(values[name], digits) if values[name] is not None else DASH for name, (_, digits) in known.items()
+        number(values[name], quantity.digits) if values[name] is not None else DASH for name, quantity in known.items()
     ]
 
 

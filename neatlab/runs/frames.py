@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from neatlab.events import SpectrumMeasured
 from neatlab.runs.curves import COLUMNS, SPLITS, Points, read_events, read_points
 from neatlab.runs.run import Run
 
 NAN = float("nan")
 Label = Callable[[Run], str]
 
-SPECTRUM_FIELDS = (
-    "step",
-    "layer",
-    "singular_values",
-    "effective_rank",
-    "stable_rank",
-    "participation_ratio",
-    "norm",
-    "relative_norm",
-    "dead_units",
-)
+SPECTRUM_FIELDS = tuple(field.name for field in fields(SpectrumMeasured))
 
 
 def frame(runs: Sequence[Run], label: Label) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from neatlab.adapters.methods.base import (
     Targets,
     check_rank,
 )
-from neatlab.adapters.neat.sizes import Conditioning, Orientation, Residual
+from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual
 from neatlab.schema import STORED
 
 if TYPE_CHECKING:

@@ -4,7 +4,20 @@ Every adapter but NEAT comes from PEFT, with dropout 0. AdaLoRA is not here: it 
 each optimiser step, and a loop without it would train something else under that name.
 """
 
-from neatlab.adapters.methods import fourierft, hira, ia3, loha, lokr, lora, miss, neat, oft, peanut, vera, whole
+from neatlab.adapters.methods import (
+    fourierft,
+    hira,
+    ia3,
+    loha,
+    lokr,
+    lora,
+    miss,
+    neat,
+    oft,
+    peanut,
+    vera,
+    whole,
+)
 from neatlab.adapters.methods.base import Method
 
 METHODS: dict[str, Method] = {

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from peft import PeftConfig
 
 from neatlab.adapters.neat.hidden import activation_names, make_activation
-from neatlab.adapters.neat.sizes import Conditioning, Orientation, Residual, neat_parameters
+from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters
 from neatlab.errors import BadInput, unknown
 
 

@@ -25,14 +25,17 @@ class Sine(nn.Module):
         return torch.sin(self.frequency * x)
 
 
+LAB_ACTIVATIONS = {"sin": Sine}  # those that transformers does not have; each is given the frequency
+
+
 def activation_names() -> list[str]:
-    """Every activation that a NEAT layer accepts: transformers' ACT2FN and "sin"."""
-    return sorted([*ACT2FN, "sin"])
+    """Every activation that a NEAT layer accepts: transformers' ACT2FN and the lab's."""
+    return sorted([*ACT2FN, *LAB_ACTIVATIONS])
 
 
 def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
     """A fresh module for `name`; "prelu" and "xielu" bring parameters, which train with the adapter."""
-    return Sine(frequency) if name == "sin" else ACT2FN[name]
+    return LAB_ACTIVATIONS[name](frequency) if name in LAB_ACTIVATIONS else ACT2FN[name]
 
 
 def thin_product(theta: Tensor, weight: Tensor) -> Tensor:

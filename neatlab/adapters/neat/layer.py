@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -18,7 +18,8 @@ from transformers.pytorch_utils import Conv1D
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.config import PEFT_TYPE, NeatConfig
 from neatlab.adapters.neat.hidden import Memo, fingerprint, hidden_layers, make_activation, weight_product
-from neatlab.adapters.neat.sizes import maps_out, sides
+from neatlab.adapters.neat.merging import MergingLayer
+from neatlab.adapters.neat_sizes import maps_out, sides
 from neatlab.errors import BadInput
 from neatlab.runtime.versions import misfits
 
@@ -28,7 +29,7 @@ for _line in misfits():  # otherwise met two calls later, as a traceback of tran
     warnings.warn(_line, stacklevel=2)
 
 
-class NeatLinear(nn.Module, BaseTunerLayer):
+class NeatLinear(nn.Module, MergingLayer):
     """A linear layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
 
     ΔW is never built: with Hᵀ = σ(…σ(Θ₁ᵀ W₀)…) of r × d_in the update costs what LoRA's does, and the
@@ -61,14 +62,6 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         self.out_features, self.in_features = weight.shape
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, config)
-
-    def base_weight(self) -> Tensor:
-        """W₀ as d_out × d_in, before any merge; a view wherever nothing is merged."""
-        base: Any = self.get_base_layer()
-        weight: Tensor = base.weight.detach()
-        if self._weight_before_merge is not None:
-            weight = self._weight_before_merge.to(weight.device)
-        return weight.T if isinstance(base, Conv1D) else weight
 
     def update_layer(self, adapter_name: str, config: NeatConfig) -> None:
         """Add an adapter, or draw an existing one anew.
@@ -151,16 +144,8 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         for memo in (memo for pair in self.neat_memo.values() for memo in pair):
             memo.clear()
 
-    def get_delta_weight(self, adapter_name: str) -> Tensor:
-        """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
-        base: Any = self.get_base_layer()
-        delta = self._dense_delta(adapter_name).to(base.weight.dtype)
-        return delta.T if isinstance(base, Conv1D) else delta
-
-    def _dense_delta(self, adapter_name: str) -> Tensor:
-        factors = self.factors(adapter_name)
-        dtype = torch.promote_types(factors.left.dtype, torch.float32)
-        return factors.left.to(dtype) @ factors.right.to(dtype)
+    def holds(self, adapter_name: str) -> bool:
+        return adapter_name in self.neat_theta
 
     def dead_units(self, adapter_name: str) -> float:
         """Share of the r columns of H that are 0 for every row of W₀: directions that ΔW cannot use.
@@ -179,43 +164,6 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """True: a trained NEAT update is a product of two rank-r factors."""
         return True
-
-    @torch.no_grad()
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Write W₀ + ΣΔW into the base layer; every ΔW is f of the weight before any merge.
-
-        Args:
-            safe_merge: Check that the sum is finite before anything is written.
-            adapter_names: Adapters to merge; the active ones by default.
-
-        Raises:
-            ValueError: `safe_merge` and a sum that is not finite; the layer is left as it was.
-        """
-        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.neat_theta]
-        if not names:
-            return
-        base: Any = self.get_base_layer()
-        before = self.base_weight()
-        merged = before.to(torch.promote_types(before.dtype, torch.float32), copy=True)
-        for name in [*self.merged_adapters, *names]:
-            merged += self._dense_delta(name)
-        if safe_merge and not torch.isfinite(merged).all():
-            raise ValueError(f"NaN or infinity in the merged weights: adapters {names} cannot be merged")
-        if self._weight_before_merge is None:
-            self._weight_before_merge = base.weight.detach().clone().cpu()
-        base.weight.copy_(merged.T if isinstance(base, Conv1D) else merged)
-        self.merged_adapters.extend(names)
-
-    @torch.no_grad()
-    def unmerge(self) -> None:
-        """Restore W₀ bit by bit."""
-        if self._weight_before_merge is None:
-            warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
-            return
-        base: Any = self.get_base_layer()
-        base.weight.copy_(self._weight_before_merge)
-        self._weight_before_merge = None
-        self.merged_adapters.clear()
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.disable_adapters and self.merged:

@@ -5,8 +5,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.config import parse_task
-from neatlab.dashboard.ablate.request import ACTIVATIONS, DEPTHS
+from neatlab.dashboard.ablate.request import DEPTHS
 from neatlab.dashboard.shared.choices import TASK_CHOICES
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.tasks import TASKS
@@ -32,7 +33,7 @@ class SweepForm:
         )
         self._message("depth")
         activation = gr.Dropdown(
-            list(ACTIVATIONS),
+            list(COMPARED),
             value=["relu", "gelu", "tanh"],
             multiselect=True,
             label="activations σ",

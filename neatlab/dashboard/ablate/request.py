@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
 from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
 from neatlab.dashboard.shared.field_error import FieldError
@@ -14,7 +15,6 @@ from neatlab.schema import Schema
 
 FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
-ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sin", "linear")
 MAX_RUNS = 100
 MAX_BASE_LENGTH = 200  # characters of the base arm
 
@@ -33,7 +33,7 @@ class SweepOrder(SweepLimits):
         task: One of TASK_CHOICES.
         base: Label of the arm that the grid varies.
         depths: Depths L, rising.
-        activations: Activations σ, in the order of ACTIVATIONS.
+        activations: Activations σ, in the order of COMPARED.
         seeds: How many seeds.
         steps: Optimiser steps; None takes the task's default.
     """
@@ -51,7 +51,7 @@ class SweepOrder(SweepLimits):
             task: One of TASK_CHOICES.
             base: An arm as one writes it.
             depths: Some of DEPTHS, as numbers or text.
-            activations: Some of ACTIVATIONS.
+            activations: Some of COMPARED.
             seeds: 1 to 5.
             steps: 1 to 5000; nothing takes the task's default.
 
@@ -62,7 +62,7 @@ class SweepOrder(SweepLimits):
             raise FieldError("run", str(unknown("task", task, TASK_CHOICES.values())))
         arm = _base_arm(base)
         several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
-        functions = chosen("activation", _several(activations), ACTIVATIONS)
+        functions = chosen("activation", _several(activations), COMPARED)
         _check_depths(arm, several)
         limits = _limits(seeds, steps)
         order = cls(task=task, base=arm.label, depths=several, activations=functions, **limits.model_dump())

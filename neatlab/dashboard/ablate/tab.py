@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.ablate.form import SweepForm
-from neatlab.dashboard.ablate.request import ACTIVATIONS, DEPTHS, FIELDS, SweepOrder, chosen
+from neatlab.dashboard.ablate.request import DEPTHS, FIELDS, SweepOrder, chosen
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import (
     EMPTY,
@@ -101,7 +102,7 @@ class AblateTab(Tab):
         if link.depth:
             chosen("depth", link.depth, DEPTHS)
         if link.activation:
-            chosen("activation", link.activation, ACTIVATIONS)
+            chosen("activation", link.activation, COMPARED)
         return super().read_link(link, session)
 
     def connect(self, demo: gr.Blocks) -> None:

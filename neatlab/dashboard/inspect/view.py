@@ -5,27 +5,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from neatlab import plots
+from neatlab.analysis.quantities import QUANTITIES, Quantity
 from neatlab.dashboard.inspect.charts import draw
 from neatlab.dashboard.inspect.request import InspectionResult, ScalingCurve
 from neatlab.dashboard.shared.html import number, plural
 from neatlab.errors import BadInput
-from neatlab.plots.profile import QUANTITIES
+from neatlab.plots.profile import PROFILED
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 NOTHING = _HTML.nothing()
 NO_TABLE = _HTML.no_table()
 ABOUT_SCALING = _HTML.about_scaling()
-COLUMNS = {  # column of the frame → heading, digits
-    "rank": ("rank", 0),
-    "effective_rank": ("effective rank", 2),
-    "stable_rank": ("stable rank", 2),
-    "norm": ("‖ΔW‖", 4),
-    "relative_norm": ("‖ΔW‖/‖W₀‖", 4),
-    "overlap_left": ("overlap, left", 3),
-    "overlap_right": ("overlap, right", 3),
-    "intruders": ("intruders", 0),
-}
+COLUMNS = (
+    "rank",
+    "effective_rank",
+    "stable_rank",
+    "norm",
+    "relative_norm",
+    "overlap_left",
+    "overlap_right",
+    "intruders",
+)
 
 
 def verdict(result: InspectionResult | None) -> str:
@@ -38,16 +39,17 @@ def table(result: InspectionResult | None) -> str:
     if result is None:
         return NO_TABLE
     frame, several = result.layers, len(result.adapters) > 1
-    columns = {name: column for name, column in COLUMNS.items() if name in frame and frame[name].notna().any()}
-    head = ["layer", *(["adapter"] if several else []), "d_out × d_in", *(heading for heading, _ in columns.values())]
+    columns = {name: QUANTITIES[name] for name in COLUMNS if name in frame and frame[name].notna().any()}
+    labels = [quantity.label for quantity in columns.values()]
+    head = ["layer", *(["adapter"] if several else []), "d_out × d_in", *labels]
     rows = [(values["layer"], _cells(values, columns, several)) for values in frame.to_dict("records")]
     return _HTML.table(plural(len(frame), "layer"), head, rows)
 
 
-def _cells(values: Mapping[Any, Any], columns: Mapping[str, tuple[str, int]], several: bool) -> list[str]:
+def _cells(values: Mapping[Any, Any], columns: Mapping[str, Quantity], several: bool) -> list[str]:
     cells = [str(values["adapter"])] if several else []
     cells += [f"{values['d_out']}\u00a0×\u00a0{values['d_in']}"]
-    return cells + [number(values[name], digits) for name, (_, digits) in columns.items()]
+    return cells + [number(values[name], quantity.digits) for name, quantity in columns.items()]
 
 
 def layers(result: InspectionResult | None) -> list[str]:
@@ -64,7 +66,7 @@ def quantities(result: InspectionResult | None) -> list[tuple[str, str]]:
     """(name, column) of what can be drawn over the layers."""
     if result is None:
         return []
-    return [(QUANTITIES[name], name) for name in QUANTITIES if name in result.layers and name != "intruders"]
+    return [(QUANTITIES[name].axis, name) for name in PROFILED if name in result.layers and name != "intruders"]
 
 
 def scaling(curve: ScalingCurve | None, at: float) -> str | None:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import Field, StringConstraints
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.shared.choices import TASK_CHOICES
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
@@ -61,7 +62,7 @@ class Link(Schema):
     rank: int | None = Field(None, ge=1, le=4096)
     maps: int | None = Field(None, ge=2, le=16)
     side: Literal["auto", "out", "in"] | None = None
-    sigma: Literal["relu", "gelu", "silu", "tanh", "sin", "linear"] | None = None
+    sigma: Literal[COMPARED] | None = None  # type: ignore[valid-type]
     contains: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
     contains_rank: int | None = Field(None, ge=1, le=512)
 

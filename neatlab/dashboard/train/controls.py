@@ -9,6 +9,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 from pydantic.fields import FieldInfo
 
+from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
 from neatlab.config import parse_task
 from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
@@ -20,7 +21,6 @@ from neatlab.tasks import TASKS
 
 MAIN = ("rank", "depth", "activation")  # the others are under "More options"
 # The usual ones to choose from; any other that NEAT knows can be typed.
-ACTIVATIONS = ["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "sin", "linear"]
 NO_ARM = ("no arm", "")
 # A list that the keyboard passes by says its value too: "your own settings" must open nothing.
 OPEN_PRESET = "name => { if (name) location.search = `?tab=train&preset=${name}` }"
@@ -181,7 +181,7 @@ def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
         "min_width": 110,
     }
     if name == "activation":
-        return gr.Dropdown(ACTIVATIONS, allow_custom_value=True, **shared)
+        return gr.Dropdown(list(ACTIVATIONS), allow_custom_value=True, **shared)
     if choices := _choices(field.annotation):
         return gr.Dropdown(choices, **shared)
     # An empty gr.Number sends 0; where empty means something, it is a line of text.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab import plots
+from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.shared.choices import TASK_CHOICES
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import CONTAINS
@@ -76,7 +77,7 @@ class UnderstandTab(Tab):
                 gr.Number(START.depth, label="depth L", precision=0, elem_id="size-depth", min_width=90),
                 gr.Dropdown(SIDES, value=START.orientation, label="orientation", elem_id="size-side", min_width=90),
                 gr.Dropdown(
-                    list(plots.FUNCTIONS),
+                    list(COMPARED),
                     value=START.activation,
                     label="activation σ",
                     elem_id="size-sigma",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from neatlab.adapters.methods.base import RankOptions
 from neatlab.adapters.methods.lora import count
-from neatlab.adapters.neat.sizes import neat_parameters
+from neatlab.adapters.neat_sizes import neat_parameters
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand.request import Layer, Side
 from neatlab.report.words import escape, number, row, table
