@@ -78,9 +78,9 @@ def test_interval_data_are_the_arms_intervals(comparison):
     assert data.name == "accuracy, share of images"
     for entry, arm in zip(data.arms, comparison.arms(), strict=True):
         assert (entry.arm, entry.score.mean, [entry.score.low, entry.score.high]) == (
-            arm["arm"],
-            arm["mean"],
-            arm["ci95"],
+            arm.arm,
+            arm.mean,
+            list(arm.ci95),
         )
 
 

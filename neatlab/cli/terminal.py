@@ -3,13 +3,18 @@
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
 from neatlab.analysis.quantities import QUANTITIES
+from neatlab.cli.columns import aligned
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
+from neatlab.runtime.numbers import DASH, number
+
+if TYPE_CHECKING:
+    from neatlab.runs.arms import ArmResult
 
 
 class Progress:
@@ -76,21 +81,21 @@ class SweepProgress:
         self._bar.close()
 
 
-def arms_table(arms: list[dict[str, Any]]) -> str:
+def arms_table(arms: "Sequence[ArmResult]") -> str:
     """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
-    from neatlab.runs.comparison import BASE, kept
+    from neatlab.runs.comparison import BASE
 
-    head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
-    base = any(kept(arm) for arm in arms)
+    head = ["arm", "adapter params", "trainable params", f"{arms[0].metric} (95 % interval)", "s/step", "eff. rank"]
+    base = any(arm.base_change for arm in arms)
     rows = [head + [BASE] * base] + [
         [
-            arm["arm"],
-            f"{arm['adapter_params']:,}",
-            f"{arm['trainable_params']:,}",
-            _with_interval(arm["mean"], *arm["ci95"]),
-            f"{arm['seconds_per_step']:.4f}",
-            f"{arm['effective_rank']:.2f}",
-            *([kept(arm) or "–"] * base),
+            arm.arm,
+            number(arm.adapter_params, 0),
+            number(arm.trainable_params, 0),
+            _with_interval(arm.mean, *arm.ci95),
+            number(arm.seconds_per_step),
+            number(arm.effective_rank, 2),
+            *([arm.base_change or DASH] * base),
         ]
         for arm in arms
     ]
@@ -99,19 +104,7 @@ def arms_table(arms: list[dict[str, Any]]) -> str:
 
 def _with_interval(mean: float, low: float, high: float) -> str:
     """One seed gives no interval."""
-    return f"{mean:.4f} [{low:.4f}, {high:.4f}]" if low == low else f"{mean:.4f}"
-
-
-def aligned(rows: list[list[str]]) -> str:
-    """Rows as text columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return f"{number(mean)} [{low:.4f}, {high:.4f}]" if low == low else number(mean)
 
 
 class LayerProgress:
@@ -159,4 +152,4 @@ def inspection_table(layers: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _cell(value: Any, spec: str) -> str:
-    return "–" if value is None or value != value else spec.format(value)
+    return DASH if value is None or value != value else spec.format(value)

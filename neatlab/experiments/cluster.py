@@ -98,9 +98,11 @@ def _check_workers(client: Client, scheduler: str) -> None:
         ) from None
     ours = package_versions()
     for worker, theirs in client.run(package_versions).items():
-        odd = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
-        if odd:
-            raise BadInput(f"worker {worker} has other versions: {', '.join(odd)}; install the same everywhere")
+        differing = [
+            f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]
+        ]
+        if differing:
+            raise BadInput(f"worker {worker} has other versions: {', '.join(differing)}; install the same everywhere")
 
 
 def run_all(

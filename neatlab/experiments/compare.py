@@ -58,7 +58,7 @@ def compare(
     def finish(configs: Sequence[RunConfig]) -> list[Run]:
         return _finish(configs, store, on_event)
 
-    search = plan.search(finish) if lr == "auto" else []
+    plan, search = plan.tuned(finish) if lr == "auto" else (plan, [])
     return Comparison(finish(plan.runs(numbers)), search)
 
 

@@ -11,7 +11,7 @@ from neatlab.tasks import TASKS, metric_of
 
 
 class Halving:
-    """Asynchronous successive halving (Li et al., arXiv:1810.05934) by Optuna's pruner, asked and told.
+    """Asynchronous successive halving (Li et al., arXiv:1810.05934) by Optuna's pruner.
 
     A run goes past a rung only if it is among the best quarter of those that have reached it.
     """

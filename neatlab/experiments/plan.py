@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from neatlab.adapters.attach import target_shapes
@@ -16,7 +17,7 @@ Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
 TUNING_SEED = 2**31  # far from the seeds that people report on
 RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
-MOST_SEEDS = 10_000
+MAX_SEEDS = 10_000
 SCALE_GRID = (0.3, 3.0)  # times the update's scaling, at the best rate; LoRA's is α/r
 
 
@@ -27,7 +28,7 @@ class Plan:
         task: A task with its options, such as "teacher:kind=low-rank,d_in=64".
         arms: Arms, or their text.
         training: Fields of `TrainingConfig`; None stands for the task's default.
-        lr: Learning rate of every adapter that names none; "auto" leaves it to `search`.
+        lr: Learning rate of every adapter that names none; "auto" leaves it to `tuned`.
         match: "rank" or "params" sizes every adapter as the first one; None leaves them as they are.
 
     Raises:
@@ -69,8 +70,8 @@ class Plan:
         numbers = list(seeds)
         return [self._run(arm, seed) for arm in self.arms for seed in numbers]
 
-    def search(self, finish: Finish) -> list[Run]:
-        """Give each arm the learning rate, then the scaling, that does best on the validation split.
+    def tuned(self, finish: Finish) -> tuple["Plan", list[Run]]:
+        """The plan whose arms have the learning rate, then the scaling, that do best on the validation split.
 
         Every arm gets the same grid, on a seed that is not reported and without the test split. An arm that
         names its learning rate, and one with nothing but a head, stays as it is.
@@ -79,17 +80,17 @@ class Plan:
             finish: Trains runs and returns them.
 
         Returns:
-            The runs of the search; their cost is part of the answer.
+            The plan, and the runs of the search; their cost is part of the answer.
         """
-        free = [arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"]
+        free = {arm.label: arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"}
         search: list[Run] = []
         for grid in (self._rates, _scales):
-            tried = {arm.label: [self._run(a, TUNING_SEED, "tune") for a in grid(arm)] for arm in free}
+            tried = {label: [self._run(a, TUNING_SEED, "tune") for a in grid(arm)] for label, arm in free.items()}
             search += finish([config for configs in tried.values() for config in configs])
-            best = {label: self._best([label, *configs], search) for label, configs in tried.items()}
-            self.arms = [best.get(arm.label, arm) for arm in self.arms]
-            free = [best[arm.label] for arm in free]
-        return search
+            free = {label: self._best([arm.label, *tried[label]], search) for label, arm in free.items()}
+        plan = copy(self)
+        plan.arms = [free.get(arm.label, arm) for arm in self.arms]
+        return plan, search
 
     def _best(self, tried: Sequence[RunConfig | str], search: Sequence[Run]) -> Arm:
         """The arm of the run that did best among `tried`: configurations, or labels of arms tried before."""
@@ -154,8 +155,8 @@ def seed_list(seeds: int | Iterable[int]) -> list[int]:
     Raises:
         BadInput: None, or one twice.
     """
-    if isinstance(seeds, int) and seeds > MOST_SEEDS:
-        raise BadInput(f"seeds={seeds:,}; at most {MOST_SEEDS:,}")
+    if isinstance(seeds, int) and seeds > MAX_SEEDS:
+        raise BadInput(f"seeds={seeds:,}; at most {MAX_SEEDS:,}")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")

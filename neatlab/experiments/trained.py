@@ -61,7 +61,7 @@ def _load(adapted: Adapted, folder: Path) -> None:
     model.load_state_dict(trained, strict=False)
 
 
-def _check_names(expected: Iterable[str], found: Iterable[str]) -> None:
-    odd = sorted(set(expected) ^ set(found))
-    if odd:
-        raise ValueError(f"it and the run's model differ in {len(odd)} tensors, such as {odd[0]}")
+def _check_names(expected: Iterable[str], stored: Iterable[str]) -> None:
+    mismatched = sorted(set(expected) ^ set(stored))
+    if mismatched:
+        raise ValueError(f"it and the run's model differ in {len(mismatched)} tensors, such as {mismatched[0]}")

@@ -77,16 +77,16 @@ class Recipe(Schema):
     def describe(self) -> list[str]:
         """What to know before a run: cost, selection, published result, sources."""
         cost = f"about {self.estimates.hours:g} h and {self.estimates.memory_gib:g} GiB an arm and seed"
-        told = [f"{self.title}; {self.steps:,} steps; estimate on a GPU, {self.estimates.gpu}: {cost}"]
-        told += [f"selection: {self.selection}", f"published result: {self.published}"]
-        return [*told, *(f"source of {name}: {text}" for name, text in self.sources.items())]
+        facts = [f"{self.title}; {self.steps:,} steps; estimate on a GPU, {self.estimates.gpu}: {cost}"]
+        facts += [f"selection: {self.selection}", f"published result: {self.published}"]
+        return [*facts, *(f"source of {name}: {text}" for name, text in self.sources.items())]
 
 
 def recipe_names() -> list[str]:
     """Every recipe, as "benchmark/data-set"."""
     folders = sorted((folder for folder in _root().iterdir() if folder.is_dir()), key=lambda folder: folder.name)
-    found = [(folder.name, file.name) for folder in folders for file in folder.iterdir()]
-    return sorted(f"{benchmark}/{name.removesuffix('.toml')}" for benchmark, name in found if name.endswith(".toml"))
+    recipes = [(folder.name, file.name) for folder in folders for file in folder.iterdir()]
+    return sorted(f"{benchmark}/{name.removesuffix('.toml')}" for benchmark, name in recipes if name.endswith(".toml"))
 
 
 def load_recipe(text: str) -> Recipe:

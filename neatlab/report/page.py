@@ -5,18 +5,18 @@ import tempfile
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import orjson
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from neatlab.errors import BadInput
 from neatlab.plots.theme import DARK, LIGHT
-from neatlab.report.figures import Figure, figures
-from neatlab.report.text import differences, ordered, question, repeat, runs, setup, tables, title, verdict
-from neatlab.report.words import escape, legend
+from neatlab.report.figures import Figure, figures, section
+from neatlab.report.text import arms, differences, ordered, question, repeat, runs, setup, title, verdict
 from neatlab.runs.comparison import Comparison
 from neatlab.runtime.files import PathLike
+from neatlab.runtime.templates import environment
 
 
 def write_report(comparison: Comparison, path: PathLike, command: str) -> None:
@@ -72,7 +72,6 @@ def render(comparison: Comparison, command: str) -> str:
     """
     drawn = {name: figures(part, ordered(part)) for name, part in comparison.parts().items()}
     body = [
-        f"<h1>{escape(title(comparison))}</h1>",
         question(comparison),
         verdict(comparison),
         setup(comparison),
@@ -81,33 +80,35 @@ def render(comparison: Comparison, command: str) -> str:
         runs(comparison),
         repeat(comparison, command),
     ]
-    return page(title(comparison), body, [figure for own in drawn.values() for figure in own])
+    return page(title(comparison), body, [figure for part in drawn.values() for figure in part])
 
 
-def page(title: str, body: Iterable[str], drawn: Iterable[Figure]) -> str:
+def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
     """A page that holds everything it needs.
 
     Args:
-        title: Its title, as plain text.
+        title: Its title and first heading, as plain text.
         body: Ready-made HTML, top to bottom; empty parts are left out.
         drawn: The figures whose elements stand in the body.
     """
-    return Template(_asset("page.html")).substitute(
-        title=escape(title),
-        style=_asset("style.css"),
-        body="\n".join(filter(None, body)),
-        plotly=get_plotlyjs(),
-        figures=_json({figure.id: figure.plain() for figure in drawn}),
-        templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
-        script=_asset("report.js"),
+    return (
+        environment()
+        .get_template("report/page.html")
+        .render(
+            title=title,
+            style=_asset("style.css"),
+            body=Markup("\n").join(filter(None, body)),
+            plotly=get_plotlyjs(),
+            figures=_json({figure.id: figure.plain() for figure in drawn}),
+            templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
+            script=_asset("report.js"),
+        )
     )
 
 
-def _part(name: str, part: Comparison, drawn: list[Figure]) -> str:
-    order, where = ordered(part), f" with {escape(name)}" if name else ""
-    shown = "\n".join(figure.html() for figure in drawn)
-    arms = f"<h2>Arms{where}</h2>{tables(part, order)}"
-    return f'{arms}<h2>Figures{where}</h2>{legend(order)}<div class="figures">{shown}</div>'
+def _part(name: str, part: Comparison, drawn: list[Figure]) -> Markup:
+    order, where = ordered(part), f" with {name}" if name else ""
+    return arms(part, order, where) + section(f"Figures{where}", order, drawn)
 
 
 def _json(value: object) -> str:

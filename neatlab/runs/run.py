@@ -93,7 +93,7 @@ def _is_named(name: str, stored: dict[str, Any], config: RunConfig) -> bool:
     """
     if "seal" in stored:
         return bool(stored["seal"] == seal(name, stored["run"]))
-    return name in (first_id(stored["run"]), config.run_id)
+    return name == first_id(stored["run"]) or name == config.run_id
 
 
 def seal(run_id: str, values: Mapping[str, Any]) -> str:

@@ -153,21 +153,21 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Every readable run, oldest first; a damaged one is named in a warning and left out."""
-        found, damaged = self.survey()
+        readable, damaged = self.survey()
         for run_id, error in damaged.items():
             warnings.warn(f"run {run_id} is left out: {error}", stacklevel=2)
-        return found
+        return readable
 
     def survey(self) -> tuple[list[Run], dict[str, StoreError]]:
         """Every readable run, oldest first, and the id of each damaged one with what is wrong with it."""
-        found, damaged = [], {}
+        readable, damaged = [], {}
         for path in sorted(self.root.iterdir()) if self.root.exists() else []:
             if RUN_ID.fullmatch(path.name):
                 try:
-                    found.append(read_run(path))
+                    readable.append(read_run(path))
                 except StoreError as error:
                     damaged[path.name] = error
-        return sorted(found, key=lambda run: str(run.environment.get("created"))), damaged
+        return sorted(readable, key=lambda run: str(run.environment.get("created"))), damaged
 
 
 def _same_run(path: Path) -> Run:

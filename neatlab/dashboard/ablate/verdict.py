@@ -1,12 +1,15 @@
 """The verdict of a sweep: a table of its arms against the reference, and the same in sentences."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from markupsafe import Markup
 
 from neatlab.report.text import HOW_TO_READ, ordered
-from neatlab.report.words import DASH, breakable, number, p_number, row, table
+from neatlab.report.words import breakable, row, table
+from neatlab.runs.arms import ArmResult
 from neatlab.runs.comparison import Comparison
+from neatlab.runtime.numbers import DASH, interval, number, p_number, signed, signed_interval
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
@@ -28,7 +31,7 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
     """
     complete = len(whole.runs) == total
     judged = _against(whole, reference) if complete else {}
-    arms = {arm["arm"]: arm for arm in whole.arms()}
+    arms = {arm.arm: arm for arm in whole.arms()}
     rows = [_row(arms[label], judged.get(label), whole, label == reference) for label in ordered(whole)]
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
@@ -58,38 +61,33 @@ def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
     """Arm → its difference from the reference, which may be written as a or as b."""
     against = {}
     for difference in whole.differences():
-        (low, high), mean = difference["ci95"], difference["mean"]
-        p, shown = difference["p_holm"], difference["shown"]
-        if difference["b"] == reference:
-            against[difference["a"]] = _Against(mean, low, high, p, shown)
-        elif difference["a"] == reference:
-            against[difference["b"]] = _Against(-mean, -high, -low, p, shown)
+        low, high = difference.ci95
+        if difference.b == reference:
+            against[difference.a] = _Against(difference.mean, low, high, difference.p_holm, difference.shown)
+        elif difference.a == reference:
+            against[difference.b] = _Against(-difference.mean, -high, -low, difference.p_holm, difference.shown)
     return against
 
 
-def _row(arm: Mapping[str, Any], judged: _Against | None, whole: Comparison, is_reference: bool) -> str:
-    ended = sum(run["status"] == "finished" for run in arm["runs"])
+def _row(arm: ArmResult, judged: _Against | None, whole: Comparison, is_reference: bool) -> Markup:
+    ended, runs = arm.finished, len(arm.runs)
     cells = [
-        number(arm["adapter_params"], 0),
-        f"{ended} of {len(arm['runs'])}" if ended < len(arm["runs"]) else str(ended),
-        number(arm["mean"]),
-        _interval(*arm["ci95"]),
+        number(arm.adapter_params, 0),
+        f"{ended} of {runs}" if ended < runs else str(ended),
+        number(arm.mean),
+        interval(*arm.ci95),
         DASH if judged is None else _difference(judged),
         DASH if judged is None else p_number(judged.p),
         "reference" if is_reference else _word(judged, whole),
     ]
-    return row(breakable(arm["arm"]), cells, "reference" if is_reference else "")
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{low:.4f} to {high:.4f}" if math.isfinite(low) else DASH
+    return row(breakable(arm.arm), cells, "reference" if is_reference else "")
 
 
 def _difference(judged: _Against) -> str:
     if not math.isfinite(judged.mean):
         return DASH
-    interval = f" ({judged.low:+.4f} to {judged.high:+.4f})" if math.isfinite(judged.low) else ""
-    return f"{judged.mean:+.4f}{interval}"
+    ends = f" ({signed_interval(judged.low, judged.high)})" if math.isfinite(judged.low) else ""
+    return f"{signed(judged.mean)}{ends}"
 
 
 def _word(judged: _Against | None, whole: Comparison) -> str:

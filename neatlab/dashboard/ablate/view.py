@@ -125,7 +125,7 @@ def _heat_words(cells: Mapping[tuple[str, str], Interval], name: str, total: int
 def _scores(whole: Comparison, reference: str) -> str | None:
     if not _has_score(whole):
         return None
-    arms = [arm["arm"] for arm in whole.arms() if math.isfinite(arm["mean"])]
+    arms = [arm.arm for arm in whole.arms() if math.isfinite(arm.mean)]
     best = [arm for arm in ordered(whole) if arm in arms][:MAX_DRAWN]
     figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
     left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
@@ -134,7 +134,7 @@ def _scores(whole: Comparison, reference: str) -> str | None:
 
 
 def _has_score(comparison: Comparison) -> bool:
-    return any(math.isfinite(arm["mean"]) for arm in comparison.arms())
+    return any(math.isfinite(arm.mean) for arm in comparison.arms())
 
 
 def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
