@@ -126,7 +126,7 @@ def test_rates_are_the_searchs_own_and_a_diverged_run_is_a_gap(comparison):
     assert lora.mean == pytest.approx((0.5, 0.51, 0.52))
     assert math.isnan(neat.mean[-1])
     (other,) = data.scalings
-    assert (other.place, other.variant, other.lr, other.score) == (0, "lora:rank=4,alpha=12", 0.03, 0.95)
+    assert (other.position, other.variant, other.lr, other.score) == (0, "lora:rank=4,alpha=12", 0.03, 0.95)
     assert plots.rates(comparison).layout.xaxis.type == "log"
 
 

@@ -13,6 +13,16 @@ from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
+__all__ = [
+    "LayerCurveData",
+    "LayerMapData",
+    "QUANTITIES",
+    "layer_curve_data",
+    "layer_curves",
+    "layer_map",
+    "layer_map_data",
+]
+
 # What a run measures as it trains; `dead_units` is a share there.
 QUANTITIES = {
     name: measured.QUANTITIES[name].label
@@ -77,7 +87,7 @@ def layer_curve_data(
     frame = table(source, "spectra")
     rows = frame if layer is None or frame.empty else of_layer(frame, layer)
     curves = {name: _known(lines(rows, "step", _checked(name), arms)) for name in quantities}
-    return LayerCurveData(layer, {name: found for name, found in curves.items() if found})
+    return LayerCurveData(layer, {name: arms_lines for name, arms_lines in curves.items() if arms_lines})
 
 
 def layer_curves(
@@ -104,8 +114,8 @@ def layer_curves(
     names = ["training step", *(QUANTITIES[name] for name in panels)]
     traces = [
         trace
-        for row, (name, found) in enumerate(panels.items(), start=1)
-        for trace in line_traces(found, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
+        for row, (name, panel) in enumerate(panels.items(), start=1)
+        for trace in line_traces(panel, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
     ]
     figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark, traces=traces)
     note_seeds(figure, next(iter(panels.values())))
@@ -175,8 +185,8 @@ def _short(layer: str, layers: Sequence[str]) -> str:
     return ".".join(layer.split(".")[shared:])
 
 
-def _known(found: list[Line]) -> list[Line]:
-    return [line for line in found if any(value == value for value in line.mean)]
+def _known(curves: list[Line]) -> list[Line]:
+    return [line for line in curves if any(value == value for value in line.mean)]
 
 
 def _checked(quantity: str) -> str:

@@ -10,6 +10,8 @@ from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.errors import unknown
 from neatlab.plots.theme import new_figure, style
 
+__all__ = ["FunctionData", "SizeData", "function_curve", "function_data", "size_curves", "size_data"]
+
 SPAN = 4.0
 
 
@@ -88,8 +90,8 @@ def size_curves(data: SizeData, marked: Sequence[tuple[str, int]] = (), dark: bo
         dark: For a dark page.
     """
     figure = new_figure(["rank r", "parameters"], dark=dark)
-    for place, (name, counts) in enumerate(data.counts.items()):
-        look = style(place)
+    for position, (name, counts) in enumerate(data.counts.items()):
+        look = style(position)
         ranks = [rank for method, rank in marked if method == name]
         at = np.interp(ranks, data.ranks, counts).tolist()
         line = go.Scatter(x=data.ranks, y=counts, mode="lines", name=name, line={"color": look.colour})

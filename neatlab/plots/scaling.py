@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 from neatlab.plots.theme import new_figure, style
 from neatlab.plots.traces import CURSOR
 
+__all__ = ["ScalingData", "scaling", "scaling_data"]
+
 
 class Scaling(Protocol):
     """Anything with the table of `Slider.scale`."""
