@@ -8,7 +8,8 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from neatlab.adapters.forms import FORMS
@@ -18,6 +19,7 @@ from neatlab.runtime import distributed
 from neatlab.runtime.lazy import naming_extras
 
 RUNS = "runs"
+HUB_ON_REQUEST = {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}  # a model or data set comes from a hub by name alone
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,17 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if "HF_HUB_OFFLINE" not in os.environ:  # nothing comes from a hub but what is asked for by name
-        os.environ |= {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}
-    warnings.showwarning = _show_warning
     try:
-        words = list(sys.argv[1:] if argv is None else argv)
-        arguments = _parser().parse_args(words)
-        arguments.words = words
-        if arguments.run is not commands.compare:
-            distributed.require_single_process(words[0])
-        with distributed.silence_workers(), naming_extras(words[0]):
-            arguments.run(arguments)
+        with _process_settings():
+            _run(list(sys.argv[1:] if argv is None else argv))
         return 0
     except (BadInput, StoreError) as error:
         return _fail(str(error), 2)
@@ -72,6 +66,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _run(words: list[str]) -> None:
+    arguments = _parser().parse_args(words)
+    arguments.words = words
+    if arguments.run is not commands.compare:
+        distributed.require_single_process(words[0])
+    with distributed.silence_workers(), naming_extras(words[0]):
+        arguments.run(arguments)
+
+
+@contextmanager
+def _process_settings() -> Iterator[None]:
+    """What a command sets for its process, put back afterwards: warnings as one line, and no hub but on request."""
+    added = {} if "HF_HUB_OFFLINE" in os.environ else HUB_ON_REQUEST
+    os.environ |= added
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
 
 
 def _fail(message: str, code: int) -> int:

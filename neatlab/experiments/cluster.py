@@ -74,9 +74,9 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
 
 def _local_settings() -> dict[str, Any]:
     """One thread a worker; and Dask's web server, which cannot be left out, on loopback with nothing to serve."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    one_thread_each = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     empty: dict[str, Any] = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker", "nanny")}
-    return {"distributed.nanny.pre-spawn-environ": one, **empty}
+    return {"distributed.nanny.pre-spawn-environ": one_thread_each, **empty}
 
 
 def _connected(scheduler: str) -> Client:
@@ -141,7 +141,7 @@ def run_all(
 
 
 class _Session:
-    """The driver's side of one call of `run_all`: hears the workers, answers them, tells them to stop."""
+    """The driver's side of one call of `run_all`: receives the workers' events, answers them, asks them to stop."""
 
     def __init__(
         self,
@@ -154,17 +154,17 @@ class _Session:
         self._client, self._store, self._todo = client, store, todo
         self._on_event, self._should_continue = on_event, should_continue
         self.name = f"neatlab-{uuid.uuid4().hex}"
-        self._heard: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._answer, daemon=True)
 
     def __enter__(self) -> "_Session":
         self._mark = self._store.mark()
-        self._client.subscribe_topic(self.name, lambda message: self._heard.put(message[1]))
+        self._client.subscribe_topic(self.name, lambda message: self._messages.put(message[1]))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._heard.put(None)
+        self._messages.put(None)
         self._thread.join(timeout=5)
 
     def submit(self, config: RunConfig) -> Future:
@@ -182,8 +182,8 @@ class _Session:
             time.sleep(0.1)
 
     def _answer(self) -> None:
-        """Pass events on, and answer the workers that wait, until None is heard."""
-        while (message := self._heard.get()) is not None:
+        """Pass events on, and answer the workers that wait, until None is received."""
+        while (message := self._messages.get()) is not None:
             config, event = self._todo[message["run"]], from_dict(message["event"])
             if self._on_event:
                 self._on_event(config, event)
@@ -230,11 +230,11 @@ def train_one(config: dict[str, Any], root: str, mark: str, session: str, prunes
 def _train(run: RunConfig, store: Store, session: str, prunes: bool) -> None:
     worker, stop, last = distributed.get_worker(), distributed.Event(f"{session}-stop"), 0.0
 
-    def tell(event: Event, asks: bool) -> None:
+    def send(event: Event, asks: bool) -> None:
         worker.log_event(session, {"run": run.run_id, "event": to_dict(event), "asks": asks})
 
     def should_continue(event: Evaluated) -> bool:
-        tell(event, asks=True)
+        send(event, asks=True)
         return bool(distributed.Queue(f"{session}/{run.run_id}").get(timeout=ANSWER_TIMEOUT_SECONDS))
 
     with one_thread():
@@ -246,5 +246,5 @@ def _train(run: RunConfig, store: Store, session: str, prunes: bool) -> None:
                 return
             asked = prunes and is_rung(event)
             if not asked and (due or not isinstance(event, Step)):
-                tell(event, asks=False)
+                send(event, asks=False)
             last = time.monotonic() if due else last

@@ -10,7 +10,7 @@ from neatlab.inspection import AdapterComparison, Inspection
 from neatlab.report.figures import Figure
 
 Source = Inspection | AdapterComparison
-MAX_SPECTRA = 6  # lines of singular values that can be told apart
+MAX_SPECTRA = 6  # lines of singular values that a reader can tell from each other
 
 
 def inspection_figures(source: Source) -> list[Figure]:

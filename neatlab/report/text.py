@@ -163,7 +163,7 @@ def differences(comparison: Comparison) -> Markup:
 
 
 def runs(comparison: Comparison) -> Markup:
-    """Every run, to be found in the runs folder by its id."""
+    """Every run, with the id that it has in the runs folder."""
     rows = [
         row(
             macros(__file__).run_id(run.run_id),
