@@ -14,13 +14,13 @@ from neatlab.runtime.distributed import is_main
 
 def compare(arguments: argparse.Namespace) -> None:
     """Train arms and compare them."""
-    from neatlab.cli.terminal import Progress
+    from neatlab.cli.terminal import ProgressBar
     from neatlab.experiments.compare import compare as compare_arms
 
     _check_report(arguments)
     request = _request(arguments)
     _describe(request["task"])
-    with Progress() as progress:
+    with ProgressBar() as progress:
         comparison = compare_arms(
             **request,
             seeds=arguments.seeds,
@@ -65,7 +65,7 @@ def _training(arguments: argparse.Namespace) -> dict[str, str]:
 
 def sweep(arguments: argparse.Namespace) -> None:
     """Train a grid of arms and compare them."""
-    from neatlab.cli.terminal import SweepProgress
+    from neatlab.cli.terminal import SweepProgressBar
     from neatlab.experiments.sweep import Sweep, check_size
 
     arms, grid, defaults = _grid(arguments)
@@ -86,7 +86,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         return
     _check_report(arguments)
     _describe(arguments.task)
-    with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
+    with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, on_event=progress)
     _answer(comparison, arguments)
@@ -229,13 +229,13 @@ def export(arguments: argparse.Namespace) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """What adapters did to the weights."""
-    from neatlab.cli.terminal import LayerProgress, inspection_table
+    from neatlab.cli.terminal import LayerProgressBar, inspection_table
     from neatlab.inspection import compare_adapters
     from neatlab.inspection import inspect as open_adapter
 
     _check_report(arguments)
     paths, directions = arguments.paths, arguments.directions
-    with LayerProgress() as progress:
+    with LayerProgressBar() as progress:
         if len(paths) > 1:
             inspection: Any = compare_adapters(paths, arguments.base, directions=directions, on_layer=progress)
         else:

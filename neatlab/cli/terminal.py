@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from neatlab.runs.arms import ArmResult
 
 
-class Progress:
+class ProgressBar:
     """A bar a run on standard error, showing the loss; called with each event."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Progress:
         self._close()
 
 
-class SweepProgress:
+class SweepProgressBar:
     """One bar for all runs of a sweep, in steps; called with each event, also out of order.
 
     Args:
@@ -107,7 +107,7 @@ def _with_interval(mean: float, low: float, high: float) -> str:
     return f"{number(mean)} [{low:.4f}, {high:.4f}]" if low == low else number(mean)
 
 
-class LayerProgress:
+class LayerProgressBar:
     """A bar of layers on standard error; called before each."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Whose directions ΔW uses: W₀'s on each side, and another adapter's, with random directions drawn beside."""
+"""Whose directions ΔW uses: W₀'s on each side, and another adapter's, with random directions for comparison."""
 
 from typing import NamedTuple, Protocol
 

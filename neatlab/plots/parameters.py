@@ -20,7 +20,7 @@ class ParameterData(NamedTuple):
     Args:
         arms: The arms.
         adapter: Parameters of the adapter.
-        head: Those of the head that trains beside it.
+        head: Those of the head that trains with it.
     """
 
     arms: list[str]

@@ -25,7 +25,7 @@ GREY = "#7b8794"
 
 
 class Inspected(Protocol):
-    """An inspection, or several beside each other: has a row an adapter and layer."""
+    """An inspection, or several that are compared: has a row an adapter and layer."""
 
     def frame(self) -> pd.DataFrame:
         """The rows."""

@@ -28,12 +28,12 @@ class Recipe(Schema):
         title: What it is.
         epochs: Passes over the training data.
         examples: Training examples of the data.
-        own_validation: Whether the data have a validation split beside the one reported on; else it is set aside.
+        own_validation: Whether the data have a validation split in addition to the one reported on; else it is set aside.
         lr: "auto" where a learning rate is unknown: arms that name none are given theirs on validation data.
         selection: Which checkpoint the authors report, and which we do.
         published: The published result, or that it is unknown.
         task: Options of the task `custom`.
-        training: Fields of `TrainingConfig` beside `steps`.
+        training: Fields of `TrainingConfig` other than `steps`.
         arms: Name → arm.
         estimates: Cost of one arm and seed.
         sources: Where task, training and each arm's settings come from.

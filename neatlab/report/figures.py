@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from neatlab import plots
 from neatlab.plots.pareto import COSTS
-from neatlab.report.words import legend
+from neatlab.report.markup import legend
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.labels import family
 from neatlab.runtime.templates import macros

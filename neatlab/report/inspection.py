@@ -8,8 +8,8 @@ from neatlab.analysis.quantities import QUANTITIES
 from neatlab.inspection import AdapterComparison, Inspection
 from neatlab.report.figures import section
 from neatlab.report.inspection_figures import inspection_figures
+from neatlab.report.markup import breakable, row, table
 from neatlab.report.page import check_target, page, write_page
-from neatlab.report.words import breakable, row, table
 from neatlab.runtime.environment import package_versions
 from neatlab.runtime.files import PathLike
 from neatlab.runtime.numbers import number

@@ -17,7 +17,7 @@ def inspection_figures(source: Source) -> list[Figure]:
     """Every figure that there is something for.
 
     Args:
-        source: One inspection, or several beside each other.
+        source: One inspection, or several that are compared.
     """
     drawn = [draw(source) for draw in FIGURES]
     return [figure for figure in drawn if figure is not None]

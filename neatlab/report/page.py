@@ -121,7 +121,7 @@ def _asset(name: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write beside, then rename: an old report stays until the new one is whole."""
+    """Write to a temporary file, then rename: an old report stays until the new one is whole."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", encoding="utf-8", delete=False) as file:
         temporary = Path(file.name)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from neatlab.report.words import breakable, key, row, table
+from neatlab.report.markup import breakable, key, row, table
 from neatlab.runs.arms import ArmResult, total_seconds
 from neatlab.runs.comparison import BASE, Comparison
 from neatlab.runs.run import Run

@@ -6,7 +6,7 @@ from neatlab.config import Arm
 from neatlab.runs.run import Run
 
 AT = " @ "
-SEARCHED = ("scaling", "alpha")  # what a search may choose beside the learning rate
+SEARCHED = ("scaling", "alpha")  # what a search may choose in addition to the learning rate
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:

@@ -66,15 +66,15 @@ class Store:
     def _mark_file(self) -> Path:
         return self.root / ".neatlab-store"
 
-    def start(self, config: RunConfig, kept: int | None = None) -> RunWriter:
-        """A writer for the run that `config` names; with `kept` it goes on after that many bytes of its events.
+    def start(self, config: RunConfig, resume_at: int | None = None) -> RunWriter:
+        """A writer for the run that `config` names; with `resume_at` it resumes after that many bytes of its events.
 
         Raises:
             StoreError: Its directory cannot be written.
         """
         self.check_writable()
         try:
-            return RunWriter(self.root / config.run_id, config, kept)
+            return RunWriter(self.root / config.run_id, config, resume_at)
         except OSError as error:
             raise StoreError(f"run {config.run_id} cannot be written: {error.strerror or error}") from error
 

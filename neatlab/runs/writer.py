@@ -17,24 +17,24 @@ from neatlab.runtime.environment import environment
 
 
 class RunWriter:
-    """Writes one run's directory; one left by an unfinished run is started anew, or goes on after `kept` bytes.
+    """Writes one run's directory; one left by an unfinished run is started anew, or resumes after `resume_at` bytes.
 
     The directory belongs to the writer that started it last: one that was given up for lost, and was not, can
     no longer finish it.
     """
 
-    def __init__(self, path: Path, config: RunConfig, kept: int | None = None) -> None:
+    def __init__(self, path: Path, config: RunConfig, resume_at: int | None = None) -> None:
         self.path = path
         self.config = config
         self._owner = uuid.uuid4().hex
         now = environment(config.training.device)
         values = config.model_dump()
         stored = {"run": values, "seal": seal(path.name, values), "environment": now, "owner": self._owner}
-        if kept is None:
+        if resume_at is None:
             self._begin(stored)
         else:
             write_json(path / "config.json", stored)
-            os.truncate(path / "events.jsonl", kept)
+            os.truncate(path / "events.jsonl", resume_at)
         self._events = open(path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
 
     def _begin(self, stored: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class RunWriter:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write beside, then rename: a reader sees the old file, the new one, or none, never half of one."""
+    """Write to a temporary file, then rename: a reader sees the old file, the new one, or none, never half of one."""
     temporary = path.with_suffix(".part")
     with open(temporary, "wb") as file:
         file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))

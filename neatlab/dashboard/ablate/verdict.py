@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from neatlab.report.markup import breakable, row, table
 from neatlab.report.text import HOW_TO_READ, ordered
-from neatlab.report.words import breakable, row, table
 from neatlab.runs.arms import ArmResult
 from neatlab.runs.comparison import Comparison
 from neatlab.runtime.numbers import DASH, interval, number, p_number, signed, signed_interval

@@ -7,7 +7,7 @@ from neatlab.adapters.methods.lora import count
 from neatlab.adapters.neat_sizes import neat_parameters
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand.request import Layer, Side
-from neatlab.report.words import escape, row, table
+from neatlab.report.markup import escape, row, table
 from neatlab.runtime.numbers import number
 from neatlab.runtime.templates import macros
 

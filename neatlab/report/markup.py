@@ -1,4 +1,4 @@
-"""Small HTML that reports and the page share, from the macros in words.html; every text is escaped there."""
+"""Small HTML that reports and the page share, from the macros in markup.html; every text is escaped there."""
 
 from collections.abc import Iterable, Sequence
 
