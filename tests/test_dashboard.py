@@ -20,7 +20,6 @@ from neatlab.config import RunConfig, parse_arm
 from neatlab.dashboard import build
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
 from neatlab.dashboard.shared.context import Context, Windows
-from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.train.charts import TABLE, ChartCache, Charts
 from neatlab.dashboard.train.charts.other_layers import other_layers
@@ -32,6 +31,7 @@ from neatlab.dashboard.train.window import TrainWindow, leave, resume, send_comm
 from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import execute
 from neatlab.runs.store import Store
+from neatlab.runtime.numbers import number
 from tests.dashboard_runs import pair, tiny
 
 TASK = "teacher:kind=low-rank"

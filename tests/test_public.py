@@ -5,11 +5,13 @@ import pydoc
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import neatlab
+from neatlab import plots
 
 pytestmark = pytest.mark.process
 
@@ -53,6 +55,16 @@ def test_help_says_on_its_first_screen_what_to_call():
     first = "\n".join(pydoc.plain(pydoc.render_doc(neatlab)).splitlines()[:24])
     for name in ("compare", "sweep", "load_runs", "inspect", "plots", "NeatConfig", "METHODS", "TASKS"):
         assert name in first
+
+
+def test_what_a_file_of_plots_offers_is_offered_by_the_package():
+    folder = Path(plots.__file__).parent
+    modules = [import_module(f"neatlab.plots.{path.stem}") for path in folder.glob("*.py") if path.stem != "__init__"]
+    offering = [module for module in modules if hasattr(module, "__all__")]
+    assert len(offering) >= 15
+    for module in offering:
+        for name in module.__all__:
+            assert getattr(plots, name) is getattr(module, name)
 
 
 SCRIPT = """

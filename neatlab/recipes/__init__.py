@@ -28,7 +28,7 @@ class Recipe(Schema):
         title: What it is.
         epochs: Passes over the training data.
         examples: Training examples of the data.
-        own_validation: Whether the data have a validation split in addition to the one reported on; else it is set aside.
+        own_validation: Whether the data have a validation split that is not reported on; else one is set aside.
         lr: "auto" where a learning rate is unknown: arms that name none are given theirs on validation data.
         selection: Which checkpoint the authors report, and which we do.
         published: The published result, or that it is unknown.

@@ -22,16 +22,6 @@ def number(value: Any, digits: int = 4) -> str:
     return f"{value:,.{digits}f}" if is_known(value) else DASH
 
 
-def significant(value: Any, digits: int = 4) -> str:
-    """A number with so many digits in all, for quantities of any size."""
-    return f"{value:.{digits}g}" if is_known(value) else DASH
-
-
-def percent(value: Any, digits: int = 2) -> str:
-    """A share in percent."""
-    return f"{value:.{digits}%}" if is_known(value) else DASH
-
-
 def signed(value: Any) -> str:
     """A difference, with its sign."""
     return f"{value:+.4f}" if is_known(value) else DASH

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from neatlab import plots
 from neatlab.dashboard.inspect.request import InspectionResult
-from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.plots.alignment import SIDES
+from neatlab.runtime.numbers import number
 
 HEIGHT, TALL = 300, 420  # pixels; those with two panels are tall
 RANDOM_OVERLAP = ["overlap_left", "random_overlap_left", "overlap_right", "random_overlap_right"]

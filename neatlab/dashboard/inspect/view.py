@@ -8,9 +8,10 @@ from neatlab import plots
 from neatlab.analysis.quantities import QUANTITIES, Quantity
 from neatlab.dashboard.inspect.charts import draw
 from neatlab.dashboard.inspect.request import InspectionResult, ScalingCurve
-from neatlab.dashboard.shared.html import number, plural
+from neatlab.dashboard.shared.html import plural
 from neatlab.errors import BadInput
 from neatlab.plots.profile import PROFILED
+from neatlab.runtime.numbers import number
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)

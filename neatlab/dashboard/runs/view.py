@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from neatlab import plots
-from neatlab.dashboard.shared.html import DASH, hint, number
+from neatlab.dashboard.shared.html import hint
 from neatlab.dashboard.shared.listing import Chosen, metric, task_text
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.errors import StoreError
@@ -15,6 +15,7 @@ from neatlab.runs.curves import read_points
 from neatlab.runs.labels import AT, labels
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
+from neatlab.runtime.numbers import DASH, number
 from neatlab.runtime.templates import macros
 from neatlab.tasks import Metric
 

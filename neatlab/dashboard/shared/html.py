@@ -1,22 +1,12 @@
-"""Pieces of HTML that several tabs use, and numbers as the page writes them."""
+"""Pieces of HTML that several tabs use."""
 
-import math
 from collections.abc import Iterable
-from typing import Any
 
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
-DASH = "–"
 MAX_MESSAGE = 600  # characters of a message
-
-
-def number(value: Any, digits: int) -> str:
-    """A number for people; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{value:,.{digits}f}"
 
 
 def plural(count: int, noun: str) -> str:

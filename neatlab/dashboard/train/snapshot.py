@@ -7,10 +7,10 @@ import pandas as pd
 
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.choices import PARTS
-from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.train.feed import Feed
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
+from neatlab.runtime.numbers import number
 from neatlab.tasks import Metric, metric_of
 
 COUNTS = ("adapter_params", "trainable_params")

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Collection
 from typing import Any
 
-from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.train.snapshot import RunsSnapshot, last_evaluation, letter, started, steps_done
 from neatlab.runs.run import Run
+from neatlab.runtime.numbers import number
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)

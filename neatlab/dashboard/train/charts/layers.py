@@ -5,11 +5,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from neatlab import plots
-from neatlab.dashboard.shared.html import DASH
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import each_arm
 from neatlab.plots import QUANTITIES, LayerCurveData
+from neatlab.runtime.numbers import DASH
 
 HINT = (
     "Effective rank says how many directions the update really uses: 1 when one direction holds everything, r when "
