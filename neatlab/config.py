@@ -1,7 +1,6 @@
 """What a run is made of: task, arm, training settings and seed; its name is their hash."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,8 +8,9 @@ import orjson
 from pydantic import Field
 
 from neatlab.adapters.methods import METHODS
-from neatlab.errors import BadInput, unknown
-from neatlab.schema import Schema
+from neatlab.errors import unknown
+from neatlab.schema import Schema, parse_pairs
+from neatlab.tasks.spec import TaskSpec
 
 
 class TrainingConfig(Schema):
@@ -119,53 +119,6 @@ def parse_arm(text: str) -> Arm:
     return make_arm(method, parse_pairs(rest.split(",") if rest else [], f"arm {text!r}"))
 
 
-def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
-    """Name → value of parts of the form "name=value".
-
-    Raises:
-        BadInput: A part of another form, or a name given twice.
-    """
-    pairs: dict[str, str] = {}
-    for part in parts:
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            raise BadInput(f"{what}: {part!r} is not of the form name=value, such as rank=4")
-        if name in pairs:
-            raise BadInput(f"{what}: {name} is given twice")
-        pairs[name] = value
-    return pairs
-
-
-def parse_task(text: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64".
-
-    A value in double quotes may hold commas, spaces at its ends, and \\n for a new line.
-    """
-    name, _, rest = text.strip().partition(":")
-    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', rest) if rest else []  # commas outside quotes
-    return name, {option: _unquoted(value) for option, value in parse_pairs(parts, f"task {text!r}").items()}
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1].replace("\\n", "\n") if re.fullmatch(r'"[^"]+"', value) else value
-
-
-def task_text(name: str, options: Mapping[str, Any]) -> str:
-    """A task as one writes it; `parse_task` reads it back.
-
-    Raises:
-        BadInput: A value with a double quote in it.
-    """
-    told = [f"{option}={_quoted(str(value))}" for option, value in options.items()]
-    return ":".join(filter(None, [name, ",".join(told)]))
-
-
-def _quoted(value: str) -> str:
-    if '"' in value:
-        raise BadInput(f"{value!r}: an option of a task cannot hold a double quote")
-    return '"' + value.replace("\n", "\\n") + '"' if re.search(r"[,\s]", value) else value
-
-
 class RunConfig(Schema):
     """Everything needed to repeat a run on the same package versions."""
 
@@ -175,6 +128,11 @@ class RunConfig(Schema):
     training: TrainingConfig
     seed: int = Field(ge=0, lt=2**32)
     purpose: Literal["report", "tune"] = "report"  # a tuning run never sees the test split
+
+    @property
+    def spec(self) -> TaskSpec:
+        """The task with all of its options."""
+        return TaskSpec(self.task, self.task_options)
 
     @property
     def run_id(self) -> str:
@@ -230,17 +188,14 @@ def make_run(
     Raises:
         BadInput: Unknown task or option, or a value out of range.
     """
-    from neatlab.tasks import TASKS
-
-    if task not in TASKS:
-        raise unknown("task", task, TASKS)
+    row = TaskSpec(task).row
     given = {name: value for name, value in training.items() if value is not None}
-    defaults = dict(TASKS[task].training)
+    defaults = dict(row.training)
     defaults["lr"] *= METHODS[arm.method].lr_factor
     settings = {**defaults, **given} | ({} if arm.lr is None else {"lr": arm.lr})
     values = {
         "task": task,
-        "task_options": TASKS[task].options.parse(task_options, f"task {task!r}").model_dump(),
+        "task_options": row.options.parse(task_options, f"task {task!r}").model_dump(),
         "arm": arm,
         "training": TrainingConfig.parse(settings, "training"),
         "seed": seed,

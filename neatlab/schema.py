@@ -63,5 +63,22 @@ class Schema(BaseModel):
         return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
 
+def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
+    """Name → value of parts of the form "name=value".
+
+    Raises:
+        BadInput: A part of another form, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise BadInput(f"{what}: {part!r} is not of the form name=value, such as rank=4")
+        if name in pairs:
+            raise BadInput(f"{what}: {name} is given twice")
+        pairs[name] = value
+    return pairs
+
+
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]

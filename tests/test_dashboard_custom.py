@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neatlab.config import parse_arm, parse_task
+from neatlab.config import parse_arm
 from neatlab.dashboard.page import build
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
@@ -37,7 +37,7 @@ from neatlab.dashboard.train.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
-from neatlab.tasks import load_task
+from neatlab.tasks import TaskSpec
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions
 from tests.awaiting import awaited
@@ -192,7 +192,7 @@ class TestProcess:
 
     def test_the_task_reads_back_as_it_was_found(self, tmp_path: Path, root: Path) -> None:
         _, made = answer(tmp_path, root, "data.csv", csv(text='"a, b"', label="c d"), text="a, b", new_head=True)
-        options = CustomOptions.parse(parse_task(made.task)[1], "custom")
+        options = CustomOptions.parse(made.task.options, "custom")
         assert (options.text, options.label, options.new_head) == ("a, b", "c d", True)
 
     def test_a_language_model_learns_the_texts(self, tmp_path: Path, root: Path) -> None:
@@ -325,8 +325,8 @@ class TestZip:
 
 class TestKeys:
     def test_only_this_windows_keys_and_the_pages_tasks_are_taken(self) -> None:
-        known = {KEY: "digits"}
-        assert read_form({**FORM, "task": KEY}, known).task == "digits"
+        known = {KEY: TaskSpec("digits")}
+        assert str(read_form({**FORM, "task": KEY}, known).task) == "digits"
         for uploads, task, said in (
             ({}, KEY, "upload them again"),
             (known, "upload:ffff", "upload them again"),
@@ -422,10 +422,10 @@ class TestForm:
         assert last[:3] == [""] * 3 and "3 labels: 0 = bad" in last[3]
         (key,) = data.tasks("w")
         assert last[5]["value"] == key and ("your data: moods.csv", key) in last[5]["choices"]
-        assert len(last[5]["choices"]) == len(TASK_CHOICES) + 1
+        assert len(last[5]["choices"]) == len(task_choices()) + 1
         assert last[7]["value"] == 200 and "0.005" in last[6]["placeholder"]
         assert data.tasks("other") == {} and data.tasks(None) == {}
-        assert load_task(*parse_task(data.tasks("w")[key])).title == "your model on your data"
+        assert data.tasks("w")[key].load().title == "your model on your data"
         written = tab.write_link([*({**tab._form.defaults, "task": key}).values()], "w")
         assert written["task"] is None and written["steps"] == 150
 

@@ -7,13 +7,13 @@ import gradio as gr
 import pytest
 
 from neatlab.adapters.methods import METHODS
-from neatlab.config import make_arm, make_run, parse_arm, parse_task
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES
+from neatlab.config import make_arm, make_run, parse_arm
+from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.train.controls import Form, arm_controls
 from neatlab.dashboard.train.form import arm_fields, arm_text, read_form
 from neatlab.dashboard.train.words import equation
-from neatlab.tasks import TASKS
+from neatlab.tasks import TASKS, TaskSpec
 
 FORM: dict[str, Any] = {
     "task": "digits",
@@ -59,11 +59,11 @@ class TestForm:
         assert order.match == "params"
         assert order.command.endswith("--match params --seeds 3")
 
-    @pytest.mark.parametrize("text", TASK_CHOICES.values())
+    @pytest.mark.parametrize("text", task_choices().values())
     def test_every_task_on_offer_exists(self, text: str) -> None:
-        name, options = parse_task(text)
+        spec = TaskSpec.parse(text)
         config = read_form({**FORM, "task": text}).runs()[0]
-        assert (config.task, config.task_options | options) == (name, config.task_options)
+        assert (config.task, config.task_options | spec.options) == (spec.name, config.task_options)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method_can_be_an_arm_with_its_defaults(self, method: str) -> None:

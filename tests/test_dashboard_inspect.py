@@ -20,6 +20,7 @@ from neatlab.dashboard.inspect.request import (
 from neatlab.dashboard.shared.listing import read_store
 from neatlab.inspection.runs import inspect_run
 from neatlab.runs.store import Store
+from neatlab.tasks import TaskSpec
 from tests.dashboard_inspect import (
     FILES,
     LAYER,
@@ -84,7 +85,7 @@ class TestOrders:
 
     def test_a_base_is_one_of_the_list(self, served: Path) -> None:
         file = uploaded(served, "a.zip", b"")
-        assert order_upload(str(served), [file], "digits").base == "digits"
+        assert order_upload(str(served), [file], "digits").base == TaskSpec("digits")
         for base in ("text:model=/etc", "nothing", ["digits"], 4):
             with pytest.raises(FieldError, match="unknown task") as refusal:
                 order_upload(str(served), [file], base)

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neatlab.config import make_run, parse_arm, task_text
+from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.experiments.cluster import cluster
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import build, make_task
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
+from neatlab.tasks import TaskSpec
 from neatlab.training.loop import train
 from tests.folders import llama_folder
 from tests.processes import neatlab_ranks, script_ranks
@@ -58,7 +59,7 @@ def languages(tmp_path):
     rows = [{"text": f"{number}=", "answer": "x" * (1 + 9 * (number % 2))} for number in range(40)]
     (tmp_path / "train.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
     told = {"model": llama_folder(), "data": str(tmp_path / "train.jsonl"), "kind": "language", "label": "answer"}
-    return task_text("custom", {**told, "prompt": "{text}"})
+    return str(TaskSpec("custom", {**told, "prompt": "{text}"}))
 
 
 @pytest.mark.process
@@ -68,7 +69,7 @@ def languages(tmp_path):
     ids=["even", "uneven in parts", "tokens"],
 )
 def test_two_processes_train_as_one_does(tmp_path, training, request):
-    task = request.getfixturevalue("languages") if training["batch_size"] == 7 else task_text("teacher", SMALL)
+    task = request.getfixturevalue("languages") if training["batch_size"] == 7 else str(TaskSpec("teacher", SMALL))
     alone = compare(task, ARMS, seeds=1, steps=8, training=training, runs=tmp_path / "alone").runs
     words = ("--task", task, "--steps", 8, *options(training), "--runs", tmp_path / "two", "--json")
     even = training["batch_size"] == 16
@@ -92,7 +93,7 @@ def test_two_processes_train_as_one_does(tmp_path, training, request):
 @pytest.mark.process
 def test_a_diverging_run_ends_in_all_and_the_next_one_follows(runs):
     training = {"batch_size": 16, "warmup": 0, "eval_every": 200, "spectrum_every": 200}
-    words = ("--task", task_text("teacher", SMALL), "--steps", 200, *options(training), "--runs", runs)
+    words = ("--task", str(TaskSpec("teacher", SMALL)), "--steps", 200, *options(training), "--runs", runs)
     done = neatlab_ranks("compare", "--arm", "lora:rank=2,lr=100", "--arm", "neat:rank=2", "--seeds", 1, *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("diverged") == 1
@@ -126,6 +127,7 @@ SCRIPT = """
 import json, pathlib, sys, torch
 from neatlab.experiments.execute import execute
 from neatlab.runtime import distributed
+from neatlab.tasks import TaskSpec
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import StoreError
 from neatlab.events import Step, to_dict
@@ -251,7 +253,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
 
 def test_without_a_launcher_nothing_is_joined(runs, monkeypatch):
     monkeypatch.setattr(distributed, "accelerate", None)
-    compare(task_text("teacher", SMALL), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
+    compare(str(TaskSpec("teacher", SMALL)), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
     assert not torch.distributed.is_initialized()
     batch = {"x": torch.arange(3)}
     assert distributed.shard(batch) is batch

@@ -4,12 +4,15 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from neatlab.errors import BadInput
 from neatlab.runtime.distributed import is_main
+
+if TYPE_CHECKING:
+    from neatlab.tasks import TaskSpec
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -35,6 +38,10 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     """Task, arms, learning rate and steps: the recipe's, and what the command line puts in their place."""
     given = {name: getattr(arguments, name) for name in ("task", "arms", "lr", "steps")}
     options = {name: value for name, value in given.items() if value is not None}
+    if "task" in options:
+        from neatlab.tasks import TaskSpec
+
+        options["task"] = TaskSpec.parse(options["task"])
     training = _training(arguments)
     if arguments.recipe is None:
         for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
@@ -54,7 +61,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _training(arguments: argparse.Namespace) -> dict[str, str]:
     """Further training settings; steps and lr have options of their own, which would win in silence."""
-    from neatlab.config import parse_pairs
+    from neatlab.schema import parse_pairs
 
     pairs = parse_pairs(arguments.train, "--train")
     for name in ("steps", "lr"):
@@ -67,11 +74,13 @@ def sweep(arguments: argparse.Namespace) -> None:
     """Train a grid of arms and compare them."""
     from neatlab.cli.terminal import SweepProgressBar
     from neatlab.experiments.sweep import Sweep, check_size
+    from neatlab.tasks import TaskSpec
 
     arms, grid, defaults = _grid(arguments)
     check_size(arms, grid, arguments.seeds, arguments.yes)
+    task = TaskSpec.parse(arguments.task)
     request = Sweep(
-        arguments.task,
+        task,
         arms,
         grid,
         seeds=arguments.seeds,
@@ -85,7 +94,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         _print_estimate(request.estimate(arguments.workers), arguments.json)
         return
     _check_report(arguments)
-    _describe(arguments.task)
+    _describe(task)
     with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, on_event=progress)
@@ -94,8 +103,8 @@ def sweep(arguments: argparse.Namespace) -> None:
 
 def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]], dict[str, Any]]:
     """Arms, axes and defaults of the request: the preset's, and what the command line adds."""
-    from neatlab.config import parse_pairs
     from neatlab.experiments.presets import SWEEPS, SweepPreset
+    from neatlab.schema import parse_pairs
 
     preset = SWEEPS[arguments.preset] if arguments.preset else SweepPreset((), {}, {})
     pairs = parse_pairs(arguments.grid, "--grid").items()
@@ -116,13 +125,9 @@ def _print_estimate(estimate: Any, as_json: bool) -> None:
     )
 
 
-def _describe(task: str) -> None:
+def _describe(task: "TaskSpec") -> None:
     """Say on standard error what the task's options left open and the data decided."""
-    from neatlab.config import parse_task
-    from neatlab.tasks import TASKS, load_task
-
-    name, options = parse_task(task)
-    for line in load_task(name, options).describe() if name in TASKS else ():
+    for line in task.load().describe():
         print(f"neatlab: {line}", file=sys.stderr)
 
 

@@ -11,10 +11,11 @@ from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
 from neatlab.runtime.files import PathLike
+from neatlab.tasks import TaskSpec
 
 
 def compare(
-    task: str,
+    task: str | TaskSpec,
     arms: Sequence[str | Arm],
     *,
     seeds: int | Iterable[int] = 3,

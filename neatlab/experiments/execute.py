@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import RunConfig
-from neatlab.config import parse_task as parse_task
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
@@ -20,7 +19,7 @@ from neatlab.runs.store import Store
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state, pick_device
-from neatlab.tasks import Task, load_task
+from neatlab.tasks import Task
 from neatlab.tasks.base import size
 from neatlab.training import checkpoint as saved
 from neatlab.training.checkpoint import TrainingState
@@ -32,7 +31,7 @@ TRAINED = "trained.safetensors"  # what a method without an adapter trained, und
 
 def make_task(config: RunConfig) -> Task:
     """The task of a run, its data and base checkpoint not yet loaded."""
-    return load_task(config.task, config.task_options)
+    return config.spec.load()
 
 
 def build(config: RunConfig, task: Task) -> Adapted:

@@ -7,7 +7,6 @@ import optuna
 
 from neatlab.config import RunConfig
 from neatlab.events import Evaluated
-from neatlab.tasks import TASKS, metric_of
 
 
 class Halving:
@@ -18,8 +17,8 @@ class Halving:
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
         first, steps = configs[0], configs[0].training.steps
-        self._by_metric = TASKS[first.task].selects_by == "metric"
-        upward = self._by_metric and metric_of(first.task, first.task_options).higher_is_better
+        self._by_metric = first.spec.row.selects_by == "metric"
+        upward = self._by_metric and first.spec.metric.higher_is_better
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         every = min(configs[0].training.eval_every, steps)
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=every, reduction_factor=4)

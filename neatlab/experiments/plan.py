@@ -8,10 +8,10 @@ from typing import Any
 from neatlab.adapters.attach import target_shapes
 from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
 from neatlab.errors import BadInput, unknown
 from neatlab.runs.run import Run
-from neatlab.tasks import TASKS, load_task, metric_of
+from neatlab.tasks import TaskSpec
 
 Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
@@ -25,7 +25,7 @@ class Plan:
     """One task, some arms and the settings that they share.
 
     Args:
-        task: A task with its options, such as "teacher:kind=low-rank,d_in=64".
+        task: A task, or its text, such as "teacher:kind=low-rank,d_in=64".
         arms: Arms, or their text.
         training: Fields of `TrainingConfig`; None stands for the task's default.
         lr: Learning rate of every adapter that names none; "auto" leaves it to `tuned`.
@@ -37,13 +37,13 @@ class Plan:
 
     def __init__(
         self,
-        task: str,
+        task: str | TaskSpec,
         arms: Sequence[str | Arm],
         training: Mapping[str, Any],
         lr: float | str | None = None,
         match: str | None = None,
     ) -> None:
-        self._task, self._options = parse_task(task)
+        self._task = TaskSpec.parse(task)
         self._training = {**training, "lr": _shared_rate(lr)}
         self.arms = [parse_arm(arm) if isinstance(arm, str) else arm for arm in arms]
         if match is not None:
@@ -99,18 +99,18 @@ class Plan:
         return min(runs, key=self._validation_cost).config.arm
 
     def _validation_cost(self, run: Run) -> float:
-        by = TASKS[self._task].selects_by
+        by = self._task.row.selects_by
         value = run.summary.get(f"validation_{by}")
         if run.status != "finished" or value is None:
             return math.inf
-        upward = by == "metric" and metric_of(self._task, run.config.task_options).higher_is_better
+        upward = by == "metric" and run.config.spec.metric.higher_is_better
         return -value if upward else value
 
     def _run(self, arm: Arm, seed: int, purpose: Any = "report") -> RunConfig:
-        return make_run(self._task, arm, seed, self._options, self._training, purpose)
+        return make_run(self._task.name, arm, seed, self._task.options, self._training, purpose)
 
     def _rates(self, arm: Arm) -> list[Arm]:
-        base = TASKS[self._task].training["lr"] * METHODS[arm.method].lr_factor
+        base = self._task.row.training["lr"] * METHODS[arm.method].lr_factor
         return [arm.model_copy(update={"lr": float(f"{base * share:.3g}")}) for share in RATE_GRID]
 
     def _matched(self, match: str) -> list[Arm]:
@@ -129,8 +129,7 @@ class Plan:
         return [make_arm(a.method, a.given() | ({"rank": rank} if "rank" in a.options else {})) for a in arms]
 
     def _same_count(self, arms: list[Arm]) -> list[Arm]:
-        config = self._run(arms[0], 0)
-        task = load_task(config.task, config.task_options)
+        task = self._run(arms[0], 0).spec.load()
         shapes = target_shapes(task.base_model(), task.targets)
         options = matched([(a.method, METHODS[a.method].options(**a.options)) for a in arms], shapes)
         return [make_arm(a.method, a.given() | o.model_dump()) for a, o in zip(arms, options, strict=True)]

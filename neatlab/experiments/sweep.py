@@ -25,6 +25,7 @@ from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
+from neatlab.tasks import TaskSpec
 from neatlab.training.loop import train
 
 Axes = Mapping[str, Sequence[Any]]
@@ -76,7 +77,7 @@ class Sweep:
 
     def __init__(
         self,
-        task: str,
+        task: str | TaskSpec,
         arms: Sequence[str | Arm],
         grid: Axes,
         *,
@@ -94,8 +95,8 @@ class Sweep:
         self._has_reference = bool(first)
         varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], arm_axes)
         every = first + [arm for arm in varied if arm not in first]
-        tasks = _task_texts(task, {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
-        self._plans = [Plan(text, every, training or {}, lr, match) for text in tasks]
+        tasks = _varied_tasks(TaskSpec.parse(task), {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
+        self._plans = [Plan(spec, every, training or {}, lr, match) for spec in tasks]
 
     @property
     def configs(self) -> list[RunConfig]:
@@ -176,7 +177,7 @@ class Sweep:
 
 
 def sweep(
-    task: str,
+    task: str | TaskSpec,
     arms: Sequence[str | Arm],
     grid: Axes | None = None,
     *,
@@ -197,7 +198,7 @@ def sweep(
     Same configuration, same run directory: called again, it trains only what is missing.
 
     Args:
-        task: A task with its options, such as "digits".
+        task: A task, or its text, such as "digits".
         arms: Arms that the axes vary, such as "neat:rank=4".
         grid: Axis → values, such as {"depth": [2, 4], "activation": ["relu", "gelu"]}; see `Sweep`.
         workers: Local processes, one torch thread each; as many as there are cores by default.
@@ -271,13 +272,11 @@ def _varied(arm: Arm, point: Mapping[str, Any]) -> Arm:
     return make_arm(method, {**shared, **changes})
 
 
-def _task_texts(task: str, axes: Axes) -> list[str]:
-    """The task's text at every point of the axes over its options."""
+def _varied_tasks(task: TaskSpec, axes: Axes) -> list[TaskSpec]:
+    """The task at every point of the axes over its options."""
     names = [axis.removeprefix(TASK_AXIS) for axis in axes]
-    name, _, given = task.partition(":")
     points = itertools.product(*axes.values())
-    parts = [[f"{n}={v}" for n, v in zip(names, values, strict=True)] for values in points]
-    return [":".join(filter(None, [name, ",".join(filter(None, [given, *extra]))])) for extra in parts]
+    return [task.varied(dict(zip(names, values, strict=True))) for values in points]
 
 
 def _seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:

@@ -16,7 +16,6 @@ from neatlab.runs.curves import read_events
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
-from neatlab.tasks import metric_of
 
 
 def to_tensorboard(results: Results, folder: PathLike) -> list[Path]:
@@ -78,7 +77,7 @@ def measurements(run: Run) -> Iterator[tuple[int, dict[str, float]]]:
     Raises:
         StoreError: Its events are damaged.
     """
-    metric = metric_of(run.config.task, run.config.task_options).name.replace(" ", "_")
+    metric = run.config.spec.metric.name.replace(" ", "_")
     for event in read_events(run):
         values = {name: value for name, value in _named(event, metric).items() if _is_number(value)}
         if values:

@@ -76,7 +76,7 @@ class Slider:
         self._model = _plain(adapted)
         self._after = {name: _layer(self._model, name).detach().clone() for name in deltas}
         row: Any = self._task
-        self.metric = row.metric_for(row.options.parse(run.config.task_options, "task")).name
+        self.metric = run.config.spec.metric.name
         self.base_metric = row.base_metric.name if row.base_metric else None
 
     @property

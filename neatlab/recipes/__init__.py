@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from neatlab.config import parse_task, task_text
 from neatlab.errors import unknown
 from neatlab.schema import Schema
+from neatlab.tasks import TaskSpec
 from neatlab.tasks.custom.options import CustomOptions, validation_count
 
 
@@ -67,7 +67,7 @@ class Recipe(Schema):
         """What `neatlab.compare` takes: task, arms, training, steps and learning rate; one evaluation an epoch."""
         every = {"eval_every": self.steps_an_epoch, "spectrum_every": self.steps_an_epoch}
         return {
-            "task": task_text("custom", self.task),
+            "task": TaskSpec("custom", self.task),
             "arms": list(self.arms.values()),
             "training": {**every, **self.training},
             "steps": self.steps,
@@ -95,7 +95,8 @@ def load_recipe(text: str) -> Recipe:
     Raises:
         BadInput: No such recipe, or no such option.
     """
-    name, changes = parse_task(text)
+    spec = TaskSpec.parse(text)
+    name, changes = spec.name, spec.options
     if name not in recipe_names():
         raise unknown("recipe", name, recipe_names())
     benchmark, _, data = name.partition("/")

@@ -12,7 +12,6 @@ from neatlab.runs.comparison import BASE, Comparison
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import DASH, bytes_number, duration, number, p_number, signed, signed_interval
 from neatlab.runtime.templates import macros
-from neatlab.tasks import TASKS
 
 HOW_TO_READ = (
     "Scores are from the test split, which each run sees once, at its end. Intervals are 95 % t-intervals over seeds. "
@@ -52,7 +51,7 @@ def question(comparison: Comparison) -> Markup:
     arms = len(next(iter(parts.values())).arms())
     where = f", in each of {', '.join(parts)}" if len(parts) > 1 else ""
     asked = (
-        f"Task {config.task} ({TASKS[config.task].title}), {config.training.steps:,} steps{where}: "
+        f"Task {config.task} ({config.spec.row.title}), {config.training.steps:,} steps{where}: "
         f"which of {arms} arms reaches the {best} {metric.name} ({metric.unit}), and is that more than chance?"
     )
     return macros(__file__).paragraph(asked)
@@ -86,7 +85,7 @@ def _setup(comparison: Comparison) -> dict[str, str]:
     options = _shared([run.config.task_options for run in comparison.runs])
     seeds = sorted({run.config.seed for run in comparison.runs})
     entries = {
-        "task": f"{first.task}: {TASKS[first.task].title}",
+        "task": f"{first.task}: {first.spec.row.title}",
         "task options": _listed(options),
         "training": _listed(shared),
         "reference": "; ".join(comparison.references),

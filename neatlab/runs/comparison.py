@@ -19,7 +19,7 @@ from neatlab.runs.labels import family, is_arm, labels, setting, variant
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import or_nan
-from neatlab.tasks import TASKS, Metric, metric_of
+from neatlab.tasks import Metric
 
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
 BASE = "base task, before → after"
@@ -53,17 +53,17 @@ class Comparison(Results):
     def metric(self) -> Metric:
         """What the arms are judged by."""
         first = self.runs[0].config
-        return metric_of(first.task, first.task_options)
+        return first.spec.metric
 
     @property
     def base_metric(self) -> Metric | None:
         """What tells how much of the base's own task is left; None where the task has none."""
-        return TASKS[self.runs[0].config.task].base_metric
+        return self.runs[0].config.spec.row.base_metric
 
     @property
     def selects_by(self) -> Literal["metric", "loss"]:
         """What the search chose by on the validation split."""
-        return TASKS[self.runs[0].config.task].selects_by
+        return self.runs[0].config.spec.row.selects_by
 
     def label(self, run: Run) -> str:
         """The run's arm, followed by the settings in which it differs from other runs here."""

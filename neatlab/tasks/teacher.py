@@ -5,6 +5,7 @@ home), or full rank (nobody's). The metric is the error of the recovered update,
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -69,6 +70,12 @@ class Teacher(Task):
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 600, "batch_size": 128, "lr": 3e-2, "eval_every": 100}
     options: ClassVar[type[Schema]] = TeacherOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "teacher, ΔW* a function of W₀": {"kind": "weight-aware"},
+        "teacher, ΔW* of low rank": {"kind": "low-rank"},
+        "teacher, ΔW* of full rank": {"kind": "full-rank"},
+    }
+    is_small: ClassVar[bool] = True
 
     def __init__(self, options: TeacherOptions) -> None:
         self._options = options

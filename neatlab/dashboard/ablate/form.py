@@ -6,11 +6,9 @@ import gradio as gr
 from gradio.components import Component
 
 from neatlab.adapters.activations import COMPARED
-from neatlab.config import parse_task
 from neatlab.dashboard.ablate.request import DEPTHS
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
-from neatlab.tasks import TASKS
 
 
 class SweepForm:
@@ -23,7 +21,7 @@ class SweepForm:
 
     def __init__(self) -> None:
         self.messages: dict[str, gr.HTML] = {}
-        task = gr.Dropdown(list(TASK_CHOICES.items()), value="digits", label="task", elem_id="ablate-task")
+        task = gr.Dropdown(list(task_choices().items()), value="digits", label="task", elem_id="ablate-task")
         base = gr.Textbox(
             "neat:rank=4", label="base arm", info="what the grid varies", elem_id="ablate-base", max_lines=1
         )
@@ -73,8 +71,8 @@ class SweepForm:
 
 def _hint(task: Any) -> Any:
     """The task's own number of steps, as what an empty field stands for."""
-    return gr.update(placeholder=_default(task)) if task in TASK_CHOICES.values() else gr.update()
+    return gr.update(placeholder=_default(task)) if task in task_choices().values() else gr.update()
 
 
 def _default(task: str) -> str:
-    return f"{TASKS[parse_task(task)[0]].training['steps']}"
+    return f"{offered_task(task).row.training['steps']}"

@@ -7,11 +7,12 @@ from typing import Any, Self
 from pydantic import Field
 
 from neatlab.adapters.activations import COMPARED
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
-from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
+from neatlab.dashboard.shared.choices import check_arm, offered_task
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.errors import BadInput, unknown
+from neatlab.errors import BadInput
 from neatlab.schema import Schema
+from neatlab.tasks import TaskField
 
 FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
@@ -30,7 +31,7 @@ class SweepOrder(SweepLimits):
     """A grid of depths and activations, checked as far as that goes without a model.
 
     Args:
-        task: One of TASK_CHOICES.
+        task: One that the page offers.
         base: Label of the arm that the grid varies.
         depths: Depths L, rising.
         activations: Activations σ, in the order of COMPARED.
@@ -38,7 +39,7 @@ class SweepOrder(SweepLimits):
         steps: Optimiser steps; None takes the task's default.
     """
 
-    task: str
+    task: TaskField
     base: str
     depths: tuple[int, ...]
     activations: tuple[str, ...]
@@ -48,7 +49,7 @@ class SweepOrder(SweepLimits):
         """The order, or why not.
 
         Args:
-            task: One of TASK_CHOICES.
+            task: Text of one that the page offers.
             base: An arm as one writes it.
             depths: Some of DEPTHS, as numbers or text.
             activations: Some of COMPARED.
@@ -58,14 +59,16 @@ class SweepOrder(SweepLimits):
         Raises:
             FieldError: Says where the mistake is.
         """
-        if task not in TASK_CHOICES.values():
-            raise FieldError("run", str(unknown("task", task, TASK_CHOICES.values())))
+        try:
+            spec = offered_task(task)
+        except BadInput as error:
+            raise FieldError("run", str(error)) from None
         arm = _base_arm(base)
         several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
         functions = chosen("activation", _several(activations), COMPARED)
         _check_depths(arm, several)
         limits = _limits(seeds, steps)
-        order = cls(task=task, base=arm.label, depths=several, activations=functions, **limits.model_dump())
+        order = cls(task=spec, base=arm.label, depths=several, activations=functions, **limits.model_dump())
         return order._within_limits()
 
     def _within_limits(self) -> Self:
@@ -111,10 +114,11 @@ class SweepOrder(SweepLimits):
 @lru_cache(maxsize=256)
 def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
     """The runs of an order; cached, as the page asks for them twice a second."""
-    base, (name, options) = parse_arm(order.base), parse_task(order.task)
+    base, task = parse_arm(order.base), order.task
     points = [{"depth": depth, "activation": function} for depth in order.depths for function in order.activations]
     arms = [parse_arm(order.reference), *(make_arm(base.method, base.given() | point) for point in points)]
-    return tuple(make_run(name, arm, seed, options, order.training) for arm in arms for seed in range(order.seeds))
+    seeds = range(order.seeds)
+    return tuple(make_run(task.name, arm, seed, task.options, order.training) for arm in arms for seed in seeds)
 
 
 def _base_arm(text: Any) -> Arm:

@@ -6,7 +6,6 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from neatlab.dashboard.inspect.request import (
-    BASES,
     FIELDS,
     FOLDER,
     RUN,
@@ -16,6 +15,7 @@ from neatlab.dashboard.inspect.request import (
     order_runs,
     order_upload,
 )
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.listing import by_task, choices, read_store
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED, message_slot
@@ -64,7 +64,7 @@ class OpenForm:
 
     def _lay_base(self) -> None:
         self._base = gr.Dropdown(
-            [("none", ""), *((f"of {title}", name) for title, name in BASES.items())],
+            [("none", ""), *((f"of {title}", name) for title, name in task_choices().items())],
             value="",
             label="base model",
             info="NEAT, DoRA and others state their ΔW through W₀.",

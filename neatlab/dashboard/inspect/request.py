@@ -6,17 +6,16 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import offered_task
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.dashboard.shared.listing import Listing, choose, task_text
+from neatlab.dashboard.shared.listing import Listing, choose
 from neatlab.errors import BadInput, shown, unknown
 from neatlab.runs.run import Run
+from neatlab.tasks import TASKS, TaskSpec
 
 FIELDS = ("run", "other", "upload", "folder", "base")  # what a message can stand next to
 
 RUN, UPLOAD, FOLDER = "a run of this folder", "an upload", "a folder"
-SMALL = ("arithmetic", "digits", "facts", "teacher")  # tasks whose models are scored within seconds
-BASES = {**TASK_CHOICES, **{name: name for name in ("arithmetic", "facts") if name not in TASK_CHOICES.values()}}
 MAX_BYTES = 2**28  # of weights in an upload
 MAX_PATH_LENGTH = 1000
 MAX_FILES = 2
@@ -31,7 +30,7 @@ class InspectOrder(NamedTuple):
         runs: Ids of one run, or of two to compare.
         files: An upload instead.
         folder: A folder instead, under `root`.
-        base: The base model's task, for an upload or a folder; empty for none.
+        base: The base model's task, for an upload or a folder.
         base_folder: Or its folder, under `root`.
         root: Where folders may lie; empty where none may be opened.
         target: A folder of the window, for the downloads and for what is unpacked on the way.
@@ -40,7 +39,7 @@ class InspectOrder(NamedTuple):
     runs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     folder: str = ""
-    base: str = ""
+    base: TaskSpec | None = None
     base_folder: str = ""
     root: str = ""
     target: str = ""
@@ -137,8 +136,8 @@ def order_runs(listing: Listing, run: Any, other: Any) -> InspectOrder:
     second = _finished("other", listing, other)
     if second.run_id == first.run_id:
         raise FieldError("other", "the run is compared with itself; choose another")
-    if task_text(second.config) != task_text(first.config):
-        tasks = " and ".join(task_text(run.config) for run in (first, second))
+    if second.config.spec.label != first.config.spec.label:
+        tasks = " and ".join(run.config.spec.label for run in (first, second))
         raise FieldError("other", f"the runs are of {tasks}; ΔW can be compared on one base only")
     return InspectOrder(runs=(first.run_id, second.run_id))
 
@@ -163,7 +162,7 @@ def order_upload(served: str, files: Any, base: Any) -> InspectOrder:
     Args:
         served: Folder that uploads lie in.
         files: As the page sends them: a list of objects with a `path`.
-        base: A value of BASES, or empty.
+        base: Text of a task that the page offers, or empty.
 
     Raises:
         FieldError: No files, too many, or some that were not uploaded.
@@ -205,10 +204,16 @@ def _path(field: str, text: Any) -> str:
     return text.strip()
 
 
-def _base(given: Any) -> str:
-    if given and given not in BASES.values():
-        raise FieldError("base", str(unknown("task", given, BASES.values())))
-    return str(given or "")
+def _base(text: Any) -> TaskSpec | None:
+    try:
+        return offered_task(text) if text else None
+    except BadInput as error:
+        raise FieldError("base", str(error)) from None
+
+
+def small_tasks() -> list[str]:
+    """Tasks whose models are scored within seconds."""
+    return sorted(name for name, row in TASKS.items() if row.is_small)
 
 
 def order_scale(run: Run | None, result: InspectionResult | None, part: Any, index: Any, layer: Any) -> ScaleOrder:
@@ -224,8 +229,8 @@ def order_scale(run: Run | None, result: InspectionResult | None, part: Any, ind
     Raises:
         FieldError: Nothing that can be scaled.
     """
-    if run is None or result is None or run.config.task not in SMALL:
-        raise FieldError("scale", f"open a finished run of {', '.join(SMALL)} first")
+    if run is None or result is None or run.config.task not in small_tasks():
+        raise FieldError("scale", f"open a finished run of {', '.join(small_tasks())} first")
     table = result.layers[result.layers["adapter"] == result.adapters[0].title].set_index("layer")
     if layer != WHOLE and layer not in table.index:
         raise FieldError("scale", str(unknown("layer", layer, [WHOLE, *table.index])))

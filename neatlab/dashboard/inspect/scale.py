@@ -8,7 +8,7 @@ import gradio as gr
 
 from neatlab.dashboard.inspect import view
 from neatlab.dashboard.inspect.form import RAW
-from neatlab.dashboard.inspect.request import PARTS, SMALL, WHOLE, InspectionResult, ScalingCurve, order_scale
+from neatlab.dashboard.inspect.request import PARTS, WHOLE, InspectionResult, ScalingCurve, order_scale, small_tasks
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.entries import SCALE
 from neatlab.dashboard.shared.field_error import FieldError
@@ -83,7 +83,7 @@ class ScalePart:
 
     def show(self, window: OpenInspection) -> list[Any]:
         """Offer what there is of the run that is open."""
-        possible = window.run is not None and window.result is not None and window.run.config.task in SMALL
+        possible = window.run is not None and window.result is not None and window.run.config.spec.row.is_small
         names = [WHOLE, *view.layers(window.result)]
         return [
             gr.update(choices=names, value=WHOLE),
@@ -144,9 +144,9 @@ class ScalePart:
 
 def _note(window: OpenInspection | None) -> str:
     if window is None or window.run is None or window.result is None:
-        return doing(f"Open a finished run of {', '.join(SMALL)} above.")
-    if window.run.config.task not in SMALL:
-        return doing(f"For runs of {', '.join(SMALL)}: their models are measured again within seconds.")
+        return doing(f"Open a finished run of {', '.join(small_tasks())} above.")
+    if not window.run.config.spec.row.is_small:
+        return doing(f"For runs of {', '.join(small_tasks())}: their models are measured again within seconds.")
     if window.scaling.curve is None:
         return doing(f"Of {window.result.adapters[0].title}: choose a part and press Measure.")
     return ""

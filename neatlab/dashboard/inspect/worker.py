@@ -13,7 +13,6 @@ import orjson
 import pandas as pd
 from safetensors.torch import save_file
 
-from neatlab.config import parse_task
 from neatlab.dashboard.inspect.request import (
     MAX_BYTES,
     AdapterSummary,
@@ -41,7 +40,6 @@ from neatlab.inspection.sources import Source, open_source
 from neatlab.report.inspection import write_inspection
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
-from neatlab.tasks import load_task
 
 
 def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -136,7 +134,7 @@ def _base(order: InspectOrder) -> Iterator[tuple[Path | None, str | None]]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "model.safetensors"
-        model = load_task(*parse_task(order.base)).base_model()
+        model = order.base.load().base_model()
         save_file({name: weight.contiguous().clone() for name, weight in model.state_dict().items()}, file)
         yield file, f"base of task {order.base}"
 

@@ -5,15 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from neatlab.config import RunConfig, make_run, parse_task
+from neatlab.config import RunConfig, make_run
 from neatlab.dashboard.runs.notebook import notebook
 from neatlab.dashboard.runs.view import Selection, arm_names
 from neatlab.dashboard.shared.download_folder import DownloadFolder
-from neatlab.dashboard.shared.listing import metric, task_text
 from neatlab.errors import BadInput
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
+from neatlab.tasks import TaskSpec
 
 
 def write_csv(runs: Sequence[Run], store: Store, folder: DownloadFolder) -> Path:
@@ -28,7 +28,7 @@ def write_notebook(runs: Sequence[Run], store: Store, folder: DownloadFolder) ->
     names = arm_names(runs)
     groups: dict[str, tuple[str, list[str]]] = {}
     for run in runs:
-        groups.setdefault(task_text(run.config), (metric(run.config).name, []))[1].append(run.run_id)
+        groups.setdefault(run.config.spec.label, (run.config.spec.metric.name, []))[1].append(run.run_id)
     path = folder.new_path("neatlab-runs.ipynb")
     path.write_bytes(notebook(str(store.root), names, groups))
     return path
@@ -55,7 +55,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
         BadInput: Several tasks, tuning runs, or two runs of one arm and seed.
     """
     tasks = sorted({run.config.task for run in runs})
-    if len(tasks) > 1 or len({metric(run.config) for run in runs}) > 1:
+    if len(tasks) > 1 or len({run.config.spec.metric for run in runs}) > 1:
         raise BadInput(f"a report compares arms on one task; selected: {', '.join(tasks)}")
     if tuned := [run.run_id for run in runs if run.config.purpose == "tune"]:
         raise BadInput(f"run {tuned[0]} chose a learning rate and has no test score; take it out for the report")
@@ -71,7 +71,7 @@ def commands(runs: Sequence[Run]) -> str:
     groups: dict[tuple[str, int, str | None], list[RunConfig]] = {}
     others = []
     for run in runs:
-        task, rate = task_text(run.config), f"{run.config.training.lr:.12g}"
+        task, rate = run.config.spec.label, f"{run.config.training.lr:.12g}"
         lr = next((lr for lr in (None, rate) if _same(run.config, task, lr)), "")
         if lr == "":
             others.append(f"python -m neatlab runs show {run.run_id}")
@@ -94,7 +94,7 @@ def _same(config: RunConfig, task: str, lr: str | None) -> bool:
     """Whether a run with the task's defaults, these steps and this learning rate is the same run."""
     training = {"steps": config.training.steps, "lr": lr and float(lr)}
     try:
-        name, options = parse_task(task)
-        return make_run(name, config.arm, config.seed, options, training).run_id == config.run_id
+        spec = TaskSpec.parse(task)
+        return make_run(spec.name, config.arm, config.seed, spec.options, training).run_id == config.run_id
     except BadInput:
         return False

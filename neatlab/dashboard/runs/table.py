@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from neatlab.dashboard.shared.html import plural
-from neatlab.dashboard.shared.listing import Listing, metric, task_text
+from neatlab.dashboard.shared.listing import Listing
 from neatlab.runs.run import Run
 from neatlab.runtime.templates import macros
 
@@ -39,11 +39,11 @@ def rows(listing: Listing, training: Collection[str]) -> list[list[Any]]:
 
 
 def _row(run: Run, training: bool) -> list[Any]:
-    config, summary, judged = run.config, run.summary, metric(run.config)
+    config, summary, judged = run.config, run.summary, run.config.spec.metric
     return [
         run.run_id,
         "training" if training and not summary else run.status,
-        task_text(config),
+        config.spec.label,
         config.arm.label,
         config.seed,
         config.training.steps,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from neatlab import plots
 from neatlab.dashboard.shared.html import hint
-from neatlab.dashboard.shared.listing import Chosen, metric, task_text
+from neatlab.dashboard.shared.listing import Chosen
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.errors import StoreError
 from neatlab.runs.curves import read_points
@@ -68,7 +68,7 @@ def curves(runs: Sequence[Run]) -> str | None:
     """The chart of runs of one task: mean and band over the seeds of each arm; None without runs."""
     if not runs:
         return None
-    table, judged = Selection(runs).curves(), metric(runs[0].config)
+    table, judged = Selection(runs).curves(), runs[0].config.spec.metric
     figure = plots.learning_curves(table, judged.name).update_layout(uirevision="-".join(r.run_id for r in runs))
     return shown(figure, _curve_words(table, judged, runs))
 
@@ -82,9 +82,9 @@ def _curve_words(table: pd.DataFrame, judged: Metric, runs: Sequence[Run]) -> st
     better = "higher" if judged.higher_is_better else "lower"
     legend = "Markers: validation split, mean over seeds; band: lowest to highest seed; thin lines: training batches."
     if not lines:
-        return f"None of the selected runs of {task_text(runs[0].config)} has been evaluated yet. {legend}"
+        return f"None of the selected runs of {runs[0].config.spec.label} has been evaluated yet. {legend}"
     return (
-        f"{task_text(runs[0].config)}: latest validation {judged.name}, {better} is better: {'; '.join(last)}. {legend}"
+        f"{runs[0].config.spec.label}: latest validation {judged.name}, {better} is better: {'; '.join(last)}. {legend}"
     )
 
 

@@ -1,29 +1,49 @@
 """What the page offers and allows: its tasks, its arms and their limits."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from neatlab.config import Arm, make_arm
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
+from neatlab.tasks import TASKS, TaskSpec
 
 PARTS = ("a", "b", "c", "d")  # the arms of the form
 UPLOADED = "upload:"  # begins the keys of data that a window has brought
 
-# What the page offers as a task, written as on the command line. Nothing else is taken but keys of what a window has
-# uploaded: a task's options can name files and sizes of any kind.
-TASK_CHOICES = {
-    "digits, turned and inverted": "digits",
-    "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
-    "teacher, ΔW* of low rank": "teacher:kind=low-rank",
-    "teacher, ΔW* of full rank": "teacher:kind=full-rank",
-    "arithmetic, a new operation": "arithmetic",
-    "facts, another world": "facts",
-    "text, on MiniLM": "text",
-}
+
+def task_choices() -> dict[str, str]:
+    """Title → text of every task that the page offers, as the rows of TASKS say.
+
+    Nothing else is taken but keys of what a window has uploaded: a task's options can name files and sizes of any kind.
+    """
+    return {
+        title: str(TaskSpec(name, options)) for name, row in TASKS.items() for title, options in row.choices.items()
+    }
+
+
+def offered_task(text: Any) -> TaskSpec:
+    """The task that this text of the page's list stands for.
+
+    Raises:
+        BadInput: A text that is not on it.
+    """
+    if text not in task_choices().values():
+        raise unknown("task", text, task_choices().values())
+    return TaskSpec.parse(text)
+
+
+def _check_offered(text: str) -> str:
+    texts = [repr(offered) for offered in task_choices().values()]
+    if repr(text) not in texts:
+        raise ValueError(f"input should be {', '.join(texts[:-1])} or {texts[-1]}")
+    return text
+
+
+OfferedTask = Annotated[str, AfterValidator(_check_offered)]  # of a schema: a text of the page's list
 
 
 class ArmLimits(Schema):

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from pydantic import Field, StringConstraints
 
 from neatlab.adapters.activations import COMPARED
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import OfferedTask
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
@@ -40,7 +40,7 @@ class Link(Schema):
     preset: Name | None = None
     lesson: Name | None = None
     hide: tuple[Literal[HIDEABLE], ...] | None = None  # type: ignore[valid-type]
-    task: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
+    task: OfferedTask | None = None
     arm: tuple[Word, ...] | None = Field(None, max_length=4)
     steps: int | None = Field(None, ge=1, le=5000)
     batch: int | None = Field(None, ge=1, le=512)
@@ -53,7 +53,7 @@ class Link(Schema):
     depth: tuple[Annotated[int, Field(ge=2, le=16)], ...] | None = Field(None, max_length=16)
     activation: tuple[Activation, ...] | None = Field(None, max_length=16)
     seeds: int | None = Field(None, ge=1, le=5)
-    ablate_task: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
+    ablate_task: OfferedTask | None = None
     ablate_steps: int | None = Field(None, ge=1, le=5000)
     run: tuple[RunId, ...] | None = Field(None, max_length=20)
     inspect: RunId | None = None
@@ -63,7 +63,7 @@ class Link(Schema):
     maps: int | None = Field(None, ge=2, le=16)
     side: Literal["auto", "out", "in"] | None = None
     sigma: Literal[COMPARED] | None = None  # type: ignore[valid-type]
-    contains: Literal[tuple(TASK_CHOICES.values())] | None = None  # type: ignore[valid-type]
+    contains: OfferedTask | None = None
     contains_rank: int | None = Field(None, ge=1, le=512)
 
     @classmethod

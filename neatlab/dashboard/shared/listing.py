@@ -1,14 +1,11 @@
 """The runs folder as the page reads it, and which of its runs are selected."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
-from neatlab.config import RunConfig
 from neatlab.errors import BadInput
 from neatlab.runs.run import Run
 from neatlab.runs.store import RUN_ID, Store
-from neatlab.tasks import TASKS, Metric, metric_of
 
 MAX_SELECTED = 20  # runs that are shown together
 
@@ -38,7 +35,7 @@ def read_store(store: Store) -> Listing:
     runs, damaged = {}, {run_id: str(error) for run_id, error in broken.items()}
     for run in reversed(readable):
         try:
-            run.config.arm.label, metric(run.config)  # both look their names up
+            _ = run.config.arm.label, run.config.spec.metric  # both look their names up
         except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
             damaged[run.run_id] = f"its settings are not known to this version ({_first_line(error)})"
         else:
@@ -89,28 +86,11 @@ def _problem(listing: Listing, run_id: str) -> str:
     return f"no run {run_id} in this runs folder; it may have been deleted"
 
 
-def metric(config: RunConfig) -> Metric:
-    """What the run is judged by."""
-    return metric_of(config.task, config.task_options)
-
-
-def task_text(config: RunConfig) -> str:
-    """The task as one writes it, with the options that differ from its defaults."""
-    defaults = _defaults(config.task)
-    options = ",".join(f"{name}={value}" for name, value in config.task_options.items() if value != defaults[name])
-    return ":".join(filter(None, [config.task, options]))
-
-
-@cache
-def _defaults(task: str) -> dict[str, Any]:
-    return {name: field.default for name, field in TASKS[task].options.model_fields.items()}
-
-
 def by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Task → its runs; metrics and losses of different tasks do not belong on one axis."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(task_text(run.config), []).append(run)
+        groups.setdefault(run.config.spec.label, []).append(run)
     return groups
 
 
@@ -122,4 +102,4 @@ def choices(listing: Listing) -> list[tuple[str, str]]:
 def run_text(run: Run) -> str:
     """A run in a few words."""
     config = run.config
-    return f"{config.arm.label} · seed {config.seed} · {task_text(config)} · {run.run_id}"
+    return f"{config.arm.label} · seed {config.seed} · {config.spec.label} · {run.run_id}"

@@ -11,8 +11,7 @@ from pydantic.fields import FieldInfo
 
 from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
-from neatlab.config import parse_task
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
+from neatlab.dashboard.shared.choices import PARTS, UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.dashboard.train.form import NO_MATCH, default, option_names
@@ -126,7 +125,7 @@ def run_controls() -> Form:
     """Task, steps, batch, learning rate, seed and match."""
     with gr.Group(elem_classes=["run"]) as group:
         slot = message_slot("message-run")
-        task = gr.Dropdown(list(TASK_CHOICES.items()), value="digits", label="task", elem_id="task")
+        task = gr.Dropdown(list(task_choices().items()), value="digits", label="task", elem_id="task")
         with gr.Row(elem_classes=["fields"]) as settings:
             fields: dict[str, Component] = {
                 "task": task,
@@ -218,12 +217,13 @@ def _line(name: str, label: str, hint: str) -> gr.Textbox:
 def task_defaults(text: str) -> list[Any]:
     """The task's own learning rate, as what an empty field stands for, and its number of steps."""
     if str(text).startswith(UPLOADED):
-        text = "custom"
-    elif text not in TASK_CHOICES.values():
+        name = "custom"
+    elif text in task_choices().values():
+        name = offered_task(text).name
+    else:
         return [gr.update(), gr.update()]
-    training = TASKS[parse_task(text)[0]].training
-    return [gr.update(value="", placeholder=_rate_hint(text)), gr.update(value=training["steps"])]
+    return [gr.update(value="", placeholder=_rate_hint(name)), gr.update(value=TASKS[name].training["steps"])]
 
 
-def _rate_hint(text: str) -> str:
-    return f"task's own: {TASKS[parse_task(text)[0]].training['lr']:g}"
+def _rate_hint(task: str) -> str:
+    return f"task's own: {TASKS[task].training['lr']:g}"

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import PREPARE_DATA
 from neatlab.dashboard.shared.field_error import FieldError
@@ -23,6 +23,7 @@ from neatlab.dashboard.train.data_request import FIELDS, SUFFIXES, DataOrder, Up
 from neatlab.dashboard.train.upload_store import UploadStore
 from neatlab.errors import NeatlabError
 from neatlab.runtime.templates import macros
+from neatlab.tasks import TaskSpec
 
 _HTML = macros(__file__)
 TIMEOUT_SECONDS = 180.0  # that reading an upload may take once it has begun
@@ -113,8 +114,8 @@ class DataForm:
         used.then(None, [task, steps], None, js=LEAVE_OUT)
         demo.unload(self._close)
 
-    def tasks(self, session: str | None) -> dict[str, str]:
-        """Key → task as one writes it, of what this window has brought."""
+    def tasks(self, session: str | None) -> dict[str, TaskSpec]:
+        """Key → task, of what this window has brought."""
         return self._windows.get(session).uploads.tasks if session else {}
 
     async def _use(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
@@ -151,7 +152,7 @@ class DataForm:
         """Messages, notes, the button; and the list of tasks once there is a new one."""
         messages, fields = field_messages(window.refusal, FIELDS), [gr.update(), gr.update(), gr.update()]
         if is_new and window.key:
-            choices = [*TASK_CHOICES.items(), *window.uploads.choices]
+            choices = [*task_choices().items(), *window.uploads.choices]
             fields = [gr.update(choices=choices, value=window.key), *task_defaults(window.key)]
         return [*messages, self._state(window), gr.update(interactive=window.job is None), *fields]
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import shown
+from neatlab.tasks import TaskSpec
 
 FIELDS = ("file", "columns", "model")  # what a message can stand next to
 COLUMNS = ("text", "label", "image")
@@ -47,11 +48,11 @@ class UploadedTask(NamedTuple):
     """A task made of an upload.
 
     Args:
-        task: The task as one writes it, everything that was guessed filled in.
+        task: The task, with every option filled in.
         notes: What was noticed and chosen.
     """
 
-    task: str
+    task: TaskSpec
     notes: list[str]
 
 

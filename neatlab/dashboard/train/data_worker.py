@@ -8,14 +8,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from neatlab.config import parse_task, task_text
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.process import begin
 from neatlab.dashboard.train.data_request import DataOrder, UploadedTask
 from neatlab.dashboard.train.data_zip import unzip_images
 from neatlab.errors import BadInput
 from neatlab.inspection import allowed_folder
-from neatlab.tasks import load_task, pretrained
+from neatlab.tasks import TaskSpec, load_task, pretrained
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions, architecture, usual_kind
 
@@ -47,7 +46,7 @@ def _uploaded_task(order: DataOrder) -> UploadedTask:
             data = _copied(order)
         with _field("columns"):
             options = _options(order, data, folder, kind)
-            text = _task_text(options)
+            spec = _spec(options)
         with _field("model"):
             _check_model(options, folder)
         task = load_task("custom", options.model_dump())
@@ -55,7 +54,7 @@ def _uploaded_task(order: DataOrder) -> UploadedTask:
             _check_images(options, data)
             task.split("train")
     with _field("model"):
-        return UploadedTask(text, task.describe())
+        return UploadedTask(spec, task.describe())
 
 
 @contextmanager
@@ -130,14 +129,14 @@ def _check_model(options: CustomOptions, folder: Path) -> None:
         raise BadInput(f"these are images and {Path(options.model).name} reads text; give the folder of an image model")
 
 
-def _task_text(options: CustomOptions) -> str:
-    """The task as one writes it, whole: reading it back must give the same."""
+def _spec(options: CustomOptions) -> TaskSpec:
+    """The task, whole: reading its text must give the same."""
     defaults = {name: field.default for name, field in CustomOptions.model_fields.items()}
     given = {name: value for name, value in options.model_dump().items() if value != defaults[name]}
-    text = task_text("custom", given)
-    if CustomOptions.parse(parse_task(text)[1], "your data") != options:
+    spec = TaskSpec("custom", given)
+    if CustomOptions.parse(TaskSpec.parse(str(spec)).options, "your data") != options:
         raise BadInput("a column's name holds characters that a task cannot; rename it in the file")
-    return text
+    return spec
 
 
 def _check_images(options: CustomOptions, data: Path) -> None:

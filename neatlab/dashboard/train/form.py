@@ -9,6 +9,7 @@ from neatlab.dashboard.shared.choices import PARTS, check_arm
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.train.request import MIN_ARMS, Order
 from neatlab.errors import BadInput
+from neatlab.tasks import TaskSpec
 
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
 NO_MATCH = "none"
@@ -25,7 +26,7 @@ def default(method: str, name: str) -> Any:
     return None if name == "lr" else METHODS[method].options.model_fields[name].default
 
 
-def read_form(values: Values, uploads: Mapping[str, str] | None = None) -> Order:
+def read_form(values: Values, uploads: Mapping[str, TaskSpec] | None = None) -> Order:
     """Check the form.
 
     Args:

@@ -11,7 +11,7 @@ from neatlab.dashboard.train.feed import Feed
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import number
-from neatlab.tasks import Metric, metric_of
+from neatlab.tasks import Metric
 
 COUNTS = ("adapter_params", "trainable_params")
 
@@ -56,8 +56,7 @@ class RunsSnapshot(NamedTuple):
     @property
     def metric(self) -> Metric:
         """What the runs are judged by."""
-        config = self.runs[0].config
-        return metric_of(config.task, config.task_options)
+        return self.runs[0].config.spec.metric
 
     @property
     def ranks(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES
+from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.shared.live_plot import live_plot
@@ -92,7 +92,7 @@ class TrainTab(Tab):
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
         form, view = dict(zip(self._form.fields, values, strict=True)), self._windows.get(session).view
         arms = [text for part in PARTS if (text := arm_text(part, form))]
-        if form["task"] not in TASK_CHOICES.values():
+        if form["task"] not in task_choices().values():
             form["task"] = None  # an upload is this window's alone
         return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": view.layer, "at": view.at}
 

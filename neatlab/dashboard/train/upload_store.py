@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neatlab.dashboard.shared.choices import UPLOADED
+from neatlab.tasks import TaskSpec
 
 MAX_UPLOADS = 4  # a window; the oldest goes
 
 
 class _Upload(NamedTuple):
     name: str
-    task: str
+    task: TaskSpec
     folder: Path
 
 
@@ -32,7 +33,7 @@ class UploadStore:
             weakref.finalize(self, shutil.rmtree, str(self._root), ignore_errors=True)
         return Path(tempfile.mkdtemp(dir=self._root))
 
-    def add(self, name: str, task: str, folder: Path) -> str:
+    def add(self, name: str, task: TaskSpec, folder: Path) -> str:
         """Add a task; returns the key that stands for it in this window's form."""
         while len(self._uploads) >= MAX_UPLOADS:
             oldest = self._uploads.pop(next(iter(self._uploads)))
@@ -42,8 +43,8 @@ class UploadStore:
         return key
 
     @property
-    def tasks(self) -> dict[str, str]:
-        """Key → task as one writes it."""
+    def tasks(self) -> dict[str, TaskSpec]:
+        """Key → task."""
         return {key: upload.task for key, upload in self._uploads.items()}
 
     @property

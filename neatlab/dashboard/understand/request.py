@@ -8,9 +8,10 @@ from neatlab.adapters.activations import COMPARED
 from neatlab.adapters.methods.base import RankOptions
 from neatlab.adapters.methods.lora import count
 from neatlab.adapters.neat_sizes import Orientation, maps_out, neat_parameters
-from neatlab.dashboard.shared.choices import TASK_CHOICES
-from neatlab.errors import BadInput, unknown
+from neatlab.dashboard.shared.choices import offered_task
+from neatlab.errors import BadInput
 from neatlab.schema import Schema
+from neatlab.tasks import TaskField
 
 MAX_SIDE = 65_536  # inputs or outputs of a layer
 
@@ -88,7 +89,7 @@ class LayerSizes(Schema):
 class ContainsOrder(Schema):
     """A LoRA of rank r to be written as NEAT with 2r hidden units, on every target layer of a task's base model."""
 
-    task: str
+    task: TaskField
     rank: int = Field(4, ge=1, le=512)
 
     @classmethod
@@ -98,9 +99,7 @@ class ContainsOrder(Schema):
         Raises:
             BadInput: Another task, or a rank out of range.
         """
-        if task not in TASK_CHOICES.values():
-            raise unknown("task", task, TASK_CHOICES.values())
-        return cls.parse({"task": task, "rank": rank}, "the construction")
+        return cls.parse({"task": offered_task(task), "rank": rank}, "the construction")
 
 
 class Side(Schema):

@@ -8,7 +8,7 @@ import gradio as gr
 
 from neatlab import plots
 from neatlab.adapters.activations import COMPARED
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import CONTAINS
 from neatlab.dashboard.shared.follow import follow
@@ -99,7 +99,7 @@ class UnderstandTab(Tab):
         gr.HTML(PROPOSITION, apply_default_css=False, elem_classes=["prose"])
         with gr.Row(elem_classes=["understand-fields"]):
             self._task = gr.Dropdown(
-                list(TASK_CHOICES.items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
+                list(task_choices().items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
             )
             self._rank = gr.Number(
                 FIELDS["contains_rank"], label="LoRA's rank r", precision=0, elem_id="contains-rank", min_width=90
