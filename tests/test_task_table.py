@@ -40,7 +40,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> TaskSpec:
 
 @pytest.fixture
 def lab(runs: Path) -> Iterator[Context]:
-    jobs = Jobs(runs, at_once=1, patience=300)
+    jobs = Jobs(runs, at_once=1)
     yield Context(Store(runs), jobs)
     jobs.close()
 

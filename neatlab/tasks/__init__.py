@@ -23,7 +23,9 @@ def load_task(name: str, options: Mapping[str, Any]) -> "Task":
     Raises:
         BadInput: No such task, options that it does not have, or out of range.
     """
-    return TaskSpec(name, options).load()
+    row: Any = TaskSpec(name).row
+    task: Task = row(row.options.parse(options, f"task {name!r}"))
+    return task
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from neatlab.dashboard.train.window import TrainWindow, leave, send_command, sta
 from neatlab.dashboard.train.words import command_note, refused
 from neatlab.errors import NeatlabError
 from neatlab.runtime.templates import macros
+from neatlab.tasks import TaskSpec
 
 _HTML = macros(__file__)
 ENDED = ("idle", "shown", "ended")  # phases after which a window gets no updates by itself
@@ -42,7 +43,7 @@ class Handlers:
         windows: Windows[TrainWindow],
         fields: Sequence[str],
         parts: Sequence[str],
-        tasks: Callable[[str | None], dict[str, str]],
+        tasks: Callable[[str | None], dict[str, TaskSpec]],
     ) -> None:
         self._context, self._windows, self._tasks = context, windows, tasks
         self._fields, self._parts = fields, parts
