@@ -50,6 +50,12 @@ def compare(
     Raises:
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
+
+    Example:
+        >>> import neatlab
+        >>> result = neatlab.compare("teacher:d_in=16,d_out=16", ["lora:rank=2", "neat:rank=2"], seeds=2, steps=20)
+        >>> [(arm.arm, arm.adapter_params) for arm in result.arms()]
+        [('lora:rank=2', 64), ('neat:rank=2,depth=2', 64)]
     """
     plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
     store, numbers = Store(runs), seed_list(seeds)

@@ -220,19 +220,18 @@ def sweep(
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
         Incomplete: Runs were lost; the others are kept.
+
+    Example:
+        >>> import neatlab
+        >>> grid = {"method": ["lora", "neat"]}
+        >>> result = neatlab.sweep("teacher:d_in=16,d_out=16", ["lora:rank=2"], grid, seeds=2, training={"steps": 20})
+        >>> [arm.arm for arm in result.arms()]
+        ['lora:rank=2', 'neat:rank=2,depth=2']
     """
     numbers = seed_list(seeds)
     check_size(arms, grid or {}, numbers, yes)
     request = Sweep(
-        task,
-        arms,
-        grid or {},
-        seeds=numbers,
-        reference=reference,
-        lr=lr,
-        match=match,
-        training=training,
-        runs=runs,
+        task, arms, grid or {}, seeds=numbers, reference=reference, lr=lr, match=match, training=training, runs=runs
     )
     return request.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event)
 

@@ -38,6 +38,14 @@ def inspect(
 
     Raises:
         BadInput: What cannot be read, is not known, or does not fit; nothing is measured before that is checked.
+
+    Example:
+        >>> import neatlab, peft, torch
+        >>> lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+        >>> peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), lora).save_pretrained("my-adapter")
+        >>> inspection = neatlab.inspect("my-adapter")
+        >>> [(layer.name, layer.shape, len(layer.spectrum.singular_values)) for layer in inspection.layers]
+        [('0', (4, 8), 2)]
     """
     if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MAX_DIRECTIONS:
         raise BadInput(f"directions={directions!r}; allowed: 0 to {MAX_DIRECTIONS}")

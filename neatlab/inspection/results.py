@@ -28,6 +28,14 @@ class Inspection:
         layers: A report a layer, in the model's order.
         trained_whole: Tensors that were trained whole, outside these layers.
         left_out: Layer → why its ΔW is not computed.
+
+    Example:
+        >>> import neatlab, peft, torch
+        >>> lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+        >>> peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), lora).save_pretrained("my-adapter")
+        >>> inspection = neatlab.inspect("my-adapter")
+        >>> inspection.method, inspection.frame()[["layer", "d_out", "d_in"]].to_numpy().tolist()
+        ('LORA', [['0', 4, 8]])
     """
 
     title: str

@@ -1,6 +1,12 @@
 """Figures of runs and comparisons. Each is a data function, which only computes, and a draw function.
 
 A plot is one file and one row here: what the file names in its `__all__` is what users call.
+
+Example:
+    >>> import neatlab
+    >>> result = neatlab.compare("teacher:d_in=16,d_out=16", ["lora:rank=2", "neat:rank=2"], seeds=2, steps=20)
+    >>> [axis.title.text for axis in neatlab.plots.loss_curves(result).select_xaxes()]
+    ['training step']
 """
 
 from neatlab.plots.alignment import *

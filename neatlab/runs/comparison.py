@@ -40,6 +40,12 @@ class Comparison(Results):
 
     Raises:
         BadInput: No arm has the reference's label.
+
+    Example:
+        >>> import neatlab
+        >>> result = neatlab.compare("teacher:d_in=16,d_out=16", ["lora:rank=2", "neat:rank=2"], seeds=2, steps=20)
+        >>> [(difference.a, difference.b) for difference in result.differences()]
+        [('lora:rank=2', 'neat:rank=2,depth=2')]
     """
 
     def __init__(self, runs: Sequence[Run], search: Sequence[Run] = (), reference: str | None = None) -> None:

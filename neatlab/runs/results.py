@@ -16,6 +16,14 @@ class Results:
 
     Args:
         runs: The runs, in the order they are to be shown.
+
+    Example:
+        >>> import neatlab
+        >>> runs = neatlab.load_runs("runs")
+        >>> runs.frame().groupby("arm").size().to_dict()
+        {'lora:rank=2': 2, 'neat:rank=2,depth=2': 2}
+        >>> runs.curves().columns.tolist()
+        ['run', 'arm', 'seed', 'step', 'split', 'loss', 'metric', 'lr', 'seconds']
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -49,6 +57,12 @@ def load_runs(runs: PathLike = "runs") -> Results:
 
     Raises:
         BadInput: No such folder.
+
+    Example:
+        >>> import neatlab
+        >>> runs = neatlab.load_runs("runs")
+        >>> sorted(set(runs.frame()["status"]))
+        ['finished']
     """
     store = Store(runs)
     if not store.root.is_dir():

@@ -1,6 +1,11 @@
 """What adapters are trained on: a frozen base model, splits fixed by a seed, a loss and a metric. TASKS lists all.
 
 What imports torch is loaded when first asked for: to list runs takes none of it.
+
+Example:
+    >>> import neatlab
+    >>> neatlab.TASKS["teacher"].metric.name
+    'recovered error'
 """
 
 from collections.abc import Mapping
