@@ -68,7 +68,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
 
 def commands(runs: Sequence[Run]) -> str:
     """The commands that repeat the runs; where there is none, those that show their settings."""
-    groups: dict[tuple[str, int, str | None], list[RunConfig]] = {}
+    groups: dict[tuple[str, int, str | None], list[Run]] = {}
     others = []
     for run in runs:
         task, rate = run.config.spec.label, f"{run.config.training.lr:.12g}"
@@ -76,18 +76,18 @@ def commands(runs: Sequence[Run]) -> str:
         if lr == "":
             others.append(f"python -m neatlab runs show {run.run_id}")
         else:
-            groups.setdefault((task, run.config.training.steps, lr), []).append(run.config)
-    repeated = [_command(*setting, configs) for setting, configs in groups.items()]
+            groups.setdefault((task, run.config.training.steps, lr), []).append(run)
+    repeated = [_command(*setting, members) for setting, members in groups.items()]
     return "\n".join([*repeated, *others])
 
 
-def _command(task: str, steps: int, lr: str | None, configs: Sequence[RunConfig]) -> str:
-    seeds = len({config.seed for config in configs})
-    if {config.seed for config in configs} != set(range(seeds)):  # compare counts its seeds from 0
-        return "\n".join(f"python -m neatlab runs show {config.run_id}" for config in configs)
-    arms = " ".join(dict.fromkeys(f"--arm {shlex.quote(config.arm.label)}" for config in configs))
+def _command(task: str, steps: int, lr: str | None, runs: Sequence[Run]) -> str:
+    seeds = {run.config.seed for run in runs}
+    if seeds != set(range(len(seeds))):  # compare counts its seeds from 0
+        return "\n".join(f"python -m neatlab runs show {run.run_id}" for run in runs)
+    arms = " ".join(dict.fromkeys(f"--arm {shlex.quote(run.config.arm.label)}" for run in runs))
     rate = f" --lr {lr}" if lr else ""
-    return f"python -m neatlab compare --task {shlex.quote(task)} {arms} --seeds {seeds} --steps {steps}{rate}"
+    return f"python -m neatlab compare --task {shlex.quote(task)} {arms} --seeds {len(seeds)} --steps {steps}{rate}"
 
 
 def _same(config: RunConfig, task: str, lr: str | None) -> bool:
