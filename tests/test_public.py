@@ -1,10 +1,12 @@
 """The public face: what a user imports is typed, loaded late, and explained by `help`."""
 
 import ast
+import os
 import pydoc
 import subprocess
 import sys
 import textwrap
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 import neatlab
 from neatlab import plots
+from neatlab.cli import main
 
 pytestmark = pytest.mark.process
 
@@ -34,6 +37,13 @@ def test_runs_are_listed_without_torch():
     list_runs = "from neatlab.cli import main\nassert main(['runs', 'list', '--runs', sys.argv[1]]) == 0"
     assert "pandas" in (modules := loaded(list_runs, str(FIRST)))
     assert not modules & HEAVY
+
+
+def test_a_command_leaves_the_process_as_it_was(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    before = dict(os.environ), warnings.showwarning
+    assert main(["runs", "list", "--runs", str(FIRST)]) == 0
+    assert (dict(os.environ), warnings.showwarning) == before
 
 
 def test_plots_and_the_list_of_methods_need_no_torch():
