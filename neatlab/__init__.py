@@ -44,7 +44,7 @@ _HOMES = {
     "sweep": "neatlab.experiments.sweep",
 }
 
-__all__ = list(_HOMES)
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
