@@ -19,8 +19,8 @@ from neatlab.config import RunConfig
 from neatlab.dashboard.ablate.request import MAX_RUNS, FieldError, SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.view import EMPTY, draw_sweep, read_sweep, run_count
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
 from neatlab.experiments.sweep import Sweep
 from neatlab.runs.store import Store

@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 
 from neatlab.config import parse_arm
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
-from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
 from neatlab.dashboard.train.data_request import (
     SUFFIXES,

@@ -24,9 +24,9 @@ from neatlab.dashboard.inspect.request import (
     order_scale,
 )
 from neatlab.dashboard.inspect.tab import InspectTab
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.server import launch
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 from tests.awaiting import awaited

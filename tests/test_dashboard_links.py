@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from neatlab.adapters.neat.hidden import activation_names
 from neatlab.config import parse_arm
 from neatlab.dashboard.lessons import read_lessons
+from neatlab.dashboard.links import TAB_LINKS, Link, check_apart
+from neatlab.dashboard.page import TABS
 from neatlab.dashboard.shared.choices import check_arm, task_choices
-from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.shared.links import PageLink, write
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.train.form import arm_fields
 from neatlab.dashboard.train.request import Order
@@ -81,6 +83,16 @@ class TestLink:
     def test_a_link_goes_over_its_preset(self) -> None:
         merged = Link.text("?preset=depth&seed=3&task=teacher:kind=low-rank").over(Link.text(PRESETS["depth"].link))
         assert (merged.seed, merged.task, len(merged.arm or ())) == (3, "teacher:kind=low-rank", 4)
+
+    def test_two_tabs_cannot_use_one_parameter_for_two_things(self) -> None:
+        class Another(PageLink):
+            depth: int | None = None
+
+        with pytest.raises(TypeError, match="same parameter of the link: depth"):
+            check_apart([*TAB_LINKS.values(), Another])
+
+    def test_every_tab_has_a_model_of_its_link(self) -> None:
+        assert [tab.name for tab in TABS] == list(TAB_LINKS)
 
     def test_every_activation_can_stand_in_a_link(self) -> None:
         assert all(Link.text(f"?activation={name}").said() for name in activation_names())

@@ -19,9 +19,10 @@ from transformers.activations import ACT2FN
 from neatlab import plots
 from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.neat import NeatConfig
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand import worker as understand_worker
 from neatlab.dashboard.understand.cards import CARDS, measured_rank, revealed

@@ -10,7 +10,7 @@ from typing import Annotated
 import orjson
 from pydantic import StringConstraints
 
-from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.train.form import arm_fields
 from neatlab.errors import BadInput, unknown

@@ -12,10 +12,11 @@ from neatlab.dashboard import api
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.lessons import Lesson
+from neatlab.dashboard.links import HIDEABLE, Link
 from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.links import HIDEABLE, Link, write
+from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.shared.tab import LIGHT, Tab, message_slot
@@ -25,7 +26,7 @@ from neatlab.dashboard.understand.tab import UnderstandTab
 from neatlab.errors import BadInput, unknown
 from neatlab.runtime.templates import macros
 
-TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)
+TABS: tuple[type[Tab[Any]], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)
 FILE_SECONDS = 3600  # that a file made for a download stays
 _HTML = macros(__file__)
 
@@ -73,14 +74,14 @@ class _Page:
             "", js_on_load=FOLLOW_LINK, elem_id="link", apply_default_css=False, elem_classes=["unseen"]
         )
         self._tabs = gr.Tabs(elem_id="tabs")
-        self._made: dict[str, tuple[gr.Tab, Tab]] = {}
+        self._made: dict[str, tuple[gr.Tab, Tab[Any]]] = {}
         with self._tabs:
             for kind in TABS:
                 with gr.Tab(kind.title, id=kind.name, elem_id=f"tab-{kind.name}") as holder:
                     self._made[kind.name] = (holder, kind(context))
 
     @property
-    def _contents(self) -> list[Tab]:
+    def _contents(self) -> list[Tab[Any]]:
         return [tab for _, tab in self._made.values()]
 
     @property

@@ -1,6 +1,7 @@
 """Serve the page."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -55,10 +56,11 @@ def launch(
         inspect_root: Folder under which visitors may open adapters.
 
     Raises:
-        BadInput: The address cannot be used, or is open to others without a password; a lesson that is none; a root
-            that is no folder.
+        BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
+            a lesson that is none; a root that is no folder.
         StoreError: The folder cannot be written.
     """
+    check_system()
     store = Store(runs)
     store.check_writable()
     check_host(host, auth, insecure)
@@ -74,6 +76,16 @@ def launch(
     threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
     print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
     _wait_for_interrupt(demo, jobs)
+
+
+def check_system() -> None:
+    """Refuse a system that cannot fork training processes from a server, which Windows cannot.
+
+    Raises:
+        BadInput: Such a system.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise BadInput("the page runs on Linux and macOS: its trainings are forked; the command line runs here too")
 
 
 def _folder(path: str | Path) -> Path:

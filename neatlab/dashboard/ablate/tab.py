@@ -9,6 +9,7 @@ import gradio as gr
 
 from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.ablate.form import SweepForm
+from neatlab.dashboard.ablate.link import AblateLink
 from neatlab.dashboard.ablate.request import DEPTHS, FIELDS, SweepOrder, chosen
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import (
@@ -31,7 +32,6 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
-from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab
 from neatlab.errors import NeatlabError
@@ -67,7 +67,7 @@ class AblateWindow:
         return self.job is not None and self.job.phase != "ended"
 
 
-class AblateTab(Tab):
+class AblateTab(Tab[AblateLink]):
     """Sweeps from the page."""
 
     name: ClassVar[str] = "ablate"
@@ -98,7 +98,7 @@ class AblateTab(Tab):
         self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 
-    def read_link(self, link: Link, session: str | None) -> list[Any]:
+    def read_link(self, link: AblateLink, session: str | None) -> list[Any]:
         if link.depth:
             chosen("depth", link.depth, DEPTHS)
         if link.activation:

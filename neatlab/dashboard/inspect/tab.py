@@ -9,6 +9,7 @@ import gradio as gr
 
 from neatlab.dashboard.inspect import view
 from neatlab.dashboard.inspect.form import RAW, OpenForm
+from neatlab.dashboard.inspect.link import InspectLink
 from neatlab.dashboard.inspect.request import FIELDS, FOLDER, RUN, UPLOAD, InspectionProgress, InspectionResult
 from neatlab.dashboard.inspect.results import Results
 from neatlab.dashboard.inspect.scale import ScalePart, Scaling
@@ -19,7 +20,6 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow, queue_text, stopping
 from neatlab.dashboard.shared.html import field_messages, plural, status
 from neatlab.dashboard.shared.job import Job
-from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, Tab
 from neatlab.errors import NeatlabError
 from neatlab.runs.run import Run
@@ -53,7 +53,7 @@ class InspectWindow:
     turn: int = 0
 
 
-class InspectTab(Tab):
+class InspectTab(Tab[InspectLink]):
     """The form on the left, what was measured on the right, the causal slider below."""
 
     name: ClassVar[str] = "inspect"
@@ -85,7 +85,7 @@ class InspectTab(Tab):
         self._scale.connect()
         demo.unload(self._close)
 
-    def read_link(self, link: Link, session: str | None) -> list[Any]:
+    def read_link(self, link: InspectLink, session: str | None) -> list[Any]:
         """A link to this tab opens its run; one to another tab only fills the field."""
         if not link.inspect:
             return [gr.update()]

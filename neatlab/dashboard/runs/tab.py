@@ -7,6 +7,7 @@ import gradio as gr
 
 from neatlab.dashboard.runs.delete_part import DeletePart
 from neatlab.dashboard.runs.downloads import RAW, Downloads, RunsWindow
+from neatlab.dashboard.runs.link import RunsLink
 from neatlab.dashboard.runs.table import COLUMNS, EMPTY, ID, count_text, rows, selected_texts
 from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, readable_runs
 from neatlab.dashboard.shared.context import Context, Windows
@@ -20,7 +21,7 @@ TABLE_SCRIPT = (Path(__file__).parent / "runs_table.js").read_text(encoding="utf
 FOLLOW = "(runs) => { window.neatlabPick?.(runs ?? []); window.neatlabSetLink?.({ run: runs ?? [] }); }"
 
 
-class RunsTab(Tab):
+class RunsTab(Tab[RunsLink]):
     """Table above; what is selected in it below."""
 
     name: ClassVar[str] = "runs"

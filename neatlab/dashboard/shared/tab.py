@@ -1,14 +1,14 @@
 """What every tab of the page is."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.shared.links import PageLink
 
 # Of a handler that answers at once: not queued behind trainings, no veil over the page, nothing for API users.
 LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -17,9 +17,13 @@ LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", 
 # Gradio checks no values, and a list is filled while one looks: the handlers check alone and say what is wrong.
 UNCHECKED: dict[str, Any] = {"preprocess": False}
 
+L = TypeVar("L", bound=PageLink)
 
-class Tab(ABC):
+
+class Tab(ABC, Generic[L]):
     """One tab; a subclass a file, one row in `page.TABS`. Made inside its `gr.Tab`, where it lays out its components.
+
+    The type parameter is the model of what a link can say of it.
 
     Attributes:
         name: Its name in links: `?tab=train`.
@@ -66,11 +70,11 @@ class Tab(ABC):
         """
         return dict(zip(self.fields, values, strict=True))
 
-    def read_link(self, link: Link, session: str | None) -> list[Any]:
+    def read_link(self, link: L, session: str | None) -> list[Any]:
         """Updates of `link_outputs`.
 
         Args:
-            link: Checked as far as the page knows its parameters; the tab checks the rest.
+            link: Checked by its model; the tab checks the rest.
             session: The window's session hash.
 
         Raises:

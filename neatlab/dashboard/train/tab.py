@@ -9,7 +9,6 @@ from gradio.components import Component
 
 from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
-from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.shared.live_plot import live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
 from neatlab.dashboard.train.charts import CHARTS
@@ -18,6 +17,7 @@ from neatlab.dashboard.train.data_form import DataForm
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.form import SETTINGS, arm_fields, arm_text, read_form
 from neatlab.dashboard.train.handlers import Handlers
+from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.snapshot import ViewState
 from neatlab.dashboard.train.window import TrainWindow, resume
 from neatlab.dashboard.train.words import NO_TABLE, NOTE, READY
@@ -31,7 +31,7 @@ MOVED = "(at) => window.neatlabMoved(at)"
 FIRST_METHODS = ("lora", "neat", "", "")  # of the arms in a fresh form
 
 
-class TrainTab(Tab):
+class TrainTab(Tab[TrainLink]):
     """Form on the left; status, charts and table on the right."""
 
     name: ClassVar[str] = "train"
@@ -96,7 +96,7 @@ class TrainTab(Tab):
             form["task"] = None  # an upload is this window's alone
         return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": view.layer, "at": view.at}
 
-    def read_link(self, link: Link, session: str | None) -> list[Any]:
+    def read_link(self, link: TrainLink, session: str | None) -> list[Any]:
         said = link.said()
         fields: dict[str, Any] = {name: said[name] for name in SETTINGS if name in said}
         if link.arm:

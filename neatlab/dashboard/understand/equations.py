@@ -19,7 +19,7 @@ class Card(NamedTuple):
     title: str
     equation: str
     matrices: list[str]
-    count: str
+    parameters: str
     note: str
 
 

@@ -18,6 +18,7 @@ from neatlab.dashboard.shared.live_plot import Chart, live_plot, shown
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab, message_slot
 from neatlab.dashboard.understand.cards import CARDS, revealed
 from neatlab.dashboard.understand.equations import side_by_side
+from neatlab.dashboard.understand.link import UnderstandLink
 from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes
 from neatlab.dashboard.understand.words import FREE, PROPOSITION, construction, heading, hints, knobs
 from neatlab.errors import BadInput
@@ -50,7 +51,7 @@ class UnderstandWindow:
     layers: list[Layer] = field(default_factory=list)
 
 
-class UnderstandTab(Tab):
+class UnderstandTab(Tab[UnderstandLink]):
     """For a class."""
 
     name: ClassVar[str] = "understand"
