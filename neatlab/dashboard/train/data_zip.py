@@ -58,8 +58,8 @@ def _images(members: list[zipfile.ZipInfo]) -> Mapping[PurePosixPath, zipfile.Zi
 def _check_layout(images: Mapping[PurePosixPath, zipfile.ZipInfo]) -> None:
     outside = [path for path in images if len(path.parts) < 2]
     if not images or outside:
-        where = f"{outside[0]} lies in no folder" if outside else "the zip holds no images"
-        raise BadInput(f"{where}; give {LAYOUT}")
+        problem = f"{outside[0]} lies in no folder" if outside else "the zip holds no images"
+        raise BadInput(f"{problem}; give {LAYOUT}")
     if len(images) > MAX_IMAGES:
         raise BadInput(f"the zip holds {len(images):,} images; allowed: {MAX_IMAGES:,}")
     if (size := sum(member.file_size for member in images.values())) > MAX_BYTES:
