@@ -8,12 +8,13 @@ PORT ?= 7860
 RUNS ?= runs
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
 # What is imported is compiled once, not by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test every-test fast check lock latest bench notebooks clean
+.PHONY: app test every-test fast check docs lock latest package bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
@@ -36,12 +37,17 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MKDOCS)
+
+# The documentation, in build/site.
+docs: $(VENV)/.dev
+	$(MKDOCS)
 
 # The newest versions that the ranges in pyproject.toml allow.
 lock:
 	sh scripts/install.sh build/lock uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt
-	$(LOCK) --constraint requirements-dev.txt --output-file requirements.txt
+	$(LOCK) --extra all --constraint requirements-dev.txt --output-file requirements.txt
 
 # Do today's newest packages within the ranges still work? The lock is left aside.
 latest:
@@ -49,6 +55,15 @@ latest:
 	sh scripts/install.sh build/latest --editable ".[dev]"
 	build/latest/bin/neatlab --version
 	build/latest/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not browser"
+
+# Wheel and sdist, and README's PEFT example where the wheel stands alone with the core's dependencies.
+package: $(VENV)/.dev
+	rm -rf build/package
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('build/package/dist')"
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/package/dist build/package/dist/neatlab-*.tar.gz
+	sh scripts/install.sh build/package/venv --constraint requirements.txt build/package/dist/neatlab-*.whl
+	build/package/venv/bin/python scripts/readme_example.py
+	@ls build/package/dist
 
 bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/step_cost.py

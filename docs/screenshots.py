@@ -1,6 +1,6 @@
 """Pictures of every tab, both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png: `python docs/screenshots.py`.
 
-It needs what the tests need: Playwright and a Chromium (tests/browser/install_chromium.sh).
+It needs what the tests need: Playwright and a Chromium (scripts/chromium.sh).
 """
 
 import os

@@ -1,38 +1,60 @@
 """neatlab: NEAT and LoRA side by side, with spectra, matched budgets and intervals.
 
-Names are loaded when first used: importing the package costs neither torch nor gradio nor plotly.
+    import neatlab
+
+    result = neatlab.compare("digits", ["lora:rank=4", "neat:rank=4,depth=4"], seeds=3)
+    print(*result.verdict(), sep="\\n")
+    neatlab.plots.intervals(result).show()
+
+compare      train arms on the same task, budget and seeds, and compare them: a `Comparison`
+sweep        the same for a grid of settings, many runs at once
+load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`: `Results`
+inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
+plots        Plotly figures of all of these
+NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
+METHODS      what an arm can name; TASKS: what a task can name
+
+Each has its own help: `help(neatlab.compare)`. On the command line: `neatlab --help`. Names are loaded when first
+used: importing the package costs neither torch nor gradio nor plotly.
 """
 
-from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
 
+# Name → the module that it is loaded from when first used; __init__.pyi says the same to editors and type checkers.
 _HOMES = {
     "Arm": "neatlab.config",
     "BadInput": "neatlab.errors",
+    "Comparison": "neatlab.runs.comparison",
+    "Inspection": "neatlab.inspection",
+    "MissingExtra": "neatlab.errors",
     "METHODS": "neatlab.adapters.methods",
     "NeatConfig": "neatlab.adapters.neat",
     "NeatLinear": "neatlab.adapters.neat",
     "NeatModel": "neatlab.adapters.neat",
     "NeatlabError": "neatlab.errors",
+    "Results": "neatlab.runs.results",
     "StoreError": "neatlab.errors",
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.experiments.compare",
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
+    "plots": "neatlab",
     "sweep": "neatlab.experiments.sweep",
 }
 
-__all__ = sorted([*_HOMES, "plots"])
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plots":
-        return import_module("neatlab.plots")
+    from neatlab.runtime.lazy import load
+
     if name not in _HOMES:
         raise AttributeError(f"module 'neatlab' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name == "plots":
+        return load("neatlab.plots", "neatlab.plots")
+    return getattr(load(_HOMES[name], f"neatlab.{name}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,6 @@
 """What a run is made of: task, arm, training settings and seed; its name is their hash."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -9,11 +8,9 @@ import orjson
 from pydantic import Field
 
 from neatlab.adapters.methods import METHODS
-from neatlab.errors import BadInput, unknown
-from neatlab.schema import Schema
-from neatlab.tasks import TASKS
-
-LATER = ("accumulate", "precision", "gradient_checkpointing", "device")  # fields that came after the first runs
+from neatlab.errors import unknown
+from neatlab.schema import Schema, parse_pairs
+from neatlab.tasks.spec import TaskSpec
 
 
 class TrainingConfig(Schema):
@@ -51,12 +48,6 @@ class TrainingConfig(Schema):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     save_every: int = Field(0, ge=0)
 
-    def identity(self) -> dict[str, Any]:
-        """The fields that a run's name depends on: a later field's default leaves the names of older runs alone."""
-        values = self.model_dump(exclude={"save_every"})  # changes nothing in the result
-        later = {name: TrainingConfig.model_fields[name].default for name in LATER}
-        return {name: value for name, value in values.items() if name not in later or value != later[name]}
-
 
 class Arm(Schema):
     """One method with its settings; `lr` overrides the task's default learning rate."""
@@ -68,15 +59,22 @@ class Arm(Schema):
     @property
     def label(self) -> str:
         """The arm as one writes it: "neat:rank=4,depth=2", with what differs from the defaults and the rank."""
-        told = METHODS[self.method].options(**self.options).model_dump()
-        defaults = METHODS[self.method].options().model_dump()
-        shown = {name: v for name, v in told.items() if name in ("rank", "depth") or v != defaults[name]}
+        schema = METHODS[self.method].options
+        options = schema.restore(self.options).model_dump()
+        differing = schema.non_default(options)
+        shown = {name: value for name, value in options.items() if name in ("rank", "depth") or name in differing}
         if self.lr is not None:
             shown["lr"] = self.lr
         parts = [
             f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in shown.items()
         ]
         return ":".join([self.method, ",".join(parts)]) if parts else self.method
+
+    def identity(self) -> dict[str, Any]:
+        """What is not at its default."""
+        method = METHODS.get(self.method)  # None for a stored run of another version
+        options = method.options.non_default(self.options) if method else self.options
+        return {"method": self.method, "options": options, **self.non_default({"lr": self.lr})}
 
     def given(self) -> dict[str, Any]:
         """Options and learning rate as `make_arm` takes them."""
@@ -121,53 +119,6 @@ def parse_arm(text: str) -> Arm:
     return make_arm(method, parse_pairs(rest.split(",") if rest else [], f"arm {text!r}"))
 
 
-def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
-    """Name → value of parts of the form "name=value".
-
-    Raises:
-        BadInput: A part of another form, or a name given twice.
-    """
-    pairs: dict[str, str] = {}
-    for part in parts:
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            raise BadInput(f"{what}: {part!r} is not of the form name=value, such as rank=4")
-        if name in pairs:
-            raise BadInput(f"{what}: {name} is given twice")
-        pairs[name] = value
-    return pairs
-
-
-def parse_task(text: str) -> tuple[str, dict[str, str]]:
-    """Name and options of a task as one writes it: "teacher:kind=low-rank,d_in=64".
-
-    A value in double quotes may hold commas, spaces at its ends, and \\n for a new line.
-    """
-    name, _, rest = text.strip().partition(":")
-    parts = re.split(r',(?=(?:[^"]*"[^"]*")*[^"]*$)', rest) if rest else []  # commas outside quotes
-    return name, {option: _unquoted(value) for option, value in parse_pairs(parts, f"task {text!r}").items()}
-
-
-def _unquoted(value: str) -> str:
-    return value[1:-1].replace("\\n", "\n") if re.fullmatch(r'"[^"]+"', value) else value
-
-
-def task_text(name: str, options: Mapping[str, Any]) -> str:
-    """A task as one writes it; `parse_task` reads it back.
-
-    Raises:
-        BadInput: A value with a double quote in it.
-    """
-    told = [f"{option}={_quoted(str(value))}" for option, value in options.items()]
-    return ":".join(filter(None, [name, ",".join(told)]))
-
-
-def _quoted(value: str) -> str:
-    if '"' in value:
-        raise BadInput(f"{value!r}: an option of a task cannot hold a double quote")
-    return '"' + value.replace("\n", "\\n") + '"' if re.search(r"[,\s]", value) else value
-
-
 class RunConfig(Schema):
     """Everything needed to repeat a run on the same package versions."""
 
@@ -179,11 +130,39 @@ class RunConfig(Schema):
     purpose: Literal["report", "tune"] = "report"  # a tuning run never sees the test split
 
     @property
+    def spec(self) -> TaskSpec:
+        """The task with all of its options."""
+        return TaskSpec(self.task, self.task_options)
+
+    @property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits of the configuration's SHA-256."""
-        values = {**self.model_dump(), "training": self.training.identity()}
-        canonical = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
-        return hashlib.sha256(canonical).hexdigest()[:12]
+        """The run's name: a hash of its `identity`."""
+        return digest(self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What is not at its default; an option that is added later leaves the names of older runs alone.
+
+        Defaults are those of the schemas: a task's own training settings are written out.
+        """
+        from neatlab.tasks import TASKS  # not above, for the tasks import torch
+
+        task = TASKS.get(self.task)  # None for a stored run of another version
+        training = self.training.model_dump(exclude={"save_every"})  # changes nothing in the result
+        return self.non_default(
+            {
+                "task": self.task,
+                "task_options": task.options.non_default(self.task_options) if task else self.task_options,
+                "arm": self.arm.identity(),
+                "training": TrainingConfig.non_default(training),
+                "seed": self.seed,
+                "purpose": self.purpose,
+            }
+        )
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of `values` as JSON, whatever the order of their names."""
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
 
 
 def make_run(
@@ -209,15 +188,14 @@ def make_run(
     Raises:
         BadInput: Unknown task or option, or a value out of range.
     """
-    if task not in TASKS:
-        raise unknown("task", task, TASKS)
+    row = TaskSpec(task).row
     given = {name: value for name, value in training.items() if value is not None}
-    defaults = dict(TASKS[task].training)
+    defaults = dict(row.training)
     defaults["lr"] *= METHODS[arm.method].lr_factor
     settings = {**defaults, **given} | ({} if arm.lr is None else {"lr": arm.lr})
     values = {
         "task": task,
-        "task_options": TASKS[task].options.parse(task_options, f"task {task!r}").model_dump(),
+        "task_options": row.options.parse(task_options, f"task {task!r}").model_dump(),
         "arm": arm,
         "training": TrainingConfig.parse(settings, "training"),
         "seed": seed,

@@ -18,6 +18,10 @@ class StoreError(NeatlabError):
     """A runs folder or run directory that cannot be read or written."""
 
 
+class MissingExtra(NeatlabError, ModuleNotFoundError):
+    """A package that is not installed, with the command that installs its extra; `name` is the package's."""
+
+
 def unknown(kind: str, value: object, allowed: Iterable[object]) -> BadInput:
     """The error for a name that is not in a table, with the closest name as the hint.
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from neatlab.errors import StoreError
 
@@ -100,11 +100,16 @@ class RunPruned:
     step: int
 
 
-Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed | RunPruned
+@dataclass(frozen=True)
+class RunInterrupted:
+    """The run was stopped by whoever started it, and may be resumed or started anew."""
 
-_TYPES: dict[str, type[Event]] = {
-    cls.__name__: cls for cls in (RunStarted, Step, Evaluated, SpectrumMeasured, RunFinished, RunFailed, RunPruned)
-}
+    step: int
+
+
+Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed | RunPruned | RunInterrupted
+
+_TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in get_args(Event)}
 
 
 def to_dict(event: Event) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from neatlab.errors import BadInput, shown, unknown
 
+STORED = {"stored": True}  # pydantic's context for `Schema.restore`
+
 
 class Schema(BaseModel):
     """A frozen, validated record; `parse` turns every refusal into one line."""
@@ -38,6 +40,44 @@ class Schema(BaseModel):
             field = ".".join(str(part) for part in first["loc"])  # empty where a rule over several fields refused
             where = f"{field}={shown(first['input'])}: " if field else ""
             raise BadInput(f"{what}: {where}{message}") from None
+
+    @classmethod
+    def restore(cls, values: Mapping[str, Any]) -> Self:
+        """The record of values that were validated when they were stored: rules that take a library are left out.
+
+        Raises:
+            ValidationError: A value that the fields alone refuse.
+        """
+        return cls.model_validate(values, context=STORED)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Field → default, for the fields that have any."""
+        fields = cls.model_fields.items()
+        return {name: field.get_default(call_default_factory=True) for name, field in fields if not field.is_required()}
+
+    @classmethod
+    def non_default(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of `values` that are not their field's default."""
+        defaults = cls.defaults()
+        return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
+
+
+def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
+    """Name → value of parts of the form "name=value".
+
+    Raises:
+        BadInput: A part of another form, or a name given twice.
+    """
+    pairs: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise BadInput(f"{what}: {part!r} is not of the form name=value, such as rank=4")
+        if name in pairs:
+            raise BadInput(f"{what}: {name} is given twice")
+        pairs[name] = value
+    return pairs
 
 
 def _lower_first(text: str) -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from neatlab.config import make_run, parse_arm
 from neatlab.dashboard.inspect import worker as inspect_worker
-from neatlab.dashboard.inspect.request import Found, InspectOrder, Progress
-from neatlab.runs.store import Run, Store
+from neatlab.dashboard.inspect.request import InspectionProgress, InspectionResult, InspectOrder
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.dashboard_runs import four_runs, trained
 
 LAYER = "layers.0.linear"
@@ -52,10 +53,10 @@ def inspected(store: Store, order: InspectOrder, folder: Path) -> list[Any]:
     return list(pipe.said)
 
 
-def found_in(store: Store, order: InspectOrder, folder: Path) -> Found:
+def found_in(store: Store, order: InspectOrder, folder: Path) -> InspectionResult:
     *progress, (kind, found) = inspected(store, order, folder)
-    assert kind == "result" and isinstance(found, Found), found
-    assert progress and all(isinstance(values[0], Progress) for _, *values in progress)
+    assert kind == "result" and isinstance(found, InspectionResult), found
+    assert progress and all(isinstance(values[0], InspectionProgress) for _, *values in progress)
     return found
 
 

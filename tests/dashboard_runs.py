@@ -7,7 +7,8 @@ import orjson
 
 from neatlab.config import RunConfig, make_arm, make_run
 from neatlab.experiments.execute import execute
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
 

@@ -36,8 +36,10 @@ def install(path: str) -> None:
     """Hold the runs of this process's sweeps at the gate."""
     pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
 
-    def held(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
-        with closing(execute(config, store, goes_on)) as events:  # type: ignore[type-var]  # a generator
+    def held(
+        config: RunConfig, store: Store, should_continue: Callable[[Evaluated], bool] | None = None
+    ) -> Iterator[Event]:
+        with closing(execute(config, store, should_continue)) as events:  # type: ignore[type-var]  # a generator
             for event in events:
                 yield event
                 while isinstance(event, Step) and event.step == 1 and not _passes(pipe):

@@ -6,7 +6,7 @@ from typing import Any
 
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.process import begin
-from neatlab.dashboard.train.race import Remote, race
+from neatlab.dashboard.train.round_robin import PipeControl, round_robin
 from neatlab.runs.store import Store
 
 
@@ -14,7 +14,7 @@ def train(configs: list[dict[str, Any]], root: str, pipe: Any) -> None:
     """Train these very runs."""
     begin()
     pipe.send(("runs", configs))
-    for _ in race([RunConfig.parse(config, "run") for config in configs], Store(root), Remote(pipe)):
+    for _ in round_robin([RunConfig.parse(config, "run") for config in configs], Store(root), PipeControl(pipe)):
         pass
 
 

@@ -5,7 +5,7 @@ import torch
 
 from neatlab.errors import BadInput
 from neatlab.tasks import load_task
-from neatlab.tasks.arithmetic import ANSWER, TEST, _known, _problems, written
+from neatlab.tasks.arithmetic import ANSWER, TEST, _known, _problems, decode
 
 SPLITS = ("train", "validation", "test")
 
@@ -23,7 +23,7 @@ def problems(text):
 def test_every_answer_is_right(operation, base):
     task = load_task("arithmetic", {"operation": operation, "number_base": base})
     for split in SPLITS:
-        for a, sign, b, answer in problems(written(task.split(split)["tokens"])):
+        for a, sign, b, answer in problems(decode(task.split(split)["tokens"])):
             x, y = int(a, base), int(b, base)
             assert int(answer, base) == (x + y if sign == "+" else x - y) >= 0
             assert sign == "-+"[operation == "addition"]
@@ -31,7 +31,7 @@ def test_every_answer_is_right(operation, base):
 
 def test_addition_in_another_base_is_not_decimal_addition():
     task = load_task("arithmetic", {"operation": "addition", "number_base": 8})
-    decimal = [int(a) + int(b) == int(c) for a, _, b, c in problems(written(task.split("test")["tokens"]))]
+    decimal = [int(a) + int(b) == int(c) for a, _, b, c in problems(decode(task.split("test")["tokens"]))]
     assert sum(decimal) < 0.2 * len(decimal)
 
 
@@ -42,8 +42,8 @@ def pairs_in(text):
 @pytest.mark.parametrize("number_base", [6, 7, 8, 9, 10])
 def test_no_pair_of_numbers_is_in_two_splits_nor_in_what_the_base_saw(number_base):
     task = load_task("arithmetic", {"samples": 3000, "number_base": number_base, "operation": "subtraction"})
-    train, validation, test = (pairs_in(written(task.split(split)["tokens"])) for split in SPLITS)
-    base = pairs_in(written(_problems(_known(number_base, 0), "addition", 10)["tokens"]))
+    train, validation, test = (pairs_in(decode(task.split(split)["tokens"])) for split in SPLITS)
+    base = pairs_in(decode(_problems(_known(number_base, 0), "addition", 10)["tokens"]))
     assert (len(train), len(test)) == (3000, TEST)
     assert not train & validation
     assert not train & test

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neatlab.config import RunConfig, make_arm, make_run, parse_arm, parse_task, task_text
+from neatlab.config import RunConfig, make_arm, make_run, parse_arm
 from neatlab.errors import BadInput
+from neatlab.tasks import TaskSpec
 
 
 @pytest.mark.parametrize(
@@ -83,16 +84,41 @@ def test_a_run_survives_its_own_file(rank, depth, activation, seed):
 
 
 def test_a_task_is_written_as_it_is_read():
-    assert parse_task('custom:data=a.csv,prompt="Q: {x},\\nA: "') == (
-        "custom",
-        {"data": "a.csv", "prompt": "Q: {x},\nA: "},
-    )
+    spec = TaskSpec.parse('custom:data=a.csv,prompt="Q: {x},\\nA: "')
+    assert spec == TaskSpec("custom", {"data": "a.csv", "prompt": "Q: {x},\nA: "})
     for wrong in ("teacher:a", "teacher:a=1,,b=2", "teacher:a=1,"):
         with pytest.raises(BadInput):
-            parse_task(wrong)
+            TaskSpec.parse(wrong)
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.text("x ,=\n{}'", min_size=1), max_size=3))
-def test_a_task_survives_writing(options):
-    kept = {name: value for name, value in options.items() if value.strip() or "," in value}
-    assert parse_task(task_text("custom", kept)) == ("custom", kept)
+VALUES = st.text("x n\\,=\n{}':") | st.text().filter(lambda text: '"' not in text) | st.integers() | st.floats(0, 1)
+
+
+@given(st.from_regex("[a-z]+", fullmatch=True), st.dictionaries(st.from_regex("[a-z_]+", fullmatch=True), VALUES))
+def test_a_task_is_read_back_as_it_is_written(name, options):
+    spec = TaskSpec(name, options)
+    again = TaskSpec.parse(str(spec))
+    assert again == spec and hash(again) == hash(spec)
+    assert str(again) == str(spec)
+    assert TaskSpec.parse(spec) is spec
+
+
+def test_a_task_is_labelled_by_what_differs_from_its_defaults():
+    assert (
+        make_run("teacher", parse_arm("lora"), 0, {"noise": 0.5, "d_in": "256"}, {}).spec.label == "teacher:noise=0.5"
+    )
+    assert TaskSpec("digits").label == "digits"
+
+
+def test_a_double_quote_in_a_task_is_refused_only_where_it_would_be_written():
+    spec = TaskSpec("custom", {"label": 'a "b"'})
+    assert spec.label
+    with pytest.raises(BadInput, match="double quote"):
+        str(spec)
+
+
+def test_a_task_is_varied_once_an_option():
+    spec = TaskSpec.parse("teacher:kind=low-rank")
+    assert spec.varied({"d_in": 8}) == TaskSpec.parse("teacher:d_in=8,kind=low-rank")
+    with pytest.raises(BadInput, match="kind is given twice"):
+        spec.varied({"kind": "full-rank"})

@@ -23,6 +23,7 @@ from neatlab.adapters.convert import (
     neat_to_peanut,
     peanut_to_neat,
 )
+from neatlab.adapters.forms import FORMS
 from neatlab.adapters.methods import METHODS
 from neatlab.adapters.neat import NeatConfig
 from neatlab.config import make_arm, make_run
@@ -30,7 +31,8 @@ from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import execute, make_task
 from neatlab.experiments.trained import load_trained
 from neatlab.export.adapters import export
-from neatlab.runs.store import Store, read_run
+from neatlab.runs.run import read_run
+from neatlab.runs.store import Store
 from tests.models import GPT2, MODELS, Tiny
 
 VIT, LLAMA = MODELS["vit"], MODELS["llama"]
@@ -407,9 +409,6 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(tmp_path, monke
 # Runs
 
 
-THIN = ["lora", "neat", "peanut", "rslora", "pissa", "vera", "miss"]
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_runs_export_to_every_form_or_say_why_not(method, tmp_path):
     options = {"rank": 2} if "rank" in METHODS[method].options.model_fields else {}
@@ -419,9 +418,8 @@ def test_runs_export_to_every_form_or_say_why_not(method, tmp_path):
     adapted.model.eval()
     with torch.no_grad():
         expected = adapted.model(**inputs).logits
-    for form in ("neat", "peanut", "lora", "merged"):
-        allowed = {"neat": ["neat", "peanut", "lora", "rslora"], "peanut": ["neat", "peanut"], "lora": THIN}
-        if method not in allowed.get(form, METHODS):
+    for form in FORMS:
+        if form not in METHODS[method].forms:
             with pytest.raises(BadInput, match=f"a {method} run .*merged"):
                 export(run, form, tmp_path / form)
             continue

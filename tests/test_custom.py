@@ -11,7 +11,7 @@ from neatlab.config import make_arm, make_run
 from neatlab.errors import BadInput
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import make_task
-from neatlab.tasks import load_task, metric_of
+from neatlab.tasks import TaskSpec, load_task
 from neatlab.tasks.base import size
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
 
@@ -102,7 +102,7 @@ def test_a_regression(tmp_path):
     assert task.split("train")["label"].is_floating_point()
     score = task.score(model, "validation")
     assert -1 <= score.metric <= 1 and score.loss > 1
-    assert metric_of("custom", task._options.model_dump()).name == "Pearson correlation"
+    assert TaskSpec("custom", task._options.model_dump()).metric.name == "Pearson correlation"
     rows[3]["score"] = "high"
     with pytest.raises(BadInput, match="not a finite number in row 4"):
         custom(table(tmp_path, rows), label="score", metric="pearson").split("train")
@@ -141,7 +141,7 @@ def test_a_changed_file_is_another_run(tmp_path):
     assert before.run_id != run_id().run_id
     with pytest.raises(BadInput, match="has changed since this run"):
         make_task(before).split("train")
-    assert metric_of("custom", before.task_options).name == "accuracy"  # a stored run is shown without its data
+    assert before.spec.metric.name == "accuracy"  # a stored run is shown without its data
 
 
 def test_targets_are_given_or_refused(tmp_path):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neatlab import cli
 from neatlab.dashboard.inspect import worker as inspect_worker
-from neatlab.dashboard.inspect.request import Found, InspectOrder, ScaleOrder
+from neatlab.dashboard.inspect.request import InspectionResult, InspectOrder, ScaleOrder
 from neatlab.dashboard.runs import worker as runs_worker
 from neatlab.errors import BadInput
 from neatlab.experiments.compare import compare
@@ -22,7 +22,8 @@ from neatlab.experiments.trained import load_trained
 from neatlab.export.adapters import export
 from neatlab.inspection.causal import Slider
 from neatlab.inspection.runs import compare_runs, inspect_run
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.tasks import load_task
 from tests.folders import bert_folder, llama_folder, roberta_folder, vit_folder
 
@@ -115,7 +116,7 @@ def test_runs_are_inspected_and_compared(labels: list[Run], pipe: Any, tmp_path:
     order = InspectOrder(runs=(labels[0].run_id,), target=str(tmp_path))
     inspect_worker.inspect(order, str(labels[0].path.parent), pipe)
     kind, found = pipe.said[-1]
-    assert kind == "result" and isinstance(found, Found)
+    assert kind == "result" and isinstance(found, InspectionResult)
     assert found.layers["norm"].tolist() == wanted["norm"].tolist()
 
 

@@ -6,7 +6,7 @@ import torch
 from neatlab.errors import BadInput
 from neatlab.experiments.compare import compare
 from neatlab.tasks import pretrained
-from neatlab.tasks.base import evaluating, size
+from neatlab.tasks.base import eval_mode, size
 from neatlab.tasks.custom.language import (
     FINAL_ANSWER,
     counted,
@@ -108,7 +108,7 @@ def test_exact_match_and_final_answer_of_a_known_text():
     assert right == 0.5 and loss > 0
     assert score_final(parrot, batch, tokenizer, 20).metric == 0.5
     model = custom_llama()
-    with evaluating(model):
+    with eval_mode(model):
         assert score_final(model, batch, tokenizer, 5).metric in (0, 0.5, 1)
 
 

@@ -20,16 +20,18 @@ from neatlab.config import RunConfig, parse_arm
 from neatlab.dashboard import build
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
 from neatlab.dashboard.shared.context import Context, Windows
-from neatlab.dashboard.shared.html import number
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.train.charts import Charts, Drawings, Look, picture
+from neatlab.dashboard.train.charts import TABLE, ChartCache, Charts
+from neatlab.dashboard.train.charts.other_layers import other_layers
 from neatlab.dashboard.train.feed import Feed
-from neatlab.dashboard.train.follow import View, follow, leave, resume, start, tell, update
-from neatlab.dashboard.train.other_layers import other_layers
+from neatlab.dashboard.train.follow import follow, update
 from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.snapshot import ViewState, read_runs
+from neatlab.dashboard.train.window import TrainWindow, leave, resume, send_command, start
 from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import execute
 from neatlab.runs.store import Store
+from neatlab.runtime.numbers import number
 from tests.dashboard_runs import pair, tiny
 
 TASK = "teacher:kind=low-rank"
@@ -37,7 +39,7 @@ TASK = "teacher:kind=low-rank"
 
 @pytest.fixture
 def lab(runs: Path) -> Iterator[Context]:
-    jobs = Jobs(runs, at_once=1, patience=300)
+    jobs = Jobs(runs, at_once=1, unwatched_seconds=300)
     jobs.warm_up()
     yield Context(Store(runs), jobs)
     jobs.close()
@@ -49,16 +51,16 @@ def order(*arms: str, **settings: Any) -> Order:
     )
 
 
-def finished(runs: Path, *configs: RunConfig) -> View:
+def finished(runs: Path, *configs: RunConfig) -> TrainWindow:
     """A window that shows these runs, trained here."""
     for config in configs or pair():
         list(execute(config, Store(runs)))
-    return View(Feed(runs), order=order(), configs=tuple(configs or pair()))
+    return TrainWindow(Feed(runs), order=order(), configs=tuple(configs or pair()))
 
 
 def changed(before: Charts, after: Charts) -> set[str]:
     """Names of the charts that were drawn anew."""
-    return {name for name in Charts._fields if getattr(before, name) is not getattr(after, name)}
+    return {name for name in TABLE if before[name] is not after[name]}
 
 
 def numbers(values: list[float | None]) -> list[float]:
@@ -69,9 +71,9 @@ def numbers(values: list[float | None]) -> list[float]:
 @pytest.mark.process
 class TestFollow:
     def test_it_ends_with_the_numbers_of_the_store(self, lab: Context) -> None:
-        view = View(Feed(lab.store.root))
-        start(view, lab, order())
-        *_, last = follow(view, lab)
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order())
+        *_, last = follow(window, lab)
         assert "Done." in last.status
         assert 'max="30" value="30"' in last.status
         for config in order().runs():
@@ -84,89 +86,89 @@ class TestFollow:
     def test_finished_runs_are_shown_at_once_and_said_to_be_old(self, lab: Context) -> None:
         for config in order().runs():
             list(execute(config, lab.store))
-        view = View(Feed(lab.store.root))
-        start(view, lab, order())
-        (only,) = follow(view, lab)
-        assert view.job is None
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order())
+        (only,) = follow(window, lab)
+        assert window.job is None
         assert "2 of 2 runs shown from the runs folder" in only.status
         assert only.table.count("from the runs folder") == 2
 
     def test_an_arm_that_does_not_fit_is_refused_under_its_name(self, lab: Context) -> None:
-        view = View(Feed(lab.store.root))
-        start(view, lab, order("lora:rank=2", "neat:rank=65"))
-        list(follow(view, lab))
-        assert view.refusal
-        assert (view.refusal.part, "rank=65" in str(view.refusal)) == ("b", True)
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order("lora:rank=2", "neat:rank=65"))
+        list(follow(window, lab))
+        assert window.refusal
+        assert (window.refusal.field, "rank=65" in str(window.refusal)) == ("b", True)
         assert list(lab.store.root.glob("*")) == []
 
     def test_equal_parameters_are_worked_out_before_training(self, lab: Context) -> None:
-        view = View(Feed(lab.store.root))
-        start(view, lab, order("lora:rank=4", "neat:rank=4", match="params", steps=2))
-        *_, last = follow(view, lab)
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order("lora:rank=4", "neat:rank=4", match="params", steps=2))
+        *_, last = follow(window, lab)
         assert last.arms == ("lora:rank=4", "neat:rank=10,depth=2")
 
     def test_after_a_reload_the_training_is_found_again(self, lab: Context) -> None:
-        first, second = View(Feed(lab.store.root)), View(Feed(lab.store.root))
+        first, second = TrainWindow(Feed(lab.store.root)), TrainWindow(Feed(lab.store.root))
         assert not resume(second, lab, order())
         start(first, lab, order(steps=5000))
         assert resume(second, lab, order(steps=5000))
         assert second.job is first.job
         assert second.active
-        lab.jobs.tell(second.active, "stop")
+        lab.jobs.send(second.active, "stop")
         *_, last = follow(second, lab)
         assert "Stopped" in last.status or "press Train" in last.status
 
     def test_another_window_watches_and_cannot_stop(self, lab: Context) -> None:
-        first, second = View(Feed(lab.store.root)), View(Feed(lab.store.root))
+        first, second = TrainWindow(Feed(lab.store.root)), TrainWindow(Feed(lab.store.root))
         start(first, lab, order(steps=5000))
         assert resume(second, lab, order(steps=5000))
-        assert not tell(second, lab, "stop")
+        assert not send_command(second, lab, "stop")
         assert update(second, lab).phase == "watching"
         assert first.active
         assert not first.active.stopped
-        assert tell(first, lab, "stop")
+        assert send_command(first, lab, "stop")
 
     def test_a_reset_is_not_drawn_over_by_what_was_being_drawn(self, lab: Context) -> None:
-        view = View(Feed(lab.store.root))
-        start(view, lab, order(steps=5000))
-        running = follow(view, lab)
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order(steps=5000))
+        running = follow(window, lab)
         next(running)
-        leave(view, lab)
-        view.follower = None
+        leave(window, lab)
+        window.follower = None
         assert list(running) == [None]
 
     def test_the_newer_follower_takes_over(self, lab: Context) -> None:
-        view = View(Feed(lab.store.root))
-        start(view, lab, order(steps=5000))
-        older = follow(view, lab)
+        window = TrainWindow(Feed(lab.store.root))
+        start(window, lab, order(steps=5000))
+        older = follow(window, lab)
         next(older)
-        newer = follow(view, lab)
+        newer = follow(window, lab)
         next(newer)
         assert len(list(older)) <= 1
-        assert view.active
-        lab.jobs.tell(view.active, "stop")
+        assert window.active
+        lab.jobs.send(window.active, "stop")
         list(newer)
 
     def test_nothing_asked_shows_nothing(self, lab: Context) -> None:
-        (only,) = follow(View(Feed(lab.store.root)), lab)
+        (only,) = follow(TrainWindow(Feed(lab.store.root)), lab)
         assert "press Train" in only.status
-        assert set(only.charts) == {None}
+        assert set(only.charts.values()) == {None}
 
 
 class TestUpdate:
     def test_one_that_is_overtaken_at_once_still_says_something(
         self, runs: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def overtaken(view: View, context: Context) -> Any:
-            view.follower, view.look = object(), Look(at=1)
-            return update(view, context)
+        def overtaken(window: TrainWindow, context: Context) -> Any:
+            window.follower, window.view = object(), ViewState(at=1)
+            return update(window, context)
 
         monkeypatch.setattr("neatlab.dashboard.train.follow.update", overtaken)
         assert len(list(follow(finished(runs), Context(Store(runs), None)))) == 1  # type: ignore[arg-type]
 
     def test_a_divergence_is_said(self, runs: Path) -> None:
-        view = finished(runs, *pair(lr=100.0, steps=60))
-        now = update(view, Context(Store(runs), None))  # type: ignore[arg-type]
+        window = finished(runs, *pair(lr=100.0, steps=60))
+        now = update(window, Context(Store(runs), None))  # type: ignore[arg-type]
         assert "Diverged: " in now.status
         assert "try a lower learning rate" in now.table
 
@@ -178,31 +180,31 @@ class TestUpdate:
 
     def test_charts_hold_the_runs_numbers(self, runs: Path) -> None:
         now = update(finished(runs), Context(Store(runs), None))  # type: ignore[arg-type]
-        figure = orjson.loads(now.charts.learning or "")["figure"]
-        (layer,) = orjson.loads(now.charts.others or "")
-        assert orjson.loads(now.charts.spectrum or "")["layer"] == layer == now.layer
+        figure = orjson.loads(now.charts["learning"] or "")["figure"]
+        (layer,) = orjson.loads(now.charts["others"] or "")
+        assert orjson.loads(now.charts["spectrum"] or "")["layer"] == layer == now.layer
         losses = [e["loss"] for e in Store(runs).get(pair()[0].run_id).events if e["type"] == "Step"]
         assert figure["data"][0]["y"] == pytest.approx(losses)
         assert figure["layout"]["uirevision"] == "-".join(config.run_id for config in pair())
-        assert "r·(d_in + d_out) a layer, r = 2; layers (out × in): 1 of 8 × 16: 48" in (now.charts.parameters or "")
+        assert "r·(d_in + d_out) a layer, r = 2; layers (out × in): 1 of 8 × 16: 48" in (now.charts["parameters"] or "")
 
     def test_the_cursor_moves_every_chart_over_time(self, runs: Path) -> None:
-        view = finished(runs)
-        view.look = Look(at=3)
-        now = update(view, Context(Store(runs), None)).charts  # type: ignore[arg-type]
-        for value in (now.learning, now.layers, now.map):
+        window = finished(runs)
+        window.view = ViewState(at=3)
+        now = update(window, Context(Store(runs), None)).charts  # type: ignore[arg-type]
+        for value in (now["learning"], now["layers"], now["map"]):
             (cursor,) = orjson.loads(value or "")["figure"]["layout"]["shapes"]
             assert (cursor["x0"], cursor["x1"]) == (3, 3)
-        assert "step A 3, B 3." in orjson.loads(now.spectrum or "")["caption"]
-        assert ", step 3: " in orjson.loads(now.map or "")["caption"]
+        assert "step A 3, B 3." in orjson.loads(now["spectrum"] or "")["caption"]
+        assert ", step 3: " in orjson.loads(now["map"] or "")["caption"]
 
     def test_a_chart_is_drawn_anew_only_when_what_it_shows_has_changed(self, runs: Path) -> None:
-        seen, drawings = picture(finished(runs).configs, Feed(runs)), Drawings()
+        seen, drawings = read_runs(finished(runs).configs, Feed(runs)), ChartCache()
         events, spectra = seen.size
-        first = drawings.charts(seen, Look())
-        step = drawings.charts(seen._replace(size=(events + 1, spectra)), Look())
-        measured = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), Look())
-        back = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), Look(at=3))
+        first = drawings.charts(seen, ViewState())
+        step = drawings.charts(seen._replace(size=(events + 1, spectra)), ViewState())
+        measured = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), ViewState())
+        back = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), ViewState(at=3))
         assert changed(first, step) == {"learning"}
         assert changed(step, measured) == {"learning", "layers", "spectrum", "map", "others"}
         assert changed(measured, back) == {"learning", "layers", "spectrum", "map", "others"}
@@ -210,7 +212,7 @@ class TestUpdate:
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))
         Store(runs).start(pair()[1]).close()
-        seen = picture(pair(), Feed(runs), ended_only=True)
+        seen = read_runs(pair(), Feed(runs), ended_only=True)
         assert [run.run_id for run in seen.runs] == [pair()[0].run_id]
 
 
@@ -298,7 +300,7 @@ def test_windows_are_apart_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
     assert windows.get("a") == ["x"]
     assert windows.end("a") == ["x"]
     assert windows.get("a") == []
-    monkeypatch.setattr("neatlab.dashboard.shared.context.FORGET", -1.0)
+    monkeypatch.setattr("neatlab.dashboard.shared.context.FORGET_SECONDS", -1.0)
     windows.get("c")
     assert len(windows) == 1
 

@@ -14,13 +14,13 @@ import orjson
 import psutil
 import pytest
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.config import RunConfig
-from neatlab.dashboard.ablate import request as ablate_request
-from neatlab.dashboard.ablate.request import MOST_RUNS, SweepOrder, SweepRefusal
+from neatlab.dashboard.ablate.request import MAX_RUNS, FieldError, SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
-from neatlab.dashboard.ablate.view import EMPTY, board, outlook, picture
+from neatlab.dashboard.ablate.view import EMPTY, draw_sweep, read_sweep, run_count
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
 from neatlab.experiments.sweep import Sweep
 from neatlab.runs.store import Store
@@ -60,9 +60,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
     "no steps": ({"steps": "0"}, "run", "steps='0'"),
     "many runs": (
-        {"depths": [2, 4, 6, 8], "activations": list(ablate_request.ACTIVATIONS), "seeds": 5},
+        {"depths": [2, 4, 6, 8], "activations": list(COMPARED), "seeds": 5},
         "run",
-        f"125 runs; at most {MOST_RUNS}",
+        f"125 runs; at most {MAX_RUNS}",
     ),
 }
 
@@ -74,13 +74,13 @@ def checked(**changes: Any) -> SweepOrder:
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_swept_is_refused_where_the_mistake_is(case: str) -> None:
     changes, place, said = REFUSED[case]
-    with pytest.raises(SweepRefusal) as refusal:
+    with pytest.raises(FieldError) as refusal:
         checked(**changes)
-    assert (refusal.value.place, said in str(refusal.value)) == (place, True), str(refusal.value)
+    assert (refusal.value.field, said in str(refusal.value)) == (place, True), str(refusal.value)
 
 
 def test_the_way_out_of_an_odd_depth_works() -> None:
-    with pytest.raises(SweepRefusal) as refusal:
+    with pytest.raises(FieldError) as refusal:
         checked(depths=["3"])
     arm = str(refusal.value).rpartition(": ")[2]
     assert checked(depths=["3"], base=arm).depths == (3,)
@@ -137,16 +137,16 @@ def by_depth(config: RunConfig) -> float:
 
 
 def test_an_empty_store_invites(runs: Path) -> None:
-    seen = picture(checked(), Store(runs))
-    assert board(seen) == EMPTY
-    assert "10 runs" in outlook(seen) and "holds 0 of them" in outlook(seen)
+    seen = read_sweep(checked(), Store(runs))
+    assert draw_sweep(seen) == EMPTY
+    assert "10 runs" in run_count(seen) and "holds 0 of them" in run_count(seen)
 
 
 def test_cells_that_are_not_there_yet_stay_empty(runs: Path) -> None:
     order, store = checked(), Store(runs)
     for config in order.runs()[:3]:  # the reference's two seeds and one of depth 2, relu
         stored(store, config, by_depth(config))
-    drawn = board(picture(order, store))
+    drawn = draw_sweep(read_sweep(order, store))
     trace = orjson.loads(str(drawn.heat))["figure"]["data"][0]
     assert (trace["x"], trace["y"]) == (["relu", "tanh"], ["2", "4"])
     assert trace["z"] == [[pytest.approx(0.3), None], [None, None]]
@@ -157,7 +157,7 @@ def test_cells_that_are_not_there_yet_stay_empty(runs: Path) -> None:
 
 def test_the_verdict_says_which_way_each_arm_differs(runs: Path) -> None:
     order, store = filled(runs, by_depth, seeds=4)
-    drawn = board(picture(order, store))
+    drawn = draw_sweep(read_sweep(order, store))
     rows = {row.partition("</th>")[0].replace("<wbr>", ""): row for row in drawn.verdict.split("<tr")[2:]}
     said = {name.rpartition(">")[2]: row for name, row in rows.items()}
     assert "Reference: lora:rank=4" in drawn.verdict
@@ -172,34 +172,34 @@ def test_the_verdict_says_which_way_each_arm_differs(runs: Path) -> None:
 def test_few_arms_are_held_against_the_reference_too(depths: list[int], runs: Path) -> None:
     """Of up to three arms the comparison names pairs in its own order; the table's sign is always arm − reference."""
     order, store = filled(runs, by_depth, depths=depths, activations=["relu"], seeds=4)
-    verdict = board(picture(order, store)).verdict
+    verdict = draw_sweep(read_sweep(order, store)).verdict
     row = verdict.partition("depth=2</th>")[2].partition("</tr>")[0]
     assert "<td>-0.19" in row and ">better<" in row
 
 
 def test_diverged_runs_are_named(runs: Path) -> None:
     order, store = filled(runs, lambda c: None if c.arm.options.get("activation") == "tanh" else by_depth(c))
-    drawn = board(picture(order, store))
+    drawn = draw_sweep(read_sweep(order, store))
     assert "2 of 2 runs of neat:<wbr>rank=4,<wbr>depth=4,<wbr>activation=tanh diverged" in drawn.verdict
     assert orjson.loads(str(drawn.heat))["figure"]["data"][0]["z"][0][1] is None
 
 
 def test_all_diverged_leaves_the_charts_empty(runs: Path) -> None:
     order, store = filled(runs, lambda c: None)
-    drawn = board(picture(order, store))
+    drawn = draw_sweep(read_sweep(order, store))
     assert (drawn.heat, drawn.scores) == (None, None) and "diverged" in drawn.verdict
 
 
 def test_many_arms_leave_the_best_in_the_chart(runs: Path) -> None:
     changes = {"depths": [2, 4, 6], "activations": ["relu", "gelu", "silu", "tanh"], "seeds": 2}
     order, store = filled(runs, lambda c: c.arm.options.get("depth", 1) / 10 + c.seed / 100, **changes)
-    scores = orjson.loads(str(board(picture(order, store)).scores))
+    scores = orjson.loads(str(draw_sweep(read_sweep(order, store)).scores))
     assert len(scores["figure"]["data"]) == 10 and "the best 9 of 12 others" in scores["caption"]
 
 
 def test_another_runs_folder_entry_is_shown_as_text(runs: Path) -> None:
     order, store = filled(runs, by_depth)
-    assert "<script" not in board(picture(order, store)).verdict.lower()
+    assert "<script" not in draw_sweep(read_sweep(order, store)).verdict.lower()
 
 
 class FakeJobs:
@@ -212,17 +212,17 @@ class FakeJobs:
 
     def submit(self, entry: str, order: SweepOrder, owner: Any = None) -> Any:
         self.orders.append(order)
-        told = {"phase": "running", "stopped": False, "refusal": None, "look": lambda: None}
+        told = {"phase": "running", "stopped": False, "refusal": None, "touch": lambda: None}
         self.job = SimpleNamespace(**told, owned_by=lambda window: window is owner)
         return self.job
 
     def find(self, entry: str, order: SweepOrder) -> Any:
         return self.job if self.job and self.job.phase != "ended" and self.orders[-1] == order else None
 
-    def place(self, job: Any) -> int:
+    def position(self, job: Any) -> int:
         return 0
 
-    def tell(self, job: Any, word: str) -> None:
+    def send(self, job: Any, word: str) -> None:
         self.words.append(word)
 
 
@@ -306,7 +306,7 @@ from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.ablate.request import SweepOrder
 if __name__ == "__main__":
     order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu"], 2, 20)
-    Jobs(sys.argv[1]).submit("neatlab.dashboard.ablate.worker:run", order, kept=True)
+    Jobs(sys.argv[1]).submit("neatlab.dashboard.ablate.worker:run", order, detached=True)
     threading.Event().wait()
 else:  # where trainings are forked from, and in the sweep's workers
     from tests.gate import install

@@ -15,22 +15,29 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from neatlab.config import parse_arm, parse_task
+from neatlab.config import parse_arm
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.page import build
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.field_error import Refusal
-from neatlab.dashboard.shared.jobs import Job
-from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
-from neatlab.dashboard.train.data_request import SUFFIXES, DataOrder, DataRefused, Drawer, Made, order_data, safe_name
+from neatlab.dashboard.train.data_request import (
+    SUFFIXES,
+    DataOrder,
+    UploadedTask,
+    order_data,
+    safe_name,
+)
 from neatlab.dashboard.train.form import read_form
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.tab import TrainTab
+from neatlab.dashboard.train.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
-from neatlab.tasks import load_task
+from neatlab.tasks import TaskSpec
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions
 from tests.awaiting import awaited
@@ -142,18 +149,18 @@ class TestOrder:
     def test_what_cannot_be_used_is_named_with_its_place(
         self, served: Path, changes: dict[str, Any], place: str, said: str
     ) -> None:
-        with pytest.raises(DataRefused, match=said) as refusal:
+        with pytest.raises(FieldError, match=said) as refusal:
             self.ordered(served, **changes)
-        assert refusal.value.place == place
+        assert refusal.value.field == place
 
     @pytest.mark.parametrize("name", ["data.pkl", "link.csv", "../outside.csv", ".", "gone.csv"])
     def test_only_uploads_of_the_known_kinds(self, served: Path, name: str) -> None:
-        with pytest.raises(DataRefused):
+        with pytest.raises(FieldError):
             self.ordered(served, file={"path": f"{served}/{name}"})
 
     def test_the_size_has_a_limit(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(data_request, "LARGEST", 100)
-        with pytest.raises(DataRefused, match="allowed: 100"):
+        monkeypatch.setattr(data_request, "MAX_BYTES", 100)
+        with pytest.raises(FieldError, match="allowed: 100"):
             self.ordered(served)
 
     @pytest.mark.parametrize(
@@ -174,7 +181,7 @@ class TestProcess:
             "jsonl": frame.to_json(orient="records", lines=True).encode(),
         }[name.partition(".")[2]]
         kind, made = answer(tmp_path, root, name, content)
-        assert kind == "result" and isinstance(made, Made), made
+        assert kind == "result" and isinstance(made, UploadedTask), made
         notes = "\n".join(made.notes)
         assert "text from 'review', label from 'mood'" in notes and "0 = bad, 1 = dull, 2 = good" in notes
         assert "60 rows" in notes and "splits: train" in notes and "adapters on query, value" in notes
@@ -185,7 +192,7 @@ class TestProcess:
 
     def test_the_task_reads_back_as_it_was_found(self, tmp_path: Path, root: Path) -> None:
         _, made = answer(tmp_path, root, "data.csv", csv(text='"a, b"', label="c d"), text="a, b", new_head=True)
-        options = CustomOptions.parse(parse_task(made.task)[1], "custom")
+        options = CustomOptions.parse(made.task.options, "custom")
         assert (options.text, options.label, options.new_head) == ("a, b", "c d", True)
 
     def test_a_language_model_learns_the_texts(self, tmp_path: Path, root: Path) -> None:
@@ -280,12 +287,12 @@ class TestZip:
         (tmp_path / "a.zip").write_bytes(content)
         with pytest.raises(BadInput, match=said):
             data_zip.unzip_images(tmp_path / "a.zip", tmp_path / "out")
-        assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.png")) <= data_zip.LARGEST
+        assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*.png")) <= data_zip.MAX_BYTES
 
     def test_a_bomb_is_refused_by_its_header_and_by_what_comes_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(data_zip, "LARGEST", 10_000)
+        monkeypatch.setattr(data_zip, "MAX_BYTES", 10_000)
         bomb = zipped({f"cat/{i}.png": bytes(4_000) for i in range(5)})
         assert len(bomb) < 2_000
         self.refused(tmp_path, bomb, "unpacks to 20,000 bytes")
@@ -310,25 +317,25 @@ class TestZip:
             archive.writestr("cat/1.png", "a")
             archive.writestr("cat/1.png", "b")
         self.refused(tmp_path, file.getvalue(), "twice")
-        monkeypatch.setattr(data_zip, "MOST_IMAGES", 5)
+        monkeypatch.setattr(data_zip, "MAX_IMAGES", 5)
         self.refused(tmp_path, zipped(pictures()), "24 images; allowed: 5")
-        monkeypatch.setattr(data_zip, "MOST_MEMBERS", 5)
+        monkeypatch.setattr(data_zip, "MAX_MEMBERS", 5)
         self.refused(tmp_path, zipped(pictures()), "24 files; allowed: 5")
 
 
 class TestKeys:
     def test_only_this_windows_keys_and_the_pages_tasks_are_taken(self) -> None:
-        known = {KEY: "digits"}
-        assert read_form({**FORM, "task": KEY}, known).task == "digits"
+        known = {KEY: TaskSpec("digits")}
+        assert str(read_form({**FORM, "task": KEY}, known).task) == "digits"
         for uploads, task, said in (
             ({}, KEY, "upload them again"),
             (known, "upload:ffff", "upload them again"),
             (known, "custom:model=/etc,data=/etc/passwd", "unknown task"),
             (known, [KEY], "unknown task"),
         ):
-            with pytest.raises(Refusal, match=said) as refusal:
+            with pytest.raises(FieldError, match=said) as refusal:
                 read_form({**FORM, "task": task}, uploads)
-            assert refusal.value.part == "run"
+            assert refusal.value.field == "run"
 
     @pytest.mark.parametrize("task", [KEY, "custom:model=/etc,data=/etc/passwd", "custom"])
     def test_a_link_cannot_name_them(self, task: str) -> None:
@@ -337,15 +344,15 @@ class TestKeys:
         assert Link.text("?hide=data").hide == ("data",)
 
     def test_the_oldest_goes_and_nothing_stays_behind(self) -> None:
-        drawer = Drawer()
-        folders = [drawer.place() for _ in range(data_request.KEPT + 1)]
-        keys = [drawer.add("a.csv", f"task {i}", folder) for i, folder in enumerate(folders)]
-        assert list(drawer.tasks) == keys[1:] and not folders[0].exists() and folders[1].exists()
-        assert len(set(keys)) == len(keys) and drawer.choices[0] == ("your data: a.csv", keys[1])
-        drawer.close()
-        assert drawer.tasks == {} and not folders[1].parent.exists()
-        other = Drawer()
-        place = other.place()
+        uploads = UploadStore()
+        folders = [uploads.new_folder() for _ in range(MAX_UPLOADS + 1)]
+        keys = [uploads.add("a.csv", f"task {i}", folder) for i, folder in enumerate(folders)]
+        assert list(uploads.tasks) == keys[1:] and not folders[0].exists() and folders[1].exists()
+        assert len(set(keys)) == len(keys) and uploads.choices[0] == ("your data: a.csv", keys[1])
+        uploads.close()
+        assert uploads.tasks == {} and not folders[1].parent.exists()
+        other = UploadStore()
+        place = other.new_folder()
         del other
         gc.collect()
         assert not place.exists()
@@ -375,10 +382,10 @@ class Here:
         threading.Thread(target=self._run, args=(job, order)).start()
         return job
 
-    def place(self, job: Job) -> int:
+    def position(self, job: Job) -> int:
         return 0
 
-    def tell(self, job: Job, word: str) -> None:
+    def send(self, job: Job, word: str) -> None:
         job.stopped, job.phase = word == "stop", "ended"
 
     def _run(self, job: Job, order: DataOrder) -> None:
@@ -388,7 +395,7 @@ class Here:
         if kind == "result":
             job.result = said[0]
         else:
-            job.refusal = Refusal(*said)
+            job.refusal = FieldError(*said)
         job.phase = "ended"
 
 
@@ -415,10 +422,10 @@ class TestForm:
         assert last[:3] == [""] * 3 and "3 labels: 0 = bad" in last[3]
         (key,) = data.tasks("w")
         assert last[5]["value"] == key and ("your data: moods.csv", key) in last[5]["choices"]
-        assert len(last[5]["choices"]) == len(TASK_CHOICES) + 1
+        assert len(last[5]["choices"]) == len(task_choices()) + 1
         assert last[7]["value"] == 200 and "0.005" in last[6]["placeholder"]
         assert data.tasks("other") == {} and data.tasks(None) == {}
-        assert load_task(*parse_task(data.tasks("w")[key])).title == "your model on your data"
+        assert data.tasks("w")[key].load().title == "your model on your data"
         written = tab.write_link([*({**tab._form.defaults, "task": key}).values()], "w")
         assert written["task"] is None and written["steps"] == 150
 
@@ -445,7 +452,7 @@ class TestForm:
     ) -> None:
         (tmp_path / "served" / "a.csv").write_bytes(csv())
         monkeypatch.setattr(Here, "_run", lambda *_: None)
-        monkeypatch.setattr(data_form, "PATIENCE", 0.0)
+        monkeypatch.setattr(data_form, "TIMEOUT_SECONDS", 0.0)
         file = {"path": str(tmp_path / "served" / "a.csv")}
         *_, last = every(tab._data._use(visit("w"), file, "", "", "", "", False))
         assert "it was stopped" in last[0] and last[4]["interactive"] is True

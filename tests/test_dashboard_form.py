@@ -7,13 +7,13 @@ import gradio as gr
 import pytest
 
 from neatlab.adapters.methods import METHODS
-from neatlab.config import make_arm, make_run, parse_arm, parse_task
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES
-from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.config import make_arm, make_run, parse_arm
+from neatlab.dashboard.shared.choices import PARTS, task_choices
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.train.controls import Form, arm_controls
 from neatlab.dashboard.train.form import arm_fields, arm_text, read_form
 from neatlab.dashboard.train.words import equation
-from neatlab.tasks import TASKS
+from neatlab.tasks import TASKS, TaskSpec
 
 FORM: dict[str, Any] = {
     "task": "digits",
@@ -59,11 +59,11 @@ class TestForm:
         assert order.match == "params"
         assert order.command.endswith("--match params --seeds 3")
 
-    @pytest.mark.parametrize("text", TASK_CHOICES.values())
+    @pytest.mark.parametrize("text", task_choices().values())
     def test_every_task_on_offer_exists(self, text: str) -> None:
-        name, options = parse_task(text)
+        spec = TaskSpec.parse(text)
         config = read_form({**FORM, "task": text}).runs()[0]
-        assert (config.task, config.task_options | options) == (name, config.task_options)
+        assert (config.task, config.task_options | spec.options) == (spec.name, config.task_options)
 
     @pytest.mark.parametrize("method", METHODS)
     def test_every_method_can_be_an_arm_with_its_defaults(self, method: str) -> None:
@@ -82,9 +82,9 @@ class TestForm:
         assert arm_text("c", fields) is None
 
     def test_an_arm_of_a_link_that_cannot_be_built_is_named(self) -> None:
-        with pytest.raises(Refusal, match="even depth") as caught:
+        with pytest.raises(FieldError, match="even depth") as caught:
             arm_fields(["lora", "neat:depth=3"])
-        assert caught.value.part == "b"
+        assert caught.value.field == "b"
 
     @pytest.mark.parametrize(
         ("values", "part", "said"),
@@ -120,9 +120,9 @@ class TestForm:
         ],
     )
     def test_a_mistake_is_named_with_its_place(self, values: dict[str, Any], part: str, said: str) -> None:
-        with pytest.raises(Refusal, match=re.escape(said)) as caught:
+        with pytest.raises(FieldError, match=re.escape(said)) as caught:
             read_form({**FORM, **values})
-        assert caught.value.part == part
+        assert caught.value.field == part
         assert "\n" not in str(caught.value)
         assert "{" not in str(caught.value)
         assert len(str(caught.value)) < 1000
@@ -131,11 +131,8 @@ class TestForm:
 class TestShown:
     @pytest.fixture
     def form(self) -> Form:
-        form = Form({}, {}, {}, {})
         with gr.Blocks():
-            for part, method in zip(PARTS, ("lora", "neat", "", ""), strict=True):
-                arm_controls(part, method, form)
-        return form
+            return Form.of(*map(arm_controls, PARTS, ("lora", "neat", "", "")))
 
     @pytest.mark.parametrize("method", METHODS)
     def test_an_arm_of_a_link_looks_as_one_chosen_by_hand(self, form: Form, method: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from neatlab.dashboard.inspect import worker as inspect_worker
 from neatlab.dashboard.inspect.request import (
+    FieldError,
     InspectOrder,
-    Refused,
-    Scaled,
     ScaleOrder,
+    ScalingCurve,
     order_folder,
     order_runs,
     order_upload,
@@ -20,6 +20,7 @@ from neatlab.dashboard.inspect.request import (
 from neatlab.dashboard.shared.listing import read_store
 from neatlab.inspection.runs import inspect_run
 from neatlab.runs.store import Store
+from neatlab.tasks import TaskSpec
 from tests.dashboard_inspect import (
     FILES,
     LAYER,
@@ -56,18 +57,18 @@ class TestOrders:
         ],
     )
     def test_what_is_no_run_is_refused(self, store: Store, run: Any, said: str) -> None:
-        with pytest.raises(Refused, match=said) as refusal:
+        with pytest.raises(FieldError, match=said) as refusal:
             order_runs(read_store(store), run, None)
-        assert refusal.value.place == "run"
+        assert refusal.value.field == "run"
 
     def test_a_run_beside_itself_or_another_task_is_refused(self, runs: Path) -> None:
         other = tiny("lora").model_copy(update={"task_options": {"d_in": 16, "d_out": 4, "samples": 64}})
         store = Store(runs)
         first, second = trained(store, tiny("lora", steps=1), other)
         for run_id, said in ((first.run_id, "itself"), (second.run_id, "one base only")):
-            with pytest.raises(Refused, match=said) as refusal:
+            with pytest.raises(FieldError, match=said) as refusal:
                 order_runs(read_store(store), first.run_id, run_id)
-            assert refusal.value.place == "other"
+            assert refusal.value.field == "other"
 
     def test_files_that_were_not_uploaded_are_refused(self, served: Path, tmp_path: Path) -> None:
         outside = tmp_path / "adapter_config.json"
@@ -75,28 +76,28 @@ class TestOrders:
         (served / "link.zip").symlink_to(outside)
         paths = [str(outside), f"{served}/../adapter_config.json", str(served / "link.zip"), str(served), "", "\0", 7]
         for path in paths:
-            with pytest.raises(Refused) as refusal:
+            with pytest.raises(FieldError) as refusal:
                 order_upload(str(served), [{"path": path}], "")
-            assert refusal.value.place == "upload"
+            assert refusal.value.field == "upload"
         for files in (None, [], "x", [{}], [None], [uploaded(served, "a.zip", b"")] * 3):
-            with pytest.raises(Refused):
+            with pytest.raises(FieldError):
                 order_upload(str(served), files, "")
 
     def test_a_base_is_one_of_the_list(self, served: Path) -> None:
         file = uploaded(served, "a.zip", b"")
-        assert order_upload(str(served), [file], "digits").base == "digits"
+        assert order_upload(str(served), [file], "digits").base == TaskSpec("digits")
         for base in ("text:model=/etc", "nothing", ["digits"], 4):
-            with pytest.raises(Refused, match="unknown task") as refusal:
+            with pytest.raises(FieldError, match="unknown task") as refusal:
                 order_upload(str(served), [file], base)
-            assert refusal.value.place == "base"
+            assert refusal.value.field == "base"
 
     def test_folders_need_a_root_and_one_base(self, tmp_path: Path) -> None:
-        with pytest.raises(Refused, match="--inspect-root"):
+        with pytest.raises(FieldError, match="--inspect-root"):
             order_folder(None, "adapter", "", "")
-        with pytest.raises(Refused, match="give one"):
+        with pytest.raises(FieldError, match="give one"):
             order_folder(tmp_path, "adapter", "digits", "model")
         for path in ("", " ", None, 3, "a\0b", "x" * 2000):
-            with pytest.raises(Refused, match="allowed: a path"):
+            with pytest.raises(FieldError, match="allowed: a path"):
                 order_folder(tmp_path, path, "", "")
 
 
@@ -188,7 +189,7 @@ class TestProcess:
         for order in (ScaleOrder(run.run_id, "all", None), ScaleOrder(run.run_id, 1, LAYER)):
             inspect_worker.scale(order, str(store.root), sent)
         whole, one = (values[0] for _, *values in pipe.said)
-        assert isinstance(whole, Scaled) and whole.part == "All of ΔW in all layers"
+        assert isinstance(whole, ScalingCurve) and whole.part == "All of ΔW in all layers"
         assert one.part == f"Direction 1 in {LAYER}"
         assert whole.points["factor"].tolist() == [0, 0.25, 0.5, 0.75, 1]
         last = [event["metric"] for event in run.events if event.get("split") == "validation"][-1]

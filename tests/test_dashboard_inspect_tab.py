@@ -10,23 +10,23 @@ import gradio as gr
 import orjson
 import pytest
 
-from neatlab.dashboard.inspect import view
+from neatlab.dashboard.inspect import charts, view
 from neatlab.dashboard.inspect import worker as inspect_worker
 from neatlab.dashboard.inspect.request import (
     FOLDER,
     RUN,
     UPLOAD,
     WHOLE,
-    Found,
+    FieldError,
+    InspectionResult,
     InspectOrder,
-    Refused,
     ScaleOrder,
     order_scale,
 )
 from neatlab.dashboard.inspect.tab import InspectTab
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.server import launch
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 from tests.awaiting import awaited
@@ -44,7 +44,7 @@ store = pytest.fixture(scope="module")(make_store)
 
 
 @pytest.fixture(scope="module")
-def found(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Found:
+def found(store: Store, tmp_path_factory: pytest.TempPathFactory) -> InspectionResult:
     pair = (of(store, "lora").run_id, of(store, "neat").run_id)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inspect_worker, "begin", lambda: None)
@@ -53,36 +53,36 @@ def found(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 class TestView:
-    def test_every_chart_says_its_numbers(self, found: Found) -> None:
+    def test_every_chart_says_its_numbers(self, found: InspectionResult) -> None:
         layer = view.largest(found)
-        charts = [
-            view.spectrum(found, layer),
-            view.energy(found, layer),
-            view.profile(found, "norm"),
-            view.overlap(found),
-            view.intruders(found),
-            view.angles(found, layer),
+        drawn = [
+            charts.spectrum(found, layer),
+            charts.energy(found, layer),
+            charts.profile(found, "norm"),
+            charts.overlap(found),
+            charts.intruders(found),
+            charts.angles(found, layer),
         ]
-        captions = [orjson.loads(chart or "")["caption"] for chart in charts]
+        captions = [orjson.loads(chart or "")["caption"] for chart in drawn]
         assert all(any(letter.isdigit() for letter in caption) for caption in captions)
         mean = found.layers.groupby("adapter", sort=False)["overlap_left"].mean()
         assert f"writes {mean.iloc[0]:.3f}" in captions[3]
         smallest = math.degrees(found.angles["angle"].min()) if found.angles is not None else 0
         assert f"{smallest:.1f}°" in captions[5]
 
-    def test_the_energy_is_the_running_sum_of_squares(self, found: Found) -> None:
-        trace = orjson.loads(view.energy(found, view.largest(found)) or "")["figure"]["data"][0]
+    def test_the_energy_is_the_running_sum_of_squares(self, found: InspectionResult) -> None:
+        trace = orjson.loads(charts.energy(found, view.largest(found)) or "")["figure"]["data"][0]
         values = found.spectra["singular_values"].iloc[0]
         total = sum(value**2 for value in values)
         wanted = [sum(value**2 for value in values[: i + 1]) / total for i in range(len(values))]
         assert trace["y"] == pytest.approx(wanted)
 
-    def test_the_table_has_a_row_an_adapter_and_layer(self, found: Found) -> None:
+    def test_the_table_has_a_row_an_adapter_and_layer(self, found: InspectionResult) -> None:
         shown = view.table(found)
         assert shown.count('<th scope="row">') == len(found.layers) == 2
         assert f"{found.layers['norm'].iloc[1]:,.4f}" in shown and "overlap, left" in shown
 
-    def test_names_from_files_are_text(self, found: Found) -> None:
+    def test_names_from_files_are_text(self, found: InspectionResult) -> None:
         evil = "<img src=x onerror=alert(1)>"
         one = found.adapters[0]._replace(title=evil, about=evil)
         bad = found._replace(adapters=[one], layers=found.layers.assign(layer=evil, adapter=evil))
@@ -90,9 +90,9 @@ class TestView:
 
     def test_nothing_open_invites(self) -> None:
         assert view.verdict(None) == view.NOTHING and view.table(None) == view.NO_TABLE
-        assert [view.spectrum(None, None), view.overlap(None), view.scaling(None, 1.0)] == [None] * 3
+        assert [charts.spectrum(None, None), charts.overlap(None), view.scaling(None, 1.0)] == [None] * 3
 
-    def test_what_cannot_be_scaled_is_refused(self, store: Store, found: Found) -> None:
+    def test_what_cannot_be_scaled_is_refused(self, store: Store, found: InspectionResult) -> None:
         run = of(store, "lora")
         assert order_scale(run, found, "direction", 2.0, WHOLE) == ScaleOrder(run.run_id, 2, None)
         assert order_scale(run, found, "intruders", None, LAYER).layer == LAYER
@@ -108,16 +108,16 @@ class TestView:
             ("all", 1, None),
         ]
         for part, index, layer in wrong:
-            with pytest.raises(Refused) as refusal:
+            with pytest.raises(FieldError) as refusal:
                 order_scale(run, found, part, index, layer)
-            assert refusal.value.place == "scale"
-        with pytest.raises(Refused, match="open a finished run"):
+            assert refusal.value.field == "scale"
+        with pytest.raises(FieldError, match="open a finished run"):
             order_scale(None, found, "all", 1, WHOLE)
 
     @pytest.mark.parametrize("at", [-0.1, 1.1, float("nan"), "0.5", None, True])
     def test_the_slider_stays_on_its_line(self, at: Any) -> None:
         with pytest.raises(BadInput, match="0 to 1"):
-            view.place(at)
+            view.factor(at)
 
 
 class FakeJobs:
@@ -128,21 +128,23 @@ class FakeJobs:
 
     def submit(self, entry: str, order: Any, brief: bool = False) -> Any:
         self.orders.append(order)
-        job = SimpleNamespace(phase="preparing", result=None, refusal=None, look=lambda: setattr(job, "phase", "ended"))
+        job = SimpleNamespace(
+            phase="preparing", result=None, refusal=None, touch=lambda: setattr(job, "phase", "ended")
+        )
         pipe: Any = Pipe()
         getattr(inspect_worker, entry.partition(":")[2])(order, str(self.store.root), pipe)
         kind, *values = pipe.said[-1]
         if kind == "result":
             job.result = values[0]
         else:
-            job.refusal = Refused(values[0], values[1])
-            job.refusal.part = values[0]  # type: ignore[attr-defined]
+            job.refusal = FieldError(values[0], values[1])
+            job.refusal.field = values[0]  # type: ignore[attr-defined]
         return job
 
-    def place(self, job: Any) -> int:
+    def position(self, job: Any) -> int:
         return 0
 
-    def tell(self, job: Any, word: str) -> None:
+    def send(self, job: Any, word: str) -> None:
         self.words.append(word)
 
 

@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from neatlab.config import RunConfig
-from neatlab.dashboard.shared.jobs import Job, Jobs
+from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
@@ -25,7 +26,7 @@ PATIENCE = 600.0  # longer than a test may take
 
 @contextmanager
 def open_jobs(runs: Path, **settings: Any) -> Iterator[Jobs]:
-    made = Jobs(runs, **{"patience": PATIENCE, **settings})
+    made = Jobs(runs, **{"unwatched_seconds": PATIENCE, **settings})
     made.warm_up()
     try:
         yield made
@@ -36,7 +37,7 @@ def open_jobs(runs: Path, **settings: Any) -> Iterator[Jobs]:
 
 @pytest.fixture
 def jobs(runs: Path) -> Iterator[Jobs]:
-    with open_jobs(runs, at_once=1, most=2) as made:
+    with open_jobs(runs, at_once=1, max_waiting=2) as made:
         yield made
 
 
@@ -50,7 +51,7 @@ def ended(job: Job) -> Callable[[], bool]:
 
 class TestTraining:
     def test_a_job_trains_its_runs_in_another_process_and_ends(self, jobs: Jobs, runs: Path) -> None:
-        job = jobs.submit(TRAIN, plain(*pair()), kept=True)
+        job = jobs.submit(TRAIN, plain(*pair()), detached=True)
         until(ended(job))
         assert job.refusal is None
         assert [run.run_id for run in job.runs] == [config.run_id for config in pair()]
@@ -62,19 +63,19 @@ class TestTraining:
         config = tiny("neat", steps=LONG)
         job = jobs.submit(TRAIN, plain(config), first="step")
         until(lambda: job.phase == "paused" and steps(runs, config) == 1)
-        jobs.tell(job, "step")
+        jobs.send(job, "step")
         assert job.phase == "pausing"
         until(lambda: job.phase == "paused")
         assert steps(runs, config) == 2
-        jobs.tell(job, "go")
+        jobs.send(job, "go")
         until(lambda: steps(runs, config) > 5)
-        jobs.tell(job, "pause")
+        jobs.send(job, "pause")
         until(lambda: job.phase == "paused")
         done = steps(runs, config)
-        jobs.tell(job, "step")
+        jobs.send(job, "step")
         until(lambda: job.phase == "paused")
         assert steps(runs, config) == done + 1  # not one more: what the pause had let through would be in it
-        jobs.tell(job, "stop")
+        jobs.send(job, "stop")
         until(ended(job))
         assert Store(runs).get(config.run_id).status == "interrupted"
         assert (job.refusal, job.stopped) == (None, True)
@@ -83,7 +84,7 @@ class TestTraining:
         job = jobs.submit("tests.job_entries:refuse", "too large")
         until(ended(job))
         assert job.refusal
-        assert (job.refusal.part, str(job.refusal)) == ("b", "too large")
+        assert (job.refusal.field, str(job.refusal)) == ("b", "too large")
 
     def test_a_process_that_dies_is_said(self, jobs: Jobs) -> None:
         job = jobs.submit("tests.job_entries:die", None)
@@ -94,27 +95,27 @@ class TestTraining:
         monkeypatch.setattr("neatlab.dashboard.shared.jobs.STOP_SECONDS", 0.5)
         job = jobs.submit("tests.job_entries:hang", None)
         until(lambda: job.phase == "running")
-        jobs.tell(job, "stop")
+        jobs.send(job, "stop")
         until(ended(job))
 
     def test_a_word_to_one_that_has_ended_changes_nothing(self, jobs: Jobs) -> None:
         job = jobs.submit("tests.job_entries:refuse", "too large")
         until(ended(job))
-        jobs.tell(job, "pause")
-        jobs.tell(job, "go")
+        jobs.send(job, "pause")
+        jobs.send(job, "go")
         assert job.phase == "ended"
 
     def test_a_stop_before_the_first_step_is_not_taken_back(self, jobs: Jobs, runs: Path) -> None:
         config = tiny("neat", LONG)
         job = jobs.submit(TRAIN, plain(config))
-        jobs.tell(job, "stop")
-        jobs.tell(job, "pause")
-        jobs.tell(job, "go")
+        jobs.send(job, "stop")
+        jobs.send(job, "pause")
+        jobs.send(job, "go")
         until(ended(job))
         assert steps(runs, config) == 0
 
     def test_the_end_of_many_at_once_is_no_failure(self, runs: Path) -> None:
-        with open_jobs(runs, at_once=8, most=100) as jobs:
+        with open_jobs(runs, at_once=8, max_waiting=100) as jobs:
             made = [jobs.submit(TRAIN, plain(tiny("neat", 1, seed))) for seed in range(16)]
             until(lambda: all(job.phase == "ended" for job in made))
         assert [str(job.refusal) for job in made if job.refusal] == []
@@ -133,14 +134,14 @@ class TestTraining:
         until(lambda: brief.phase == "running" and long.phase == "running")
         with monkeypatch.context() as patched:
             patched.setattr("neatlab.dashboard.shared.jobs.STOP_SECONDS", PATIENCE)
-            jobs.tell(brief, "stop")
+            jobs.send(brief, "stop")
             until(ended(brief))
 
     def test_the_same_runs_wait_for_one_that_is_being_stopped(self, runs: Path) -> None:
         with open_jobs(runs, at_once=2) as jobs:
             first = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
             until(lambda: first.phase == "running")
-            jobs.tell(first, "stop")
+            jobs.send(first, "stop")
             second = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
             until(lambda: second.phase == "running")
             assert second.refusal is None
@@ -156,13 +157,13 @@ class TestTraining:
 class TestQueue:
     def test_the_second_waits_with_its_place_and_starts_when_the_first_ends(self, jobs: Jobs) -> None:
         first, second, third = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in (0, 1, 2))
-        assert [jobs.place(job) for job in (first, second, third)] == [0, 1, 2]
+        assert [jobs.position(job) for job in (first, second, third)] == [0, 1, 2]
         with pytest.raises(BadInput, match="2 trainings wait already"):
             jobs.submit(TRAIN, plain(tiny("neat", LONG, 3)))
         until(lambda: first.phase == "running")
-        jobs.tell(second, "stop")
-        assert (second.phase, jobs.place(third)) == ("ended", 1)
-        jobs.tell(first, "stop")
+        jobs.send(second, "stop")
+        assert (second.phase, jobs.position(third)) == ("ended", 1)
+        jobs.send(first, "stop")
         until(lambda: third.phase == "running")
 
     def test_the_same_order_is_found_while_it_goes_on(self, jobs: Jobs) -> None:
@@ -170,7 +171,7 @@ class TestQueue:
         job = jobs.submit(TRAIN, order)
         assert jobs.find(TRAIN, plain(tiny("neat", LONG))) is job
         assert jobs.find(TRAIN, plain(tiny("lora", LONG))) is None
-        jobs.tell(job, "stop")
+        jobs.send(job, "stop")
         until(ended(job))
         assert jobs.find(TRAIN, order) is None
 
@@ -188,7 +189,7 @@ class TestQueue:
 class TestLeaving:
     def test_one_that_nobody_looks_at_is_stopped_and_a_kept_one_is_not(self, runs: Path) -> None:
         with open_jobs(runs, at_once=2) as jobs:
-            kept, left = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), kept=seed == 0) for seed in (0, 1))
+            kept, left = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), detached=seed == 0) for seed in (0, 1))
             for job in (kept, left):
                 job.seen -= PATIENCE
             until(ended(left))
@@ -200,7 +201,7 @@ class TestLeaving:
         with open_jobs(runs, at_once=2) as jobs:
             watched, left = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in (0, 1))
             seen = watched.seen
-            watched.look()
+            watched.touch()
             assert watched.seen > seen
             left.seen -= PATIENCE
             until(ended(left))  # whoever stopped it had come past the other

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from neatlab.adapters.neat.hidden import activation_names
 from neatlab.config import parse_arm
 from neatlab.dashboard.lessons import read_lessons
-from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
-from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.links import TAB_LINKS, Link, check_apart
+from neatlab.dashboard.page import TABS
+from neatlab.dashboard.shared.choices import check_arm, task_choices
+from neatlab.dashboard.shared.links import PageLink, write
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.train.form import arm_fields
 from neatlab.dashboard.train.request import Order
@@ -44,7 +46,7 @@ LINKS = st.fixed_dictionaries(
     {},
     optional={
         "tab": st.sampled_from(["train", "ablate", "runs", "understand"]),
-        "task": st.sampled_from(list(TASK_CHOICES.values())),
+        "task": st.sampled_from(list(task_choices().values())),
         "arm": st.lists(st.sampled_from(["lora:rank=4", "neat:rank=2,depth=4", "head"]), min_size=1, max_size=4).map(
             tuple
         ),
@@ -82,6 +84,16 @@ class TestLink:
         merged = Link.text("?preset=depth&seed=3&task=teacher:kind=low-rank").over(Link.text(PRESETS["depth"].link))
         assert (merged.seed, merged.task, len(merged.arm or ())) == (3, "teacher:kind=low-rank", 4)
 
+    def test_two_tabs_cannot_use_one_parameter_for_two_things(self) -> None:
+        class Another(PageLink):
+            depth: int | None = None
+
+        with pytest.raises(TypeError, match="same parameter of the link: depth"):
+            check_apart([*TAB_LINKS.values(), Another])
+
+    def test_every_tab_has_a_model_of_its_link(self) -> None:
+        assert [tab.name for tab in TABS] == list(TAB_LINKS)
+
     def test_every_activation_can_stand_in_a_link(self) -> None:
         assert all(Link.text(f"?activation={name}").said() for name in activation_names())
 
@@ -95,7 +107,7 @@ def test_every_preset_is_a_state_that_can_be_trained(name: str) -> None:
     settings = {"steps": link.steps, "match": link.match}
     order = Order.check(link.task, [check_arm("a", arm.method, arm.given()) for arm in arms], settings)
     assert len(order.plan().runs([0])) == len(arms)
-    assert dict(parse_qsl(PRESETS[name].link[1:]))["task"] == order.task
+    assert dict(parse_qsl(PRESETS[name].link[1:]))["task"] == str(order.task)
 
 
 class TestLessons:

@@ -15,10 +15,12 @@ from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows
 from neatlab.dashboard.runs.view import Selection, arm_names, curves, difference_table, differences
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.listing import MOST, by_task, choose, read_store, some
+from neatlab.dashboard.shared.listing import MAX_SELECTED, by_task, choose, read_store, require_runs
 from neatlab.errors import BadInput
 from neatlab.runs.curves import read_points
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from tests.awaiting import awaited
 from tests.dashboard_runs import SMALL, four_runs, tiny, trained
 
 HOSTILE = "<script>alert(1)</script>"
@@ -39,6 +41,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture
 def four(folder: Store) -> list[Run]:
     return folder.runs()
+
+
+def every(stream: Any) -> list[list[Any]]:
+    async def gather() -> list[list[Any]]:
+        return [values async for values in stream]
+
+    return awaited(gather())
 
 
 class TestTable:
@@ -81,7 +90,7 @@ class TestTable:
         def refuse(path: Path) -> None:
             raise AssertionError(f"{path} was read")
 
-        monkeypatch.setattr("neatlab.runs.store.read_lines", refuse)
+        monkeypatch.setattr("neatlab.runs.run.read_lines", refuse)
         monkeypatch.setattr("neatlab.runs.curves.read_lines", refuse)
         assert len(rows(read_store(folder), set())) == 4
 
@@ -115,7 +124,7 @@ class TestSelection:
         assert len(found.problems) == 1
         assert len(found.problems[0]) < 200
         with pytest.raises(BadInput):
-            some(read_store(folder), [given])
+            require_runs(read_store(folder), [given])
 
     def test_runs_of_one_arm_differ_in_the_seed_alone(self, runs: Path) -> None:
         configs = [tiny("lora", **s) for s in ({}, {"seed": 1}, {"lr": 0.5}, {"steps": 5})] + [tiny("neat")]
@@ -217,10 +226,10 @@ class TestHandlers:
         for name in ("csv", "report", "notebook"):
             *_, (_, said) = made._downloads._maker(name)(given, HERE)
             assert 'role="alert"' in said
-        ((_, said),) = made._downloads._export(given, "lora", HERE)
+        ((_, said),) = every(made._downloads._export(given, "lora", HERE))
         assert 'role="alert"' in said
-        assert made._ask(given, HERE)[0].startswith('<p role="alert">')
-        assert "0 runs deleted" in made._confirm(given, HERE)[1]
+        assert made._delete._ask(given, HERE)[0].startswith('<p role="alert">')
+        assert "0 runs deleted" in made._delete._confirm(given, HERE)[1]
         assert made._draw(given, given) is None
         assert made._downloads._offer(given, given)["choices"] == []
 
@@ -230,7 +239,7 @@ class TestHandlers:
         both = made._toggle(first, picked(table[2]))[0]["value"]
         assert both == [table[0][0], table[2][0]]
         assert made._toggle(both, picked(table[0]))[0]["value"] == [table[2][0]]
-        full = [f"{i:012x}" for i in range(MOST)]
+        full = [f"{i:012x}" for i in range(MAX_SELECTED)]
         update, said = made._toggle(full, picked(table[0]))
         assert "value" not in update
         assert "20 runs are selected" in said
@@ -249,40 +258,40 @@ class TestHandlers:
     def test_what_was_asked_about_is_deleted_and_nothing_else(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
         made = tab(store)
-        _, panel, question = made._ask([first], HERE)
+        _, panel, question = made._delete._ask([first], HERE)
         assert panel["visible"]
         assert first in question
         assert "may be in training elsewhere" in question
-        left, said, panel = made._confirm([first, second], HERE)
+        left, said, panel = made._delete._confirm([first, second], HERE)
         assert left["value"] == [second]
         assert "1 run deleted." in said
         assert not panel["visible"]
         assert [path.name for path in store.root.iterdir()] == [second]
-        assert "0 runs deleted." in made._confirm([second], HERE)[1]
+        assert "0 runs deleted." in made._delete._confirm([second], HERE)[1]
 
     def test_another_selection_or_keep_forgets_the_question(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
         made = tab(store)
-        for forget in (lambda: made._show([second], None, None, None, HERE), lambda: made._keep(HERE)):
-            made._ask([first], HERE)
+        for forget in (lambda: made._show([second], None, None, None, HERE), lambda: made._delete._keep(HERE)):
+            made._delete._ask([first], HERE)
             forget()
-            made._confirm([first], HERE)
+            made._delete._confirm([first], HERE)
         other: Any = SimpleNamespace(session_hash="another window")
-        made._ask([first], HERE)
-        made._confirm([first], other)
+        made._delete._ask([first], HERE)
+        made._delete._confirm([first], other)
         assert len(read_store(store).runs) == 2
 
     def test_a_run_in_training_is_not_deleted(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
         made = tab(store, tiny("lora"))
-        said, panel, _ = made._ask([second, first], HERE)
+        said, panel, _ = made._delete._ask([second, first], HERE)
         assert f"run {first} is being trained" in said
         assert not panel["visible"]
         gone, said = delete_runs(store, [first, second], {first})
         assert gone == [second]
         assert f"run {first} is being trained and was kept" in said
         with pytest.raises(BadInput):
-            asking(some(read_store(store), [first]), {first})
+            asking(require_runs(read_store(store), [first]), {first})
 
     def test_a_window_that_closes_takes_its_files_along(self, made: RunsTab, four: list[Run]) -> None:
         *_, (file, _) = made._downloads._maker("csv")([four[0].run_id], HERE)

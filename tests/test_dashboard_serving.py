@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from neatlab.cli import main
+from neatlab.dashboard.server import check_system
+from neatlab.errors import BadInput
 from tests.browser.conftest import ROOT, free_port, serve
 
 
@@ -41,3 +43,9 @@ def test_a_password_that_is_none_is_refused(
 def test_insecure_serves_other_machines(tmp_path: Path) -> None:
     with serve(tmp_path, "--host", "0.0.0.0", "--insecure") as app:
         assert httpx.get(app.url).status_code == 200
+
+
+def test_a_system_without_forkserver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    with pytest.raises(BadInput, match="Linux and macOS"):
+        check_system()

@@ -17,10 +17,12 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from neatlab import plots
+from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.neat import NeatConfig
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.shared.links import Link, write
+from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand import worker as understand_worker
 from neatlab.dashboard.understand.cards import CARDS, measured_rank, revealed
@@ -110,7 +112,7 @@ def test_the_charts_hold_the_counts() -> None:
     assert "tanh(4) = 1.00" in orjson.loads(curve)["caption"]
 
 
-@pytest.mark.parametrize("name", [name for name in plots.FUNCTIONS if name != "sin"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "sin"])
 def test_the_drawn_activations_are_those_that_train(name: str) -> None:
     data = plots.function_data(name)
     expected = ACT2FN[name](torch.tensor(data.x, dtype=torch.float64))
@@ -202,7 +204,7 @@ class FakeJobs:
     """Jobs whose process has found, or refused, before anyone looks."""
 
     def __init__(self, result: Any, refusal: Any = None) -> None:
-        self.job = SimpleNamespace(phase="ended", result=result, refusal=refusal, look=lambda: None)
+        self.job = SimpleNamespace(phase="ended", result=result, refusal=refusal, touch=lambda: None)
 
     def find(self, entry: str, order: ContainsOrder) -> Any:
         return None
@@ -238,7 +240,7 @@ def test_jobs_keep_what_a_process_has_found(tmp_path: Path) -> None:
     jobs = Jobs(tmp_path, at_once=0)
     try:
         job = jobs.submit(understand_worker.__name__, ContainsOrder(task="digits"))
-        jobs._hear(job, "result", [1, 2])
+        jobs._processes._handle_message(job, "result", [1, 2])
         assert job.result == [1, 2] and job.refusal is None
     finally:
         jobs.close()

@@ -16,7 +16,7 @@ from neatlab import NeatConfig, inspect
 from neatlab.adapters.attach import quiet_peft
 from neatlab.errors import BadInput
 from neatlab.inspection import allowed_folder, open_upload
-from neatlab.inspection.uploads import MOST_MEMBERS
+from neatlab.inspection.uploads import MAX_MEMBERS
 from tests.models import MODELS
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
@@ -301,7 +301,7 @@ TRICKS = {
     "another system's": ([("..\\evil", b"x"), ("C:\\evil", b"x")], "leads out of its folder"),
     "a link": ([(link("somewhere"), b"/etc/passwd")], "holds a link"),
     "two adapters": ([("other/adapter_config.json", b"{}")], "holds 2 adapters"),
-    "many files": ([(f"f{i}", b"") for i in range(MOST_MEMBERS)], "holds 1,002 files"),
+    "many files": ([(f"f{i}", b"") for i in range(MAX_MEMBERS)], "holds 1,002 files"),
 }
 
 

@@ -43,7 +43,7 @@ def test_a_runs_figures_are_those_of_its_weights(trained):
     for layer in found.layers:
         delta = dense(adapted.deltas()[layer.name])
         assert layer.spectrum.norm == pytest.approx(float(delta.norm()), rel=1e-5)
-        assert layer.beside.weight_norm == pytest.approx(float(adapted.layers[layer.name].norm()), rel=1e-5)
+        assert layer.against_base.weight_norm == pytest.approx(float(adapted.layers[layer.name].norm()), rel=1e-5)
 
 
 def test_what_has_no_update_is_refused(trained):
@@ -105,7 +105,7 @@ def test_one_layer_alone(slider):
 def test_intruders_are_directions_of_the_sum_that_w0_lacks(slider):
     name = slider.layers[0]
     basis = slider.intruders(name, epsilon=1.01)  # every direction is one
-    assert basis.shape[1] == len(slider._own[name])
+    assert basis.shape[1] == len(slider._directions[name])
     assert torch.allclose(basis.T @ basis, torch.eye(basis.shape[1], dtype=torch.float64), atol=1e-6)
     assert slider.intruders(name, epsilon=0.0).shape[1] == 0
     point = slider.scale("intruders", [0]).points[0]

@@ -25,15 +25,15 @@ def test_a_comparison_in_tables(runs):
     assert [len(v) for v in spectra.groupby("arm")["singular_values"].first()] == [2, 3]
     assert math.isnan(spectra.query("step == 0")["effective_rank"].iloc[0])
     first, second = found.arms()
-    assert first["ci95"][0] < first["mean"] < first["ci95"][1]
-    assert first["config"]["rank"] == 2
+    assert first.ci95[0] < first.mean < first.ci95[1]
+    assert first.config["rank"] == 2
     (difference,) = found.differences()
-    assert difference["mean"] == pytest.approx(first["mean"] - second["mean"])
+    assert difference.mean == pytest.approx(first.mean - second.mean)
 
 
 def test_finished_runs_are_taken_from_the_folder(runs):
     heard = []
-    arguments = {"seeds": 2, "steps": 3, "runs": runs, "listen": lambda run, event: heard.append(run.run_id)}
+    arguments = {"seeds": 2, "steps": 3, "runs": runs, "on_event": lambda run, event: heard.append(run.run_id)}
     first = compare(SMALL, ["lora:rank=2"], **arguments)
     count = len(heard)
     again = compare(SMALL, ["lora:rank=2", "neat:rank=2"], **arguments)
@@ -75,7 +75,7 @@ def test_matched_arms(runs, match, expected):
     depth = 2 if match == "params" else 4  # 2·36 = 72 = 2·3·12
     arms = ["lora:rank=2", f"neat:rank={7 if match else 3},depth={depth}", "full"]
     found = compare(SMALL, arms, seeds=1, steps=2, match=match, runs=runs)
-    assert [arm["arm"] for arm in found.arms()] == expected
+    assert [arm.arm for arm in found.arms()] == expected
     if match == "params":
         assert found.frame()["adapter_params"].iloc[:2].tolist() == [72, 72]
 

@@ -8,15 +8,15 @@ from peft import PeftModel
 
 from neatlab.adapters.attach import Adapted, attach, quiet_peft, target_shapes, weight_of
 from neatlab.adapters.factors import Factors
+from neatlab.adapters.forms import FORMS
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.spectra import spectrum
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 from tests.models import GPT2, MODELS, Tiny
 
-SMALL = {"vera": {"rank": 8}, "fourierft": {"n_frequency": 20}, "oft": {"block_size": 4}}
+SMALL = {"rank": 2, "n_frequency": 20, "block_size": 4}  # what sets a method's size → a size for tiny models
 ADAPTERS = [name for name, row in METHODS.items() if row.config is not None]
-NO_CONV1D = ["peanut", "loha", "lokr", "miss", "oft"]  # PEFT has these on nn.Linear only
 
 adapters = pytest.mark.parametrize("method", ADAPTERS)
 methods = pytest.mark.parametrize("method", METHODS)
@@ -25,8 +25,7 @@ models = pytest.mark.parametrize("tiny", MODELS.values(), ids=MODELS)
 
 def options(method: str, **changes) -> Schema:
     schema = METHODS[method].options
-    ranked = {"rank": 2} if "rank" in schema.model_fields else {}
-    return schema(**{**ranked, **SMALL.get(method, {}), **changes})
+    return schema(**{**{name: size for name, size in SMALL.items() if name in schema.model_fields}, **changes})
 
 
 def build(method: str, tiny: Tiny, **changes) -> Adapted:
@@ -181,7 +180,7 @@ def step(adapted: Adapted, tiny: Tiny, times: int = 1) -> list[float]:
 
 @adapters
 def test_conv1d_works_or_is_refused_by_name(method):
-    if method in NO_CONV1D:
+    if not METHODS[method].fits_conv1d:
         with pytest.raises(BadInput, match=method):
             build(method, GPT2)
         return
@@ -198,4 +197,13 @@ def test_has_every_part(method):
     row = METHODS[method]
     assert row.delta is not None and row.files is not None and row.params is not None
     assert row.config(options(method), ["query"]).peft_type == row.files.type
-    assert row.forms[-1] == "merged"
+    assert "merged" in row.forms and set(row.forms) <= set(FORMS)
+    assert row.size is None or row.size in SMALL, f"{method}: give a small {row.size} to SMALL"
+
+
+@adapters
+@models
+def test_a_form_with_thin_factors_has_thin_factors(method, tiny):
+    """`lora` needs ΔW as a product, and whatever is a product of rank-r factors can be written as LoRA."""
+    adapted = build(method, tiny)
+    assert ("lora" in METHODS[method].forms) == all(isinstance(d, Factors) for d in adapted.deltas().values())

@@ -1,5 +1,8 @@
 """NEAT as a PEFT method: what PEFT does with every tuner, it does with ours."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from peft import LoraConfig, PeftMixedModel, PeftModel, get_model_status, get_peft_model, inject_adapter_in_model
@@ -98,6 +101,13 @@ def test_all_linear_means_what_it_means_for_lora():
     assert "lm_head" not in names
 
 
+@pytest.mark.process
+def test_the_bare_import_registers_the_method():
+    code = "import neatlab.adapters.neat, peft.mapping as m; print('NEAT' in m.PEFT_TYPE_TO_CONFIG_MAPPING)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 def test_default_targets_come_from_the_architecture():
     model = get_peft_model(LLAMA.build(), NeatConfig(r=2))
     assert {name.split(".")[-1] for name in adapted(model)} == {"q_proj", "v_proj"}
@@ -154,7 +164,7 @@ def test_delete_adapter():
     assert list(model.peft_config) == ["two"]
     assert torch.equal(VIT.logits(model), expected)
     for _, layer in tuner_layers(model):
-        held = [layer.neat_theta, layer.neat_activation, layer.neat_config, layer.neat_kept]
+        held = [layer.neat_theta, layer.neat_activation, layer.neat_config, layer.neat_memo]
         assert all("one" not in part for part in held)
 
 

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from neatlab.config import make_run, parse_arm, task_text
+from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.experiments.cluster import cluster
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import build, make_task
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
+from neatlab.tasks import TaskSpec
 from neatlab.training.loop import train
 from tests.folders import llama_folder
 from tests.processes import neatlab_ranks, script_ranks
@@ -58,7 +59,7 @@ def languages(tmp_path):
     rows = [{"text": f"{number}=", "answer": "x" * (1 + 9 * (number % 2))} for number in range(40)]
     (tmp_path / "train.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
     told = {"model": llama_folder(), "data": str(tmp_path / "train.jsonl"), "kind": "language", "label": "answer"}
-    return task_text("custom", {**told, "prompt": "{text}"})
+    return str(TaskSpec("custom", {**told, "prompt": "{text}"}))
 
 
 @pytest.mark.process
@@ -68,7 +69,7 @@ def languages(tmp_path):
     ids=["even", "uneven in parts", "tokens"],
 )
 def test_two_processes_train_as_one_does(tmp_path, training, request):
-    task = request.getfixturevalue("languages") if training["batch_size"] == 7 else task_text("teacher", SMALL)
+    task = request.getfixturevalue("languages") if training["batch_size"] == 7 else str(TaskSpec("teacher", SMALL))
     alone = compare(task, ARMS, seeds=1, steps=8, training=training, runs=tmp_path / "alone").runs
     words = ("--task", task, "--steps", 8, *options(training), "--runs", tmp_path / "two", "--json")
     even = training["batch_size"] == 16
@@ -92,7 +93,7 @@ def test_two_processes_train_as_one_does(tmp_path, training, request):
 @pytest.mark.process
 def test_a_diverging_run_ends_in_all_and_the_next_one_follows(runs):
     training = {"batch_size": 16, "warmup": 0, "eval_every": 200, "spectrum_every": 200}
-    words = ("--task", task_text("teacher", SMALL), "--steps", 200, *options(training), "--runs", runs)
+    words = ("--task", str(TaskSpec("teacher", SMALL)), "--steps", 200, *options(training), "--runs", runs)
     done = neatlab_ranks("compare", "--arm", "lora:rank=2,lr=100", "--arm", "neat:rank=2", "--seeds", 1, *words)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("diverged") == 1
@@ -126,11 +127,12 @@ SCRIPT = """
 import json, pathlib, sys, torch
 from neatlab.experiments.execute import execute
 from neatlab.runtime import distributed
+from neatlab.tasks import TaskSpec
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import StoreError
 from neatlab.events import Step, to_dict
 from neatlab.runs.store import Store
-from neatlab.runtime.cache import checkpoint
+from neatlab.runtime.cache import cached_tensors
 
 folder, asked = pathlib.Path(sys.argv[1]), []
 store, small = Store(folder / "runs"), {"d_in": 24, "d_out": 12, "samples": 60}
@@ -139,7 +141,7 @@ def run(seed, **training):
     settings = {"steps": 6, "batch_size": 16, "eval_every": 2, "spectrum_every": 6, **training}
     return make_run("teacher", parse_arm("neat:rank=2"), seed, small, settings)
 
-def goes_on(event):
+def should_continue(event):
     asked.append(event.step)
     return event.step < 4
 
@@ -150,7 +152,7 @@ def trained():
     asked.append("trained")
     return {"w": torch.rand(3)}
 
-pruned = list(execute(run(0), store, goes_on))
+pruned = list(execute(run(0), store, should_continue))
 stopped = []
 for event in (going := execute(run(1, save_every=2), store)):
     stopped.append(event)
@@ -158,15 +160,15 @@ for event in (going := execute(run(1, save_every=2), store)):
         going.close()
         break
 resumed = list(execute(run(1, save_every=2), store))
-weights = checkpoint({"task": "made", "rank": "one"}, trained)["w"].tolist()
+weights = cached_tensors({"task": "made", "rank": "one"}, trained)["w"].tolist()
 try:
-    distributed.from_main(refuse)
+    distributed.broadcast_from_main(refuse)
 except StoreError as error:
     asked.append(str(error))
 reached, unreached, aside = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
 if distributed.is_main():
     reached.grad, aside.grad = torch.ones(2), torch.ones(2)
-summed = distributed.add_up(distributed.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
+summed = distributed.all_reduce_gradients(distributed.rank() + 1.0, [reached, unreached, aside.requires_grad_(False)])
 gradients = [None if p.grad is None else p.grad.tolist() for p in (reached, unreached)]
 told = [[to_dict(event) for event in events] for events in (pruned, stopped, resumed)]
 (folder / f"{distributed.rank()}.json").write_text(json.dumps([told, asked, weights, summed, gradients]))
@@ -230,7 +232,7 @@ def test_shares_make_up_the_batch(monkeypatch, processes):
     batch, shares = {"x": torch.arange(11)}, []
     for rank in range(processes):
         pretend(monkeypatch, rank, processes)
-        shares.append(distributed.share(batch)["x"])
+        shares.append(distributed.shard(batch)["x"])
     assert torch.equal(torch.cat(shares), batch["x"])
     assert len(shares[0]) - len(shares[-1]) <= 1
 
@@ -246,15 +248,15 @@ def test_more_processes_than_gpus_are_refused(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(BadInput, match=r"4 processes on a machine with 2 GPU\(s\); start at most 2"):
-        distributed.own_gpu()
+        distributed.local_gpu()
 
 
 def test_without_a_launcher_nothing_is_joined(runs, monkeypatch):
     monkeypatch.setattr(distributed, "accelerate", None)
-    compare(task_text("teacher", SMALL), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
+    compare(str(TaskSpec("teacher", SMALL)), ["lora:rank=2"], seeds=1, steps=2, runs=runs)
     assert not torch.distributed.is_initialized()
     batch = {"x": torch.arange(3)}
-    assert distributed.share(batch) is batch
+    assert distributed.shard(batch) is batch
 
 
 def test_each_process_draws_from_a_seed_of_its_own(monkeypatch):

@@ -6,11 +6,11 @@ import pytest
 from PIL import Image
 
 from neatlab.adapters.presets import PRESETS
-from neatlab.config import TrainingConfig, parse_arm, task_text
+from neatlab.config import TrainingConfig, parse_arm
 from neatlab.errors import BadInput
 from neatlab.experiments.compare import compare
 from neatlab.recipes import load_recipe, recipe_names
-from neatlab.tasks import load_task
+from neatlab.tasks import TaskSpec, load_task
 from neatlab.tasks.base import size
 from neatlab.tasks.custom.columns import PLACE
 from neatlab.tasks.custom.options import MEASURES
@@ -75,7 +75,7 @@ def stand_in(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_runs_on_a_stand_in(name, stand_in, runs):
     changes = stand_in(load_recipe(name)) | {"max_answer": 4}
-    recipe = load_recipe(task_text(name, changes))
+    recipe = load_recipe(str(TaskSpec(name, changes)))
     request = recipe.request() | {"steps": 3, "lr": None}
     request["training"] |= {"batch_size": 4, "accumulate": min(2, recipe.training.get("accumulate", 1))}
     found = compare(**request, seeds=1, runs=runs)
@@ -160,7 +160,17 @@ def test_the_command_line_takes_a_recipe(stand_in, runs, capsys):
     from neatlab.cli import main
 
     changes = stand_in(load_recipe("glue/rte"))
-    words = ["compare", "--recipe", task_text("glue/rte", changes), "--steps", "2", "--seeds", "1", "--runs", str(runs)]
+    words = [
+        "compare",
+        "--recipe",
+        str(TaskSpec("glue/rte", changes)),
+        "--steps",
+        "2",
+        "--seeds",
+        "1",
+        "--runs",
+        str(runs),
+    ]
     assert main([*words, "--arm", "lora:rank=2", "--json"]) == 0
     out, err = capsys.readouterr()
     assert [arm["arm"] for arm in json.loads(out)["arms"]] == ["lora:rank=2"]

@@ -78,9 +78,9 @@ def test_interval_data_are_the_arms_intervals(comparison):
     assert data.name == "accuracy, share of images"
     for entry, arm in zip(data.arms, comparison.arms(), strict=True):
         assert (entry.arm, entry.score.mean, [entry.score.low, entry.score.high]) == (
-            arm["arm"],
-            arm["mean"],
-            arm["ci95"],
+            arm.arm,
+            arm.mean,
+            list(arm.ci95),
         )
 
 
@@ -126,7 +126,7 @@ def test_rates_are_the_searchs_own_and_a_diverged_run_is_a_gap(comparison):
     assert lora.mean == pytest.approx((0.5, 0.51, 0.52))
     assert math.isnan(neat.mean[-1])
     (other,) = data.scalings
-    assert (other.place, other.variant, other.lr, other.score) == (0, "lora:rank=4,alpha=12", 0.03, 0.95)
+    assert (other.position, other.variant, other.lr, other.score) == (0, "lora:rank=4,alpha=12", 0.03, 0.95)
     assert plots.rates(comparison).layout.xaxis.type == "log"
 
 

@@ -12,9 +12,9 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.report.text import tables
 from neatlab.runs.comparison import BASE, Comparison
-from neatlab.runs.curves import SMALL, read_points
+from neatlab.runs.curves import CACHE, SMALL, read_points
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run, read_run
+from neatlab.runs.run import Run, read_run
 
 NOISE = (0.0, 0.003, -0.002, 0.001)
 SCORES = {"lora:rank=4": 0.80, "neat:rank=4,depth=2": 0.90, "neat:rank=4,depth=4": 0.801, "neat:rank=4,depth=6": 0.70}
@@ -45,27 +45,27 @@ def of(scores, options=None, task="digits", seeds=3):
 def test_up_to_three_arms_are_compared_each_with_each():
     arms = list(SCORES)[:3]
     found = Comparison(of({arm: SCORES[arm] for arm in arms}))
-    pairs = [(entry["a"], entry["b"]) for entry in found.differences()]
+    pairs = [(entry.a, entry.b) for entry in found.differences()]
     assert pairs == [(arms[0], arms[1]), (arms[0], arms[2]), (arms[1], arms[2])]
 
 
 def test_more_arms_are_compared_with_the_reference_and_corrected():
     found = Comparison(of(SCORES))
     entries = found.differences()
-    assert {entry["b"] for entry in entries} == {"lora:rank=4"}
+    assert {entry.b for entry in entries} == {"lora:rank=4"}
     assert len(found.verdict()) == 3
     better, same, worse = entries
-    assert better["shown"]
-    assert better["sentence"].startswith("neat:rank=4,depth=2 is better than lora:rank=4 in accuracy")
-    assert better["p_holm"] >= better["p"]
-    assert not same["shown"]
-    assert "could not have been seen" in same["sentence"]
-    assert worse["sentence"].startswith("lora:rank=4 is better than neat:rank=4,depth=6")
+    assert better.shown
+    assert better.sentence.startswith("neat:rank=4,depth=2 is better than lora:rank=4 in accuracy")
+    assert better.p_holm >= better.p
+    assert not same.shown
+    assert "could not have been seen" in same.sentence
+    assert worse.sentence.startswith("lora:rank=4 is better than neat:rank=4,depth=6")
 
 
 def test_another_reference():
     found = Comparison(of(SCORES), reference="neat:rank=4,depth=4")
-    assert {entry["b"] for entry in found.differences()} == {"neat:rank=4,depth=4"}
+    assert {entry.b for entry in found.differences()} == {"neat:rank=4,depth=4"}
     with pytest.raises(BadInput, match=r"unknown reference 'neat:rank=4,depth=8'.*did you mean"):
         Comparison(of(SCORES), reference="neat:rank=4,depth=8")
 
@@ -74,14 +74,14 @@ def test_arms_on_several_tasks_are_told_apart_and_compared_within_each():
     kinds = {"low-rank": {"lora:rank=4": 0.1, "neat:rank=4": 0.5}, "weight-aware": {"lora:rank=4": 0.5}}
     runs = [run for kind, scores in kinds.items() for run in of(scores, {"kind": kind}, "teacher")]
     found = Comparison(runs, reference="lora:rank=4")
-    labels = [arm["arm"] for arm in found.arms()]
+    labels = [arm.arm for arm in found.arms()]
     assert labels == [
         "lora:rank=4 @ kind=low-rank",
         "neat:rank=4,depth=2 @ kind=low-rank",
         "lora:rank=4 @ kind=weight-aware",
     ]
     (entry,) = found.differences()
-    assert (entry["a"], entry["b"]) == tuple(labels[:2])
+    assert (entry.a, entry.b) == tuple(labels[:2])
     assert found.references == [labels[0], labels[2]]
     assert list(found.frame()["arm"].unique()) == labels
     assert found.pareto()["adapter_params"] == [labels[0], labels[2]]
@@ -182,7 +182,7 @@ def test_curves_are_the_events_in_their_order(runs, ended):
         last = found.iloc[-1]
         assert (last["run"], last["arm"], last["split"], last["metric"]) == (path.name, "lora:rank=4", "test", 0.5)
         assert math.isnan(last["loss"])
-    assert (path / "curves.bin").exists() == ended
+    assert (path / CACHE).exists() == ended
     assert not list(path.glob("*.part"))
 
 
@@ -206,10 +206,10 @@ def test_curves_of_nothing_are_an_empty_table():
 def test_a_damaged_cache_is_made_anew(runs, damage):
     path = write(runs)
     first = curves(path)
-    whole = (path / "curves.bin").read_bytes()
-    damage(path / "curves.bin")
+    whole = (path / CACHE).read_bytes()
+    damage(path / CACHE)
     pd.testing.assert_frame_equal(curves(path), first)
-    assert (path / "curves.bin").read_bytes() == whole
+    assert (path / CACHE).read_bytes() == whole
 
 
 def test_a_stale_cache_is_made_anew(runs):
@@ -235,7 +235,7 @@ def test_a_short_run_needs_no_cache(runs):
     path = write(runs, steps=20)
     assert (path / "events.jsonl").stat().st_size < SMALL
     assert len(curves(path)) == 21
-    assert not (path / "curves.bin").exists()
+    assert not (path / CACHE).exists()
 
 
 def test_curves_of_a_run_under_way_grow(runs):

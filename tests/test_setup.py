@@ -12,12 +12,49 @@ from packaging.requirements import Requirement
 
 from neatlab import __version__
 from neatlab.cli import main
+from neatlab.errors import MissingExtra
 from neatlab.runtime import environment
+from neatlab.runtime.lazy import EXTRAS, load
 from neatlab.runtime.versions import MISFITS, PACKAGES, installed_versions, misfits
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = {"requirements.txt": [], "requirements-dev.txt": ["dev", "minilm"]}
+LOCKS = {"requirements.txt": "all", "requirements-dev.txt": "dev"}
+
+
+def ranges(extra: str = "") -> list[Requirement]:
+    """What pyproject.toml asks for: the core's, or an extra's with those of the extras that it holds."""
+    texts = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    wanted = list(map(Requirement, texts))
+    held = [inner for requirement in wanted if requirement.name == "neatlab" for inner in requirement.extras]
+    return [r for r in wanted if r.name != "neatlab"] + [r for inner in held for r in ranges(inner)]
+
+
+# As where only the core is installed: a name whose entry in sys.modules is None cannot be imported.
+WITHOUT_EXTRAS = """
+import sys
+from neatlab.runtime.lazy import EXTRAS
+
+sys.modules |= dict.fromkeys((name for packages in EXTRAS.values() for name in packages), None)
+
+import peft, torch
+import neatlab
+import neatlab.export.adapters
+from neatlab.cli import main
+
+lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+for config in (neatlab.NeatConfig(r=2, target_modules=["0"]), lora):
+    adapted = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 8)), config)
+adapted.save_pretrained(sys.argv[1])
+assert main(["inspect", sys.argv[1]]) == 0
+assert main(["compare", "--task", "teacher", "--arm", "lora"]) == 1
+assert main(["app"]) == 1
+for use in (lambda: neatlab.plots, neatlab.inspect(sys.argv[1]).frame):
+    try:
+        use()
+    except neatlab.MissingExtra as error:
+        print(error, file=sys.stderr)
+"""
 
 
 def locked(name: str) -> list[Requirement]:
@@ -39,20 +76,17 @@ class TestLocks:
     @pytest.mark.parametrize("name", LOCKS)
     def test_it_holds_every_range_within_its_bounds(self, name: str) -> None:
         pins = {requirement.name: version_of(requirement) for requirement in locked(name)}
-        ranges = [*PROJECT["dependencies"]]
-        ranges += [text for extra in LOCKS[name] for text in PROJECT["optional-dependencies"][extra]]
-        for wanted in map(Requirement, ranges):
-            if wanted.name != "neatlab":
-                assert wanted.specifier.contains(pins[wanted.name]), f"{wanted} beside {pins[wanted.name]}"
+        for wanted in [*ranges(), *ranges(LOCKS[name])]:
+            assert wanted.specifier.contains(pins[wanted.name]), f"{wanted} beside {pins[wanted.name]}"
 
     def test_both_hold_the_same_versions(self) -> None:
-        app, dev = ({str(requirement) for requirement in locked(name)} for name in LOCKS)
+        app, dev = ({(r.name, version_of(r)) for r in locked(name)} for name in LOCKS)
         assert app <= dev
 
     @pytest.mark.parametrize("name", LOCKS)
     def test_its_head_names_the_command(self, name: str) -> None:
         head = (ROOT / name).read_text().splitlines()[:2]
-        assert re.search(rf"uv pip compile .*--output-file {name}", head[1])
+        assert re.search(rf"uv pip compile .*--extra {LOCKS[name]} .*--output-file {name}", head[1])
 
     def test_its_versions_fit_each_other(self) -> None:
         pins = {requirement.name: version_of(requirement) for requirement in locked("requirements.txt")}
@@ -61,9 +95,34 @@ class TestLocks:
     @pytest.mark.parametrize("row", MISFITS)
     def test_the_ranges_leave_out_what_does_not_fit(self, row: tuple[str, ...]) -> None:
         package, version, other, below, _ = row
-        ranges = {r.name: r.specifier for r in map(Requirement, PROJECT["dependencies"])}
+        core = {r.name: r.specifier for r in ranges()}
         older = f"{below}.dev0"
-        assert not (ranges[package].contains(version) and ranges[other].contains(older, prereleases=True))
+        assert not (core[package].contains(version) and core[other].contains(older, prereleases=True))
+
+
+class TestExtras:
+    @pytest.mark.parametrize("extra", EXTRAS)
+    def test_the_table_of_packages_holds_what_the_extra_asks_for(self, extra: str) -> None:
+        wanted = {Requirement(text).name for text in PROJECT["optional-dependencies"][extra]}
+        assert set(EXTRAS[extra].values()) == wanted - {"neatlab"}
+
+    def test_what_no_extra_holds_is_reported_as_it_is(self) -> None:
+        with pytest.raises(ModuleNotFoundError, match="no_such_module") as refusal:
+            load("no_such_module", "compare")
+        assert not isinstance(refusal.value, MissingExtra)
+
+    @pytest.mark.process
+    def test_the_core_needs_no_package_of_an_extra_and_names_the_extra_of_what_does(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", WITHOUT_EXTRAS, str(tmp_path)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.splitlines()[-4:] == [
+            "neatlab: compare needs pandas: pip install 'neatlab[lab]'",
+            "neatlab: app needs gradio: pip install 'neatlab[app]'",
+            "neatlab.plots needs pandas: pip install 'neatlab[lab]'",
+            "this needs pandas: pip install 'neatlab[lab]'",
+        ]
+        assert re.search(r"^layer +d_out × d_in", done.stdout, re.MULTILINE)
 
 
 class TestVersions:

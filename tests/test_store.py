@@ -224,7 +224,7 @@ def test_a_full_disk_leaves_no_summary(runs, monkeypatch):
         raise OSError(28, "No space left on device")
 
     store, run = Store(runs), config()
-    monkeypatch.setattr("neatlab.runs.store.os.fsync", full)
+    monkeypatch.setattr("neatlab.runs.writer.os.fsync", full)
     with pytest.raises(StoreError, match="No space"):
         list(execute(run, store))
     monkeypatch.undo()

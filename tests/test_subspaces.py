@@ -170,7 +170,7 @@ def test_intruders_are_the_papers_where_all_of_w0_is_known(seed, strength):
     weight, pair = draw(seed, 20, 16), thin(seed + 1, 20, 16, 3)
     after = leading_svd(weight, 6, Factors(pair.left * strength, pair.right))
     found = intruders(after, leading_svd(weight, 16))
-    assert found.places == dense_intruders(weight, weight + strength * pair.dense(), 6, 0.5)
+    assert found.indices == dense_intruders(weight, weight + strength * pair.dense(), 6, 0.5)
     assert found.undecided == 0
     assert all(0 <= c <= 1 for c in found.cosines.tolist())
 
@@ -180,7 +180,7 @@ def test_a_strong_random_update_intrudes_and_a_scaling_of_w0_does_not():
     strange = Factors(5 * basis(8, 60, 2), basis(9, 40, 2).T)
     own = Factors(u[:, 5:7] * s[5:7] * 4, v[:, 5:7].T)
     known = leading_svd(weight, 40)
-    assert intruders(leading_svd(weight, 8, strange), known).places == [0, 1]
+    assert intruders(leading_svd(weight, 8, strange), known).indices == [0, 1]
     assert intruders(leading_svd(weight, 8, own), known).count == 0
 
 
@@ -214,8 +214,8 @@ def test_the_bound_tells_intruders_in_layers_too_large_for_a_whole_svd(d_out, d_
     raised = Factors(u[:, 200:201] * 5, v[:, 200:201].T)  # W₀'s 201st direction becomes the first
     after, before = gram.leading(6, strange), gram.leading(6)
     found = intruders(after, before, bound=gram.largest_share)
-    assert (found.places, found.undecided) == ([0, 1, 2], 0)
-    assert found.places == dense_intruders(weight, weight + strange.dense(), 6, 0.5)
+    assert (found.indices, found.undecided) == ([0, 1, 2], 0)
+    assert found.indices == dense_intruders(weight, weight + strange.dense(), 6, 0.5)
     found = intruders(gram.leading(6, raised), before, bound=gram.largest_share)
     assert (found.count, found.undecided) == (0, 1)
 

@@ -95,11 +95,11 @@ def halving(scores, steps=64, every=4):
     """Which of the runs goes how far, all taking turns, when the i-th always scores `scores[i]`."""
     training = {"steps": steps, "eval_every": every}
     configs = [make_run("digits", parse_arm("lora"), seed, {}, training) for seed in range(len(scores))]
-    advise, reached, going = Halving(configs), [0] * len(scores), set(range(len(scores)))
+    should_continue, reached, going = Halving(configs), [0] * len(scores), set(range(len(scores)))
     for step in range(every, steps + 1, every):
         for i in sorted(going):
             reached[i] = step
-            if not advise(configs[i], Evaluated(step, "validation", 1.0, scores[i])):
+            if not should_continue(configs[i], Evaluated(step, "validation", 1.0, scores[i])):
                 going.discard(i)
     return reached
 

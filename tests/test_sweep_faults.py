@@ -118,11 +118,11 @@ def test_advice_prunes_a_run_and_a_later_sweep_without_it_completes_it(two, runs
     store, wanted = Store(runs), configs(2, steps=60, eval_every=20)
     doomed = wanted[0].run_id
 
-    def advise(config, event):
+    def should_continue(config, event):
         assert isinstance(event, Evaluated)
         return config.run_id != doomed
 
-    assert run_all(wanted, store, lambda: two, advise=advise) == {}
+    assert run_all(wanted, store, lambda: two, should_continue=should_continue) == {}
     assert [store.get(c.run_id).status for c in wanted] == ["pruned", "finished"]
     assert store.get(doomed).summary["step"] == 20
     assert run_all(wanted, store, lambda: two) == {}

@@ -13,7 +13,7 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
 from neatlab.events import Evaluated, RunFinished, RunStarted, Step
 from neatlab.experiments.execute import build, make_task
-from neatlab.runtime.cache import checkpoint
+from neatlab.runtime.cache import cached_tensors
 from neatlab.tasks import TASKS, digits, teacher
 from neatlab.tasks.base import size
 from neatlab.training.loop import train
@@ -204,13 +204,13 @@ def test_a_checkpoint_is_made_once_and_a_damaged_one_again(tmp_path, monkeypatch
 
     recipe = {"task": "toy", "steps": 3}
     for _ in range(2):
-        assert torch.equal(checkpoint(recipe, train)["w"], torch.arange(3.0))
+        assert torch.equal(cached_tensors(recipe, train)["w"], torch.arange(3.0))
     assert len(calls) == 1
-    checkpoint({"task": "toy", "steps": 4}, train)
+    cached_tensors({"task": "toy", "steps": 4}, train)
     assert len(calls) == 2
     for path in tmp_path.iterdir():
         path.write_bytes(b"\xff" * 20)
     with pytest.warns(UserWarning, match="damaged"):
-        assert torch.equal(checkpoint(recipe, train)["w"], torch.arange(3.0))
+        assert torch.equal(cached_tensors(recipe, train)["w"], torch.arange(3.0))
     assert len(calls) == 3
     assert {p.suffix for p in tmp_path.iterdir()} == {".safetensors"}

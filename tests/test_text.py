@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from neatlab.errors import BadInput
 from neatlab.tasks import docstrings, load_task, pretrained
-from neatlab.tasks.base import size, take
+from neatlab.tasks.base import select, size
 from neatlab.tasks.heads import check_targets, head_of, usual_targets
 from neatlab.tasks.sequences import encode, forward, trimmed
 from tests.folders import bert_folder, llama_folder, roberta_folder
@@ -82,10 +82,10 @@ def test_padding_does_not_change_the_answer():
     task = text_task()
     model, batch = task.base_model(), task.split("train")
     lengths = batch["attention_mask"].sum(1)
-    short = take(batch, lengths.argsort()[:1])
+    short = select(batch, lengths.argsort()[:1])
     with torch.no_grad():
         alone = forward(model, short)
-        among = forward(model, take(batch, lengths.argsort()[[0, -1]]))[:1]
+        among = forward(model, select(batch, lengths.argsort()[[0, -1]]))[:1]
     assert torch.allclose(alone, among, atol=1e-5)
 
 

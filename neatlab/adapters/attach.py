@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
-from peft.tuners.lora.layer import LoraLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.deltas import delta
+from neatlab.adapters.deltas import delta, initial_factors
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS, Method
-from neatlab.adapters.methods.lora import lora_factors
 from neatlab.adapters.neat import NeatLinear
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
@@ -33,7 +31,7 @@ class Adapted:
         model: The wrapped model; the plain one for `full` and `head`.
         layers: Name of each target layer in the base model → W₀ before the adapter, d_out × d_in.
         head: Names of the modules that train whole beside the adapter.
-        start: For PiSSA, the part of W₀ that each layer's adapter started as.
+        start: Where the start took factors out of W₀ (PiSSA), these factors.
     """
 
     model: nn.Module
@@ -99,8 +97,9 @@ def attach(model: nn.Module, method: str, options: Schema, targets: list[str], h
             parameter.requires_grad_(row.trains == "all" or any(part in head for part in name.split(".")))
         return Adapted(model, {n: w.clone() for n, w in weights.items()}, tuple(head))
     config = _complete(row.config(options, targets), head, layers)
+    _check_types(method, layers)
     wrapped = _wrap(model, method, config)
-    return Adapted(wrapped, weights, tuple(head), _moved(wrapped))
+    return Adapted(wrapped, weights, tuple(head), _initial(wrapped, weights) if row.takes_from_weight else {})
 
 
 def target_layers(model: nn.Module, targets: list[str]) -> Layers:
@@ -150,6 +149,14 @@ def _check_fit(row: Method, options: Schema, weights: dict[str, Tensor]) -> None
             raise BadInput(f"layer {name} ({d_out} × {d_in}): {error}") from None
 
 
+def _check_types(method: str, layers: Layers) -> None:
+    for name, layer in layers.items():
+        if isinstance(layer, Conv1D) and not METHODS[method].fits_conv1d:
+            raise BadInput(
+                f"{method} does not fit this model: layer {name} is a Conv1D, and PEFT has it on nn.Linear only"
+            )
+
+
 def _complete(config: PeftConfig, head: list[str], layers: Layers) -> PeftConfig:
     config.modules_to_save = head or None  # type: ignore[attr-defined]  # every tuner's config has the field
     if hasattr(config, "fan_in_fan_out"):
@@ -175,11 +182,8 @@ def quiet_peft() -> Iterator[None]:
         yield
 
 
-def _moved(model: PeftModel) -> dict[str, Factors]:
-    """The factors that PiSSA took out of each W₀, before they train."""
-    if not str(getattr(model.active_peft_config, "init_lora_weights", "")).startswith("pissa"):
-        return {}
-    layers = [(name, layer) for name, layer in tuner_layers(model) if isinstance(layer, LoraLayer)]
-    with torch.no_grad():
-        found = {name: lora_factors(layer, layer.active_adapters[0]) for name, layer in layers}
-    return {name: Factors(f.left.clone(), f.right.clone()) for name, f in found.items()}
+def _initial(model: PeftModel, weights: Mapping[str, Tensor]) -> dict[str, Factors]:
+    """The factors that the start took out of each W₀, before they train."""
+    layers = tuner_layers(model)
+    factors = {name: initial_factors(layer, layer.active_adapters[0], weights[name]) for name, layer in layers}
+    return {name: value for name, value in factors.items() if value is not None}

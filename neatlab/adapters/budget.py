@@ -83,13 +83,13 @@ def matched(arms: Sequence[tuple[str, Schema]], shapes: Shapes, budget: int | No
 
 def _counts(method: str, row: Method, options: Schema, shapes: Shapes, budget: int) -> dict[int, int]:
     """Size → parameter count, for each size that every layer can hold."""
-    found = {}
+    counts = {}
     for size in _SIZES[str(row.size)](type(options), shapes, budget):
         try:
-            found[size] = adapter_count(method, _with_size(options, str(row.size), size), shapes)
+            counts[size] = adapter_count(method, _with_size(options, str(row.size), size), shapes)
         except BadInput:
             continue
-    return found
+    return counts
 
 
 def _with_size(options: Schema, name: str, size: int) -> Schema:
@@ -98,8 +98,8 @@ def _with_size(options: Schema, name: str, size: int) -> Schema:
 
 def _ranks(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
     """All of them: the count need not rise with the rank, as in LoKr."""
-    largest = max(max(shape) for shape in shapes.values())
-    return range(1, min(_upper_bound(schema, "rank"), max(largest, budget // len(shapes))) + 1)
+    longest_side = max(max(shape) for shape in shapes.values())
+    return range(1, min(_upper_bound(schema, "rank"), max(longest_side, budget // len(shapes))) + 1)
 
 
 def _frequencies(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
@@ -110,8 +110,8 @@ def _frequencies(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[
 
 def _blocks(schema: type[Schema], shapes: Shapes, budget: int) -> Iterable[int]:
     common = gcd(*(d_in for _, d_in in shapes.values()))
-    largest = min(common, _upper_bound(schema, "block_size"))
-    return [size for size in range(2, largest + 1) if common % size == 0]
+    limit = min(common, _upper_bound(schema, "block_size"))
+    return [size for size in range(2, limit + 1) if common % size == 0]
 
 
 def _upper_bound(schema: type[Schema], name: str) -> int:

@@ -18,14 +18,15 @@ from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.attach import tuner_layers, weight_of
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.folders import PREFIX, Folder, whole_folder, write_adapter
+from neatlab.adapters.folders import PREFIX, whole_folder, write_adapter
 from neatlab.adapters.methods.lora import lora_factors
 from neatlab.adapters.neat import NeatConfig, NeatLinear
 from neatlab.adapters.neat.hidden import make_activation
 from neatlab.errors import BadInput, unknown
+from neatlab.runtime.files import PathLike
 
 
-def neat_to_lora(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+def neat_to_lora(model: PeftModel, folder: PathLike, adapter: str = "default") -> None:
     """Write a NEAT adapter as the LoRA that it is once trained: B A = ΔW with A = Hᵀ, B = s·Θ_Lᵀ.
 
     Args:
@@ -41,7 +42,9 @@ def neat_to_lora(model: PeftModel, folder: Folder, adapter: str = "default") -> 
         factors_to_lora(model, {name: layer.factors(adapter) for name, layer in layers.items()}, folder, adapter)
 
 
-def factors_to_lora(model: PeftModel, factors: Mapping[str, Factors], folder: Folder, adapter: str = "default") -> None:
+def factors_to_lora(
+    model: PeftModel, factors: Mapping[str, Factors], folder: PathLike, adapter: str = "default"
+) -> None:
     """Write given factors of ΔW as a LoRA adapter with scaling 1, in float32 at least.
 
     Args:
@@ -64,7 +67,7 @@ def factors_to_lora(model: PeftModel, factors: Mapping[str, Factors], folder: Fo
     write_adapter(model, adapter, config, state, list(factors), folder)
 
 
-def neat_to_peanut(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+def neat_to_peanut(model: PeftModel, folder: PathLike, adapter: str = "default") -> None:
     """Write a NEAT adapter as PEFT's PEANuT, whose depth is (L − 2)/2.
 
     Args:
@@ -89,7 +92,7 @@ def neat_to_peanut(model: PeftModel, folder: Folder, adapter: str = "default") -
     write_adapter(model, adapter, peanut, state, list(layers), folder)
 
 
-def peanut_to_neat(model: PeftModel, folder: Folder, adapter: str = "default") -> None:
+def peanut_to_neat(model: PeftModel, folder: PathLike, adapter: str = "default") -> None:
     """Write an adapter of PEFT's PEANuT as NEAT with depth 2·depth + 2.
 
     Args:
@@ -114,7 +117,7 @@ def peanut_to_neat(model: PeftModel, folder: Folder, adapter: str = "default") -
 
 
 def lora_to_neat(
-    model: PeftModel, folder: Folder, adapter: str = "default", orientation: Literal["out", "in"] = "out"
+    model: PeftModel, folder: PathLike, adapter: str = "default", orientation: Literal["out", "in"] = "out"
 ) -> dict[str, float]:
     """Write a LoRA adapter as NEAT with twice the hidden units.
 
@@ -161,12 +164,12 @@ def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[
     first = nn.functional.pad(first, (0, spare)).float()
     last = nn.functional.pad(torch.cat([Q, -Q]), (0, 0, 0, spare)).float()
     hidden = torch.relu(mapped @ first.double())
-    found = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
-    error = Factors(torch.cat([found.left, -left], 1), torch.cat([found.right, right])).norm()
+    neat = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
+    error = Factors(torch.cat([neat.left, -left], 1), torch.cat([neat.right, right])).norm()
     return [first.T, last], float(error) / (float(lora.norm()) or 1.0)
 
 
-def merge_to_folder(model: nn.Module, folder: Folder) -> None:
+def merge_to_folder(model: nn.Module, folder: PathLike) -> None:
     """Write W₀ + ΔW as a plain model that transformers loads.
 
     The model is copied for it, so this needs its memory twice.
@@ -192,9 +195,9 @@ def _layers(model: PeftModel, adapter: str, peft_type: str) -> dict[str, Any]:
     """Layers of the base model that hold the adapter, which must be of the given type."""
     if adapter not in model.peft_config:
         raise unknown("adapter", adapter, model.peft_config)
-    found = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
-    if found != peft_type:
-        raise BadInput(f"adapter {adapter!r} is of type {found}; this conversion takes {peft_type}")
+    actual = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
+    if actual != peft_type:
+        raise BadInput(f"adapter {adapter!r} is of type {actual}; this conversion takes {peft_type}")
     layers = {name: layer for name, layer in tuner_layers(model) if adapter in _held(layer)}
     for name, layer in layers.items():
         if not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
@@ -256,7 +259,7 @@ def _kind(module: Any) -> str:
 
 
 def _write_neat(
-    model: PeftModel, adapter: str, config: NeatConfig, thetas: Mapping[str, list[Tensor]], folder: Folder
+    model: PeftModel, adapter: str, config: NeatConfig, thetas: Mapping[str, list[Tensor]], folder: PathLike
 ) -> None:
     state = {f"{PREFIX}{name}.neat_theta.{i}": theta for name, maps in thetas.items() for i, theta in enumerate(maps)}
     write_adapter(model, adapter, config, state, list(thetas), folder)

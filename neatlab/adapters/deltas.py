@@ -12,7 +12,7 @@ from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
-import neatlab.adapters.neat.layer  # noqa: F401  # registers the type NEAT
+import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
@@ -36,8 +36,20 @@ def delta(layer: BaseTunerLayer, adapter: str, weight: Tensor, start: Factors | 
         BadInput: A layer of a method that is not in METHODS.
     """
     with torch.no_grad():
-        found = _rule(layer)(layer, adapter, weight, start)
-    return Factors(found.left.detach(), found.right.detach()) if isinstance(found, Factors) else found.detach()
+        result = _rule(layer)(layer, adapter, weight, start)
+    return Factors(result.left.detach(), result.right.detach()) if isinstance(result, Factors) else result.detach()
+
+
+def initial_factors(layer: BaseTunerLayer, adapter: str, weight: Tensor) -> Factors | None:
+    """The factors that a fresh layer's start took out of W₀, as they are before they train; None where it has none.
+
+    Args:
+        layer: An adapted layer that has not trained.
+        adapter: Name of the adapter.
+        weight: W₀ before the adapter was attached, d_out × d_in.
+    """
+    factors = delta(layer, adapter, weight)
+    return Factors(factors.left.clone(), factors.right.clone()) if isinstance(factors, Factors) else None
 
 
 def _rule(layer: BaseTunerLayer) -> Rule:
@@ -49,6 +61,6 @@ def _rule(layer: BaseTunerLayer) -> Rule:
 
 @cache
 def _rules() -> dict[type, Rule]:
-    """PEFT's layer → how the method that puts it there states its ΔW."""
+    """PEFT's layer → how the method that puts it there computes its ΔW."""
     tuners: dict[Any, Any] = PEFT_TYPE_TO_TUNER_MAPPING
     return {tuners[row.files.type].tuner_layer_cls: row.delta for row in METHODS.values() if row.files and row.delta}

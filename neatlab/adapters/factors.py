@@ -1,4 +1,4 @@
-"""A matrix kept as the product of two thin factors."""
+"""A matrix stored as the product of two thin factors."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,13 +42,14 @@ class Factors:
         Returns:
             … × d_out, in the dtype of `result`.
         """
-        right, left = self.right.to(result.dtype), self.left.to(result.dtype)
+        right, left = self.right.to(result.dtype), self.left.to(result.dtype)  # r × d_in, d_out × r
         thin = x.to(result.dtype).reshape(-1, x.shape[-1]) @ right.T  # n × r
-        return torch.addmm(result.reshape(-1, result.shape[-1]), thin, left.T).view(result.shape)
+        flat = result.reshape(-1, result.shape[-1])  # n × d_out
+        return torch.addmm(flat, thin, left.T).view(result.shape)
 
     def apply(self, x: Tensor) -> Tensor:
         """x ΔWᵀ for x of … × d_in, giving … × d_out."""
-        return (x @ self.right.T) @ self.left.T
+        return (x @ self.right.T) @ self.left.T  # … × r, then … × d_out
 
     def dense(self) -> Tensor:
         """The product itself, d_out × d_in. Costs O(r d_out d_in) time and d_out d_in memory."""
@@ -66,7 +67,7 @@ class Factors:
     def svd(self) -> tuple[Tensor, Tensor, Tensor]:
         """Thin SVD (U: d_out × r, S: r, Vᵀ: r × d_in) in float64, from the factors alone."""
         q_left, core, q_right = self._core
-        u, s, vh = torch.linalg.svd(core, full_matrices=False)
+        u, s, vh = torch.linalg.svd(core, full_matrices=False)  # r × r, r, r × r
         return q_left @ u, s, vh @ q_right.T
 
     def norm(self) -> Tensor:
@@ -76,8 +77,8 @@ class Factors:
     @cached_property
     def _core(self) -> tuple[Tensor, Tensor, Tensor]:
         left, right = self.left.detach().double(), self.right.detach().double()
-        q_left, r_left = torch.linalg.qr(left)
-        q_right, r_right = torch.linalg.qr(right.T)
+        q_left, r_left = torch.linalg.qr(left)  # d_out × r, r × r
+        q_right, r_right = torch.linalg.qr(right.T)  # d_in × r, r × r
         return q_left, r_left @ r_right.T, q_right
 
 

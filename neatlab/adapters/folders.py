@@ -1,6 +1,5 @@
 """Adapter folders in PEFT's form, and folders that appear whole or not at all."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,15 +14,14 @@ from torch import Tensor
 
 from neatlab.adapters.attach import tuner_layers
 from neatlab.errors import BadInput
-
-Folder = str | os.PathLike[str]
+from neatlab.runtime.files import PathLike
 
 PREFIX = "base_model.model."
 
 
 @contextmanager
-def whole_folder(folder: Folder) -> Iterator[Path]:
-    """Write into a folder beside `folder` that takes its name when the block ends without an error.
+def whole_folder(folder: PathLike) -> Iterator[Path]:
+    """Write into a folder next to `folder` that takes its name when the block ends without an error.
 
     Args:
         folder: A path that does not exist yet, or an empty folder.
@@ -55,11 +53,11 @@ def _check_free(target: Path) -> None:
 
 
 def write_adapter(
-    model: PeftModel, adapter: str, config: PeftConfig, state: dict[str, Tensor], layers: list[str], folder: Folder
+    model: PeftModel, adapter: str, config: PeftConfig, state: dict[str, Tensor], layers: list[str], folder: PathLike
 ) -> None:
     """Write an adapter of another form in the place of one of the model's.
 
-    What the model's adapter trained beside its layers, such as a classifier, is taken over.
+    What the model's adapter trained outside its layers, such as a classifier, is taken over.
 
     Args:
         model: The PEFT model.
@@ -77,14 +75,14 @@ def write_adapter(
     for name in ("task_type", "base_model_name_or_path", "revision", "modules_to_save"):
         setattr(new, name, getattr(old, name, None))
     new.target_modules, new.inference_mode = _target_names(model, layers), True
-    tensors = {**state, **_beside_the_layers(model, adapter)}
+    tensors = {**state, **_outside_layers(model, adapter)}
     with whole_folder(folder) as temporary:
         new.save_pretrained(temporary)
-        own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(own, temporary / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+        saved = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        save_file(saved, temporary / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
 
 
-def _beside_the_layers(model: PeftModel, adapter: str) -> dict[str, Tensor]:
+def _outside_layers(model: PeftModel, adapter: str) -> dict[str, Tensor]:
     saved = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     inside = tuple(f"{PREFIX}{name}." for name, _ in tuner_layers(model))
     return {key: value for key, value in saved.items() if not key.startswith(inside)}

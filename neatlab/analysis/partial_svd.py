@@ -139,11 +139,11 @@ class Gram:
         return PartialSvd(left, sigma, right, float(torch.maximum(back, forth)), next_value, exact=False)
 
     def _product(self, thin: Tensor, flat: bool, update: Factors | None) -> Tensor:
-        found = self._times(thin, flat)
+        product = self._times(thin, flat)
         if update is None:
-            return found
+            return product
         left, right = (update.left, update.right) if flat else (update.right.T, update.left.T)
-        return found + left @ (right @ thin)
+        return product + left @ (right @ thin)
 
 
 def _double(update: Factors) -> Factors:
@@ -161,9 +161,9 @@ def _lanczos(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     size = matrix.shape[0]
     start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
     try:
-        kept = min(size, max(4 * count, 40))
-        found = eigsh(matrix.numpy(), k=count, which="LA", ncv=kept, tol=TOLERANCE, v0=start)
-        values, vectors = (torch.from_numpy(cast(np.ndarray, part)) for part in found)
+        basis_size = min(size, max(4 * count, 40))
+        pairs = eigsh(matrix.numpy(), k=count, which="LA", ncv=basis_size, tol=TOLERANCE, v0=start)
+        values, vectors = (torch.from_numpy(cast(np.ndarray, part)) for part in pairs)
     except ArpackNoConvergence:
         values, vectors = torch.linalg.eigh(matrix)
     return vectors.flip(1)[:, :count].contiguous(), values.flip(0)[:count]

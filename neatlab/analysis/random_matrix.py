@@ -96,10 +96,10 @@ def factor_ranks(shape: tuple[int, int], rank: int, draws: int = DRAWS, seed: in
         seed: Of the draws.
     """
     generator = np.random.default_rng(seed)
-    found = [Spectrum(_product_spectrum(shape, rank, generator)) for _ in range(draws)]
+    spectra = [Spectrum(_product_spectrum(shape, rank, generator)) for _ in range(draws)]
     return RankBaseline(
         *(
-            _summary([getattr(spectrum, name) for spectrum in found])
+            _summary([getattr(spectrum, name) for spectrum in spectra])
             for name in ("effective_rank", "stable_rank", "participation_ratio")
         )
     )
@@ -122,9 +122,9 @@ def bartlett(dimension: int, rank: int, generator: np.random.Generator) -> np.nd
         min(d, r) × r, upper triangular.
     """
     rows = min(dimension, rank)
-    found = np.triu(generator.standard_normal((rows, rank)), 1)
-    found[np.arange(rows), np.arange(rows)] = np.sqrt(generator.chisquare(dimension - np.arange(rows)))
-    return found
+    factor = np.triu(generator.standard_normal((rows, rank)), 1)
+    factor[np.arange(rows), np.arange(rows)] = np.sqrt(generator.chisquare(dimension - np.arange(rows)))
+    return factor
 
 
 @lru_cache(maxsize=256)

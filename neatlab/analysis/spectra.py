@@ -54,7 +54,7 @@ class Spectrum:
         return float(self._energy.sum().sqrt())
 
     def energy_rank(self, share: float = 0.9) -> float:
-        """Fewest leading directions that hold `share` of Σσ²."""
+        """How many leading directions hold `share` of Σσ²."""
         if self.is_zero:
             return NAN
         total = self._energy.cumsum(0) / self._energy.sum()

@@ -87,10 +87,10 @@ def paired_difference(a: Scores, b: Scores) -> Interval:
         b: Seed → score.
     """
     pairs = [(a[s], b[s]) for s in sorted(a.keys() & b.keys()) if math.isfinite(a[s]) and math.isfinite(b[s])]
-    found = mean_interval([x - y for x, y in pairs])
-    if found.half_width <= SAME * max((abs(score) for pair in pairs for score in pair), default=0.0):
-        return Interval(found.mean, NAN, NAN, found.count)
-    return found
+    interval = mean_interval([x - y for x, y in pairs])
+    if interval.half_width <= SAME * max((abs(score) for pair in pairs for score in pair), default=0.0):
+        return Interval(interval.mean, NAN, NAN, interval.count)
+    return interval
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -144,10 +144,10 @@ def compare_pairs(scores: Mapping[str, Scores], pairs: Iterable[tuple[str, str]]
         pairs: Arms a and b of each comparison.
     """
     chosen = list(pairs)
-    found = [paired_difference(scores[a], scores[b]) for a, b in chosen]
-    corrected = holm([interval.p_value for interval in found])
+    intervals = [paired_difference(scores[a], scores[b]) for a, b in chosen]
+    corrected = holm([interval.p_value for interval in intervals])
     tests = sum(not math.isnan(p) for p in corrected)
-    return [Difference(a, b, i, p, tests) for (a, b), i, p in zip(chosen, found, corrected, strict=True)]
+    return [Difference(a, b, i, p, tests) for (a, b), i, p in zip(chosen, intervals, corrected, strict=True)]
 
 
 def sentence(difference: Difference, metric: str, higher_is_better: bool) -> str:
@@ -158,28 +158,29 @@ def sentence(difference: Difference, metric: str, higher_is_better: bool) -> str
         metric: The metric's name.
         higher_is_better: Its direction.
     """
-    a, b, found = difference.a, difference.b, difference.interval
-    if found.count < 2:
-        return f"{a} against {b}: {found.count} shared seed(s), too few to say anything; take 3 or more."
-    if math.isnan(found.half_width):
+    a, b, interval = difference.a, difference.b, difference.interval
+    if interval.count < 2:
+        return f"{a} against {b}: {interval.count} shared seed(s), too few to say anything; take 3 or more."
+    if math.isnan(interval.half_width):
         return (
-            f"No difference shown between {a} and {b} in {metric}: {a} − {b} is {found.mean:+.4f} on each of the "
-            f"{found.count} shared seeds, which leaves no spread to judge it by; take more seeds."
+            f"No difference shown between {a} and {b} in {metric}: {a} − {b} is {interval.mean:+.4f} on each of the "
+            f"{interval.count} shared seeds, which leaves no spread to judge it by; take more seeds."
         )
     if not difference.shown:
+        detectable = interval.detectable(difference.tests)
         return (
-            f"No difference shown between {a} and {b} in {metric} ({_numbers(difference)}); with these {found.count} "
-            f"seeds one below {found.detectable(difference.tests):.4f} could not have been seen (80 % power)."
+            f"No difference shown between {a} and {b} in {metric} ({_numbers(difference)}); with these "
+            f"{interval.count} seeds one below {detectable:.4f} could not have been seen (80 % power)."
         )
-    better, worse = (a, b) if (found.mean > 0) == higher_is_better else (b, a)
+    better, worse = (a, b) if (interval.mean > 0) == higher_is_better else (b, a)
     return f"{better} is better than {worse} in {metric} ({a} − {b}: {_numbers(difference)})."
 
 
 def _numbers(difference: Difference) -> str:
-    found, tests = difference.interval, difference.tests
+    interval, tests = difference.interval, difference.tests
     corrected = f", corrected for {tests} comparisons p = {difference.p_holm:.2g}" if tests > 1 else ""
-    interval = f"95 % interval {found.low:+.4f} to {found.high:+.4f}"
-    return f"{found.mean:+.4f}, {interval}, p = {found.p_value:.2g}{corrected}"
+    bounds = f"95 % interval {interval.low:+.4f} to {interval.high:+.4f}"
+    return f"{interval.mean:+.4f}, {bounds}, p = {interval.p_value:.2g}{corrected}"
 
 
 def pareto_front(costs: Sequence[float], scores: Sequence[float], higher_is_better: bool) -> list[bool | None]:

@@ -1,4 +1,4 @@
-"""Which directions ΔW writes to and reads from, beside those of W₀ and of other updates.
+"""Which directions ΔW writes to and reads from, compared with those of W₀ and of other updates.
 
 The left singular vectors of ΔW span what it writes (d_out), the right ones what it reads (d_in). The two sides are
 kept apart throughout: NEAT takes one of them from W₀, LoRA neither.
@@ -40,7 +40,7 @@ class Directions:
         return self.left if side == "left" else self.right
 
     def first(self, count: int) -> "Directions":
-        """The leading ones."""
+        """The leading `count`."""
         return Directions(self.left[:, :count], self.values[:count], self.right[:, :count])
 
     def __len__(self) -> int:
@@ -58,17 +58,16 @@ def directions(delta: Delta, count: int | None = None) -> Directions:
         The directions; none where ΔW = 0.
     """
     if isinstance(delta, Factors):
-        left, values, right = delta.svd()
+        left, values, right = delta.svd()  # d_out × r, r, r × d_in
         right = right.T
     elif count is not None and min(delta.shape) > EXACT_BELOW:
-        found = leading_svd(delta, count)
-        left, values, right = found.left.double(), found.values.double(), found.right.double()
+        partial = leading_svd(delta, count)
+        left, values, right = partial.left.double(), partial.values.double(), partial.right.double()
     else:
-        left, values, right = torch.linalg.svd(delta.detach().double(), full_matrices=False)
+        left, values, right = torch.linalg.svd(delta.detach().double(), full_matrices=False)  # k = min(d_out, d_in)
         right = right.T
-    kept = int((values > NEGLIGIBLE * values.max()).sum()) if values.numel() and values.max() > 0 else 0
-    kept = kept if count is None else min(kept, count)
-    return Directions(left[:, :kept], values[:kept], right[:, :kept])
+    rank = int((values > NEGLIGIBLE * values.max()).sum()) if values.numel() and values.max() > 0 else 0
+    return Directions(left, values, right).first(rank if count is None else min(rank, count))
 
 
 def subspace_similarity(a: Tensor, b: Tensor) -> float:
@@ -97,7 +96,7 @@ def similarity_grid(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         m × n.
     """
-    summed = (a.T.to(b.dtype) @ b).square().cumsum(0).cumsum(1)
+    summed = (a.T.to(b.dtype) @ b).square().cumsum(0).cumsum(1)  # m × n: ‖AᵀB‖²_F of the first i and j columns
     i, j = torch.arange(1, a.shape[1] + 1), torch.arange(1, b.shape[1] + 1)
     return summed / torch.minimum(i[:, None], j[None, :])
 
@@ -114,8 +113,8 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """
     if 0 in (a.shape[1], b.shape[1]):
         return torch.zeros(0, dtype=torch.float64)
-    found = subspace_angles(a.double().numpy(), b.double().numpy())
-    return torch.from_numpy(found[::-1].copy())
+    angles = subspace_angles(a.double().numpy(), b.double().numpy())
+    return torch.from_numpy(angles[::-1].copy())
 
 
 def shared_energy(of: Directions, within: Directions) -> dict[Side, float]:
@@ -131,22 +130,22 @@ def shared_energy(of: Directions, within: Directions) -> dict[Side, float]:
     total = float(of.values.square().sum())
     if not total:
         return {"left": NAN, "right": NAN}
-    left, right = within.left.T @ of.left * of.values, within.right.T @ of.right * of.values
+    left, right = within.left.T @ of.left * of.values, within.right.T @ of.right * of.values  # j × k each
     return {"left": float(left.square().sum()) / total, "right": float(right.square().sum()) / total}
 
 
 def cosine(a: Directions, b: Directions) -> float:
     """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖_F ‖ΔW₂‖_F) in [−1, 1], from the thin sides alone; NaN where either is zero."""
-    inner = ((a.left.T @ b.left) * (a.right.T @ b.right) * a.values[:, None] * b.values).sum()
+    inner = ((a.left.T @ b.left) * (a.right.T @ b.right) * a.values[:, None] * b.values).sum()  # of i × j
     norms = a.values.norm() * b.values.norm()
     return float(inner / norms) if norms > 0 else NAN
 
 
-def amplification(found: Directions, weight: Tensor) -> float:
+def amplification(update: Directions, weight: Tensor) -> float:
     """‖ΔW‖_F/‖Uᵀ W₀ V‖_F: how much ΔW strengthens what W₀ already does in ΔW's directions.
 
     Args:
-        found: Directions of ΔW.
+        update: Directions of ΔW.
         weight: W₀, d_out × d_in.
 
     Returns:
@@ -154,19 +153,19 @@ def amplification(found: Directions, weight: Tensor) -> float:
 
     Source: Hu et al. (arXiv:2106.09685), section 7.3.
     """
-    if not len(found):
+    if not len(update):
         return NAN
-    inner = _project(found.left, weight, found.right).norm()
-    return float(found.values.norm() / inner)
+    inner = _project(update.left, weight, update.right).norm()
+    return float(update.values.norm() / inner)
 
 
 def _project(left: Tensor, weight: Tensor, right: Tensor, rows: int = 1024) -> Tensor:
-    """Uᵀ W V, the weight raised block of rows by block of rows."""
+    """Uᵀ W V (k × k), the weight raised block of rows by block of rows."""
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     blocks = zip(left.to(dtype).split(rows), weight.split(rows), strict=True)
     total = torch.zeros(left.shape[1], weight.shape[1], dtype=dtype)
-    for own, block in blocks:
-        total.addmm_(own.T, block.to(dtype))
+    for basis, block in blocks:
+        total.addmm_(basis.T, block.to(dtype))  # (k × rows)(rows × d_in)
     return total.double() @ right
 
 
@@ -185,7 +184,7 @@ class Intruders:
     epsilon: float
 
     @property
-    def places(self) -> list[int]:
+    def indices(self) -> list[int]:
         """Which vectors have no partner for certain, among unknown ones too (0 is the first)."""
         return torch.nonzero((self.cosines < self.epsilon) & ~self._open).flatten().tolist()
 
@@ -201,7 +200,7 @@ class Intruders:
     @property
     def count(self) -> int:
         """How many intruders there are for certain."""
-        return len(self.places)
+        return len(self.indices)
 
 
 def intruders(
@@ -221,7 +220,7 @@ def intruders(
 
     Source: Shuttleworth et al. (arXiv:2410.21228), algorithm 1.
     """
-    squares = (before.left.T.double() @ after.left.double()).square()
+    squares = (before.left.T.double() @ after.left.double()).square()  # vectors of W₀ × vectors of W₀ + ΔW
     cosines = squares.max(dim=0).values.sqrt().clamp(max=1)
     outside = (1 - squares.sum(dim=0)).clamp(min=0)
     if len(before.values) == min(len(before.left), len(before.right)):

@@ -4,29 +4,32 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from neatlab.errors import BadInput
 from neatlab.runtime.distributed import is_main
 
+if TYPE_CHECKING:
+    from neatlab.tasks import TaskSpec
+
 
 def compare(arguments: argparse.Namespace) -> None:
     """Train arms and compare them."""
-    from neatlab.cli.terminal import Progress
+    from neatlab.cli.terminal import ProgressBar
     from neatlab.experiments.compare import compare as compare_arms
 
     _check_report(arguments)
     request = _request(arguments)
-    _tell(request["task"])
-    with Progress() as progress:
+    _describe(request["task"])
+    with ProgressBar() as progress:
         comparison = compare_arms(
             **request,
             seeds=arguments.seeds,
             match=arguments.match,
             runs=arguments.runs,
-            listen=progress,
+            on_event=progress,
         )
     _answer(comparison, arguments)
 
@@ -34,27 +37,31 @@ def compare(arguments: argparse.Namespace) -> None:
 def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     """Task, arms, learning rate and steps: the recipe's, and what the command line puts in their place."""
     given = {name: getattr(arguments, name) for name in ("task", "arms", "lr", "steps")}
-    told = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in given.items() if value is not None}
+    if "task" in options:
+        from neatlab.tasks import TaskSpec
+
+        options["task"] = TaskSpec.parse(options["task"])
     training = _training(arguments)
     if arguments.recipe is None:
         for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
-            if name not in told:
+            if name not in options:
                 raise BadInput(f"compare needs {option}; or --recipe")
-        return {**told, "training": training}
-    if "task" in told:
+        return {**options, "training": training}
+    if "task" in options:
         raise BadInput("--task beside --recipe; a recipe has its task, and --recipe NAME:option=value changes it")
     from neatlab.recipes import load_recipe
 
     recipe = load_recipe(arguments.recipe)
     for line in recipe.describe():
         print(f"neatlab: {line}", file=sys.stderr)
-    asked = recipe.request()
-    return {**asked, **told, "training": {**asked.get("training", {}), **training}}
+    request = recipe.request()
+    return {**request, **options, "training": {**request.get("training", {}), **training}}
 
 
 def _training(arguments: argparse.Namespace) -> dict[str, str]:
     """Further training settings; steps and lr have options of their own, which would win in silence."""
-    from neatlab.config import parse_pairs
+    from neatlab.schema import parse_pairs
 
     pairs = parse_pairs(arguments.train, "--train")
     for name in ("steps", "lr"):
@@ -65,13 +72,15 @@ def _training(arguments: argparse.Namespace) -> dict[str, str]:
 
 def sweep(arguments: argparse.Namespace) -> None:
     """Train a grid of arms and compare them."""
-    from neatlab.cli.terminal import SweepProgress
+    from neatlab.cli.terminal import SweepProgressBar
     from neatlab.experiments.sweep import Sweep, check_size
+    from neatlab.tasks import TaskSpec
 
     arms, grid, defaults = _grid(arguments)
     check_size(arms, grid, arguments.seeds, arguments.yes)
+    task = TaskSpec.parse(arguments.task)
     request = Sweep(
-        arguments.task,
+        task,
         arms,
         grid,
         seeds=arguments.seeds,
@@ -82,20 +91,20 @@ def sweep(arguments: argparse.Namespace) -> None:
         runs=arguments.runs,
     )
     if arguments.dry_run:
-        _print_outlook(request.outlook(arguments.workers), arguments.json)
+        _print_estimate(request.estimate(arguments.workers), arguments.json)
         return
     _check_report(arguments)
-    _tell(arguments.task)
-    with SweepProgress([] if arguments.lr == "auto" else request.todo) as progress:
+    _describe(task)
+    with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
-        comparison = request.run(**cluster, prune=arguments.prune, listen=progress)
+        comparison = request.run(**cluster, prune=arguments.prune, on_event=progress)
     _answer(comparison, arguments)
 
 
 def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]], dict[str, Any]]:
     """Arms, axes and defaults of the request: the preset's, and what the command line adds."""
-    from neatlab.config import parse_pairs
     from neatlab.experiments.presets import SWEEPS, SweepPreset
+    from neatlab.schema import parse_pairs
 
     preset = SWEEPS[arguments.preset] if arguments.preset else SweepPreset((), {}, {})
     pairs = parse_pairs(arguments.grid, "--grid").items()
@@ -106,23 +115,19 @@ def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]
     return arms, grid, preset.settings
 
 
-def _print_outlook(outlook: Any, as_json: bool) -> None:
+def _print_estimate(estimate: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(vars(outlook))
+        _print_json(vars(estimate))
         return
     print(
-        f"{outlook.runs} runs, {outlook.finished} of them there already; "
-        f"{outlook.steps:,} steps to do, about {outlook.seconds:.0f} s"
+        f"{estimate.runs} runs, {estimate.finished} of them there already; "
+        f"{estimate.steps:,} steps to do, about {estimate.seconds:.0f} s"
     )
 
 
-def _tell(task: str) -> None:
-    """Say on standard error what the task's options left open and was found."""
-    from neatlab.config import parse_task
-    from neatlab.tasks import TASKS, load_task
-
-    name, options = parse_task(task)
-    for line in load_task(name, options).describe() if name in TASKS else ():
+def _describe(task: "TaskSpec") -> None:
+    """Say on standard error what the task's options left open and the data decided."""
+    for line in task.load().describe():
         print(f"neatlab: {line}", file=sys.stderr)
 
 
@@ -152,7 +157,7 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
 
 def list_runs(arguments: argparse.Namespace) -> None:
     """A line a run."""
-    from neatlab.cli.terminal import aligned
+    from neatlab.cli.columns import aligned
     from neatlab.runs.results import load_runs
 
     frame = load_runs(arguments.runs).frame()
@@ -229,28 +234,28 @@ def export(arguments: argparse.Namespace) -> None:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """What adapters did to the weights."""
-    from neatlab.cli.terminal import LayerProgress, inspection_table
+    from neatlab.cli.terminal import LayerProgressBar, inspection_table
     from neatlab.inspection import compare_adapters
     from neatlab.inspection import inspect as open_adapter
 
     _check_report(arguments)
-    paths, wanted = arguments.paths, arguments.directions
-    with LayerProgress() as progress:
+    paths, directions = arguments.paths, arguments.directions
+    with LayerProgressBar() as progress:
         if len(paths) > 1:
-            found: Any = compare_adapters(paths, arguments.base, directions=wanted, listen=progress)
+            inspection: Any = compare_adapters(paths, arguments.base, directions=directions, on_layer=progress)
         else:
-            found = open_adapter(paths[0], arguments.base, directions=wanted, listen=progress)
+            inspection = open_adapter(paths[0], arguments.base, directions=directions, on_layer=progress)
     if arguments.report:
         from neatlab.report.inspection import write_inspection
 
-        write_inspection(found, arguments.report, shlex.join(["neatlab", *arguments.words]))
+        write_inspection(inspection, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        _print_json(found.to_dict())
+        _print_json(inspection.to_dict())
         return
-    for one in found.inspections:
-        print(one.title, inspection_table(one.frame()), "", *one.verdict(), "", sep="\n")
+    for adapter in inspection.inspections:
+        print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), "", sep="\n")
     if len(paths) > 1:
-        print(*found.verdict(), sep="\n")
+        print(*inspection.verdict(), sep="\n")
 
 
 def app(arguments: argparse.Namespace) -> None:

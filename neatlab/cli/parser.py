@@ -8,14 +8,18 @@ import argparse
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.runtime import distributed
+from neatlab.runtime.lazy import naming_extras
 
 RUNS = "runs"
+HUB_ON_REQUEST = {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}  # a model or data set comes from a hub by name alone
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,17 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    if "HF_HUB_OFFLINE" not in os.environ:  # nothing comes from a hub but what is asked for by name
-        os.environ |= {"HF_HUB_OFFLINE": "1", "NEATLAB_HUB": "ask"}
-    warnings.showwarning = _show_warning
     try:
-        words = list(sys.argv[1:] if argv is None else argv)
-        arguments = _parser().parse_args(words)
-        arguments.words = words
-        if arguments.run is not commands.compare:
-            distributed.check_alone(words[0])
-        with distributed.only_main_speaks():
-            arguments.run(arguments)
+        with _process_settings():
+            _run(list(sys.argv[1:] if argv is None else argv))
         return 0
     except (BadInput, StoreError) as error:
         return _fail(str(error), 2)
@@ -72,8 +68,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _run(words: list[str]) -> None:
+    arguments = _parser().parse_args(words)
+    arguments.words = words
+    if arguments.run is not commands.compare:
+        distributed.require_single_process(words[0])
+    with distributed.silence_workers(), naming_extras(words[0]):
+        arguments.run(arguments)
+
+
+@contextmanager
+def _process_settings() -> Iterator[None]:
+    """What a command sets for its process, put back afterwards: warnings as one line, and no hub but on request."""
+    added = {} if "HF_HUB_OFFLINE" in os.environ else HUB_ON_REQUEST
+    os.environ |= added
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def _fail(message: str, code: int) -> int:
-    distributed.let_main_speak()
+    distributed.wait_for_main()
     print(f"neatlab: {message}", file=sys.stderr)
     return code
 
@@ -172,7 +191,7 @@ def _add_inspect(subparsers: Any) -> None:
 def _add_export(subparsers: Any) -> None:
     parser = subparsers.add_parser("export", help="write a finished run's adapter in another form")
     parser.add_argument("id", metavar="RUN_ID")
-    parser.add_argument("--format", required=True, choices=("neat", "peanut", "lora", "merged"))
+    parser.add_argument("--format", required=True, choices=tuple(FORMS))
     parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
     _add_shared(parser)
     parser.set_defaults(run=commands.export)

@@ -1,19 +1,23 @@
 """What a terminal shows: tables, and progress bars on standard error."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 from tqdm import tqdm
 
+from neatlab.analysis.quantities import QUANTITIES
+from neatlab.cli.columns import aligned
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
-from neatlab.runs.comparison import BASE, kept
+from neatlab.runtime.numbers import DASH, number
+
+if TYPE_CHECKING:
+    from neatlab.runs.arms import ArmResult
 
 
-class Progress:
+class ProgressBar:
     """A bar a run on standard error, showing the loss; called with each event."""
 
     def __init__(self) -> None:
@@ -44,7 +48,7 @@ class Progress:
         self._close()
 
 
-class SweepProgress:
+class SweepProgressBar:
     """One bar for all runs of a sweep, in steps; called with each event, also out of order.
 
     Args:
@@ -77,19 +81,21 @@ class SweepProgress:
         self._bar.close()
 
 
-def arms_table(arms: list[dict[str, Any]]) -> str:
+def arms_table(arms: "Sequence[ArmResult]") -> str:
     """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
-    head = ["arm", "adapter params", "trainable params", f"{arms[0]['metric']} (95 % interval)", "s/step", "eff. rank"]
-    base = any(kept(arm) for arm in arms)
+    from neatlab.runs.comparison import BASE
+
+    head = ["arm", "adapter params", "trainable params", f"{arms[0].metric} (95 % interval)", "s/step", "eff. rank"]
+    base = any(arm.base_change for arm in arms)
     rows = [head + [BASE] * base] + [
         [
-            arm["arm"],
-            f"{arm['adapter_params']:,}",
-            f"{arm['trainable_params']:,}",
-            _with_interval(arm["mean"], *arm["ci95"]),
-            f"{arm['seconds_per_step']:.4f}",
-            f"{arm['effective_rank']:.2f}",
-            *([kept(arm) or "–"] * base),
+            arm.arm,
+            number(arm.adapter_params, 0),
+            number(arm.trainable_params, 0),
+            _with_interval(arm.mean, *arm.ci95),
+            number(arm.seconds_per_step),
+            number(arm.effective_rank, 2),
+            *([arm.base_change or DASH] * base),
         ]
         for arm in arms
     ]
@@ -98,22 +104,10 @@ def arms_table(arms: list[dict[str, Any]]) -> str:
 
 def _with_interval(mean: float, low: float, high: float) -> str:
     """One seed gives no interval."""
-    return f"{mean:.4f} [{low:.4f}, {high:.4f}]" if low == low else f"{mean:.4f}"
+    return f"{number(mean)} [{low:.4f}, {high:.4f}]" if low == low else number(mean)
 
 
-def aligned(rows: list[list[str]]) -> str:
-    """Rows as text columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-class LayerProgress:
+class LayerProgressBar:
     """A bar of layers on standard error; called before each."""
 
     def __init__(self) -> None:
@@ -132,28 +126,30 @@ class LayerProgress:
         self._bar.close()
 
 
-INSPECTED = {
-    "layer": ("layer", "{}"),
-    "shape": ("d_out × d_in", "{}"),
-    "rank": ("rank", "{:.0f}"),
-    "energy_rank_90": ("90 % in", "{:.0f}"),
-    "effective_rank": ("eff. rank", "{:.2f}"),
-    "stable_rank": ("stable rank", "{:.2f}"),
-    "norm": ("‖ΔW‖", "{:.4g}"),
-    "relative_norm": ("/‖W₀‖", "{:.2%}"),
-    "amplification": ("amplif.", "{:.3g}"),
-    "overlap_left": ("overlap L", "{:.3f}"),
-    "overlap_right": ("overlap R", "{:.3f}"),
-    "intruders": ("intruders", "{:.0f}"),
-}
+INSPECTED = (
+    "rank",
+    "energy_rank_90",
+    "effective_rank",
+    "stable_rank",
+    "norm",
+    "relative_norm",
+    "amplification",
+    "overlap_left",
+    "overlap_right",
+    "intruders",
+)
 
 
-def inspection_table(frame: pd.DataFrame) -> str:
+def inspection_table(layers: Sequence[Mapping[str, Any]]) -> str:
     """One adapter's layers as aligned columns; a dash where a quantity does not exist."""
-    shown = frame.assign(shape=frame["d_out"].astype(str) + " × " + frame["d_in"].astype(str))
-    columns = {name: look for name, look in INSPECTED.items() if name in shown}
+    shown = [{**layer, "shape": f"{layer['d_out']} × {layer['d_in']}"} for layer in layers]
+    columns = {name: QUANTITIES[name] for name in INSPECTED if any(name in layer for layer in shown)}
     rows = [
-        ["–" if value is None or value != value else columns[str(name)][1].format(value) for name, value in row.items()]
-        for row in shown[list(columns)].to_dict("records")
+        [layer["layer"], layer["shape"], *(_cell(layer.get(name), column.spec) for name, column in columns.items())]
+        for layer in shown
     ]
-    return aligned([[head for head, _ in columns.values()], *rows])
+    return aligned([["layer", "d_out × d_in", *(column.heading for column in columns.values())], *rows])
+
+
+def _cell(value: Any, spec: str) -> str:
+    return DASH if value is None or value != value else spec.format(value)

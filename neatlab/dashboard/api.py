@@ -15,14 +15,13 @@ from neatlab.config import RunConfig, parse_arm
 from neatlab.dashboard.shared.choices import PARTS, check_arm
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.entries import TRAIN
-from neatlab.dashboard.shared.jobs import Job
-from neatlab.dashboard.train.captions import last
-from neatlab.dashboard.train.charts import steps_done
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.snapshot import last_evaluation, steps_done
 from neatlab.errors import BadInput, NeatlabError
 
-MOST_LISTED = 1000
+MAX_LISTED = 1000
 
 
 def expose(context: Context) -> None:
@@ -54,18 +53,18 @@ class _Endpoints:
         """
         settings = {"steps": steps, "seed": seed, "lr": lr, "batch_size": batch_size, "match": match}
         try:
-            job = self._context.jobs.submit(TRAIN, _order(task, arms, settings), kept=True)
+            job = self._context.jobs.submit(TRAIN, _order(task, arms, settings), detached=True)
         except NeatlabError as error:
             raise _refused(error) from None
         return self._described(job)
 
     def status(self, job: int) -> dict[str, Any]:
         """A training's phase (waiting, preparing, running, paused, ended), place in the queue, refusal and runs."""
-        return self._described(self._found(job))
+        return self._described(self._job(job))
 
     def list(self) -> dict[str, Any]:
         """The trainings that have not ended, and the newest runs of the runs folder with their results."""
-        runs = self._context.store.runs()[-MOST_LISTED:]
+        runs = self._context.store.runs()[-MAX_LISTED:]
         return {
             "jobs": [self._described(job) for job in self._context.jobs.active()],
             "runs": [
@@ -75,11 +74,11 @@ class _Endpoints:
 
     def stop(self, job: int) -> dict[str, Any]:
         """Stop a training; runs that have not ended stay unfinished."""
-        found = self._found(job)
-        self._context.jobs.tell(found, "stop")
-        return self._described(found)
+        running = self._job(job)
+        self._context.jobs.send(running, "stop")
+        return self._described(running)
 
-    def _found(self, key: Any) -> Job:
+    def _job(self, key: Any) -> Job:
         job = self._context.jobs.get(key) if type(key) is int else None
         if job is None:
             raise _refused(
@@ -88,12 +87,12 @@ class _Endpoints:
         return job
 
     def _described(self, job: Job) -> dict[str, Any]:
-        refusal = None if job.refusal is None else {"part": job.refusal.part, "message": str(job.refusal)}
+        refusal = None if job.refusal is None else {"part": job.refusal.field, "message": str(job.refusal)}
         runs = [self._run(config) for config in job.runs]
         return {
             "job": job.key,
             "phase": job.phase,
-            "place": self._context.jobs.place(job),
+            "place": self._context.jobs.position(job),
             "refusal": refusal,
             "runs": runs,
         }
@@ -103,7 +102,7 @@ class _Endpoints:
         shown = {"run": config.run_id, "arm": config.arm.label, "steps": config.training.steps, "done": 0}
         if run is None:
             return {**shown, "status": "unfinished"}
-        score = last(run, "validation").get("metric")
+        score = last_evaluation(run, "validation").get("metric")
         return {**shown, "done": steps_done(run), "status": run.status, "validation": score, "summary": run.summary}
 
 

@@ -10,18 +10,18 @@ from typing import Annotated
 import orjson
 from pydantic import StringConstraints
 
-from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.train.form import arm_fields
 from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-MOST = 100
+MAX_LESSONS = 100
 
 
 class Lesson(Schema):
-    """One lesson.
+    """A lesson.
 
     Args:
         title: Its name for people.
@@ -50,8 +50,8 @@ def read_lessons(folder: str | Path) -> dict[str, Lesson]:
     if not root.is_dir():
         raise BadInput(f"--lessons {root}: no such folder")
     paths = sorted(root.glob("*.json"))
-    if not paths or len(paths) > MOST:
-        raise BadInput(f"--lessons {root}: {len(paths)} .json files; between 1 and {MOST} are needed")
+    if not paths or len(paths) > MAX_LESSONS:
+        raise BadInput(f"--lessons {root}: {len(paths)} .json files; between 1 and {MAX_LESSONS} are needed")
     return {path.stem: _read(path) for path in paths}
 
 

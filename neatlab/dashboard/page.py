@@ -1,6 +1,5 @@
 """The page: its tabs, and how a link fills and follows them."""
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,23 @@ from neatlab.dashboard import api
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.lessons import Lesson
+from neatlab.dashboard.links import HIDEABLE, Link
 from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.links import HIDEABLE, Link, write
+from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
-from neatlab.dashboard.shared.tab import LIGHT, Tab
+from neatlab.dashboard.shared.tab import LIGHT, Tab, message_slot
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.train.words import HEADER
 from neatlab.dashboard.understand.tab import UnderstandTab
 from neatlab.errors import BadInput, unknown
+from neatlab.runtime.templates import macros
 
-TABS: tuple[type[Tab], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)
-KEPT_SECONDS = 3600  # how long a file made for a download stays
+TABS: tuple[type[Tab[Any]], ...] = (TrainTab, AblateTab, RunsTab, UnderstandTab, InspectTab)
+FILE_SECONDS = 3600  # that a file made for a download stays
+_HTML = macros(__file__)
 
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
@@ -46,7 +48,7 @@ def build(context: Context, lessons: Mapping[str, Lesson] | None = None) -> gr.B
         The Gradio app.
     """
     serve_plotly()
-    with gr.Blocks(title="neatlab", fill_width=True, analytics_enabled=False, delete_cache=(600, KEPT_SECONDS)) as demo:
+    with gr.Blocks(title="neatlab", fill_width=True, analytics_enabled=False, delete_cache=(600, FILE_SECONDS)) as demo:
         page = _Page(context, lessons or {})
         page.connect(demo)
         api.expose(context)
@@ -66,20 +68,20 @@ class _Page:
         with gr.Row(elem_classes=["top"]):
             gr.HTML(HEADER, apply_default_css=False)
             self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=110, scale=0)
-        self._message = gr.HTML("", elem_id="message-page", elem_classes=["message"], apply_default_css=False)
-        self._lesson = gr.HTML(_list(lessons), elem_id="lesson", apply_default_css=False)
+        self._message = message_slot("message-page")
+        self._lesson = gr.HTML(_HTML.lessons(lessons), elem_id="lesson", apply_default_css=False)
         self.link = gr.HTML(
             "", js_on_load=FOLLOW_LINK, elem_id="link", apply_default_css=False, elem_classes=["unseen"]
         )
         self._tabs = gr.Tabs(elem_id="tabs")
-        self._made: dict[str, tuple[gr.Tab, Tab]] = {}
+        self._made: dict[str, tuple[gr.Tab, Tab[Any]]] = {}
         with self._tabs:
             for kind in TABS:
                 with gr.Tab(kind.title, id=kind.name, elem_id=f"tab-{kind.name}") as holder:
                     self._made[kind.name] = (holder, kind(context))
 
     @property
-    def _contents(self) -> list[Tab]:
+    def _contents(self) -> list[Tab[Any]]:
         return [tab for _, tab in self._made.values()]
 
     @property
@@ -96,7 +98,7 @@ class _Page:
         blocks: dict[str, list[Any]] = {name: [holder] for name, (holder, _) in self._made.items() if name in HIDEABLE}
         for tab in self._contents:
             blocks |= tab.controls
-        return {name: found for name, found in blocks.items() if name in HIDEABLE}
+        return {name: hidden for name, hidden in blocks.items() if name in HIDEABLE}
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
@@ -119,13 +121,13 @@ class _Page:
 
     def _write(self, request: gr.Request, *values: Any) -> str:
         """The link of what the page shows now."""
-        found: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         rest = list(values)
         for tab in self._contents:
             count = len(tab.link_inputs)
-            found |= tab.write_link(rest[:count], request.session_hash)
+            parameters |= tab.write_link(rest[:count], request.session_hash)
             rest = rest[count:]
-        return write(found)
+        return write(parameters)
 
     def _read(self, request: gr.Request) -> dict[Block, Any]:
         """Fill the page from its link; one that cannot be used leaves it as it is and says why."""
@@ -154,21 +156,11 @@ class _Page:
         return {self._message: message, self._lesson: self._story(link), self._tabs: opened, **updates}
 
     def _story(self, link: Link) -> str:
-        told = self._lessons.get(link.lesson or "") or PRESETS.get(link.preset or "")
-        if told is None:
-            return _list(self._lessons)
-        return f'<section class="lesson"><h2>{html.escape(told.title)}</h2><p>{html.escape(told.text)}</p></section>'
+        lesson = self._lessons.get(link.lesson or "") or PRESETS.get(link.preset or "")
+        return _HTML.lessons(self._lessons) if lesson is None else _HTML.story(lesson)
 
 
 def _named(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     if name not in table:
         raise unknown(kind, name, table)
     return table[name]
-
-
-def _list(lessons: Mapping[str, Lesson]) -> str:
-    """The lessons as links; nothing where there are none."""
-    items = "".join(
-        f'<li><a href="?lesson={name}">{html.escape(lesson.title)}</a></li>' for name, lesson in lessons.items()
-    )
-    return f'<nav class="lesson" aria-label="lessons"><h2>Lessons</h2><ul>{items}</ul></nav>' if items else ""

@@ -1,6 +1,7 @@
 """Serve the page."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -24,9 +25,9 @@ from neatlab.runs.store import Store
 STYLES = sorted(Path(__file__).parent.rglob("*.css"), key=lambda path: path.name)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
-LARGEST_UPLOAD = "50mb"
-SWITCH_SECONDS = 0.0005  # charts are drawn in threads; one who waits for an answer must not wait for each of them
-THREADS = 100  # each open window that follows a training keeps one
+MAX_UPLOAD = "50mb"
+SWITCH_SECONDS = 0.0005  # charts are drawn in threads; whoever waits for an answer must not wait for each of them
+THREADS = 100  # each open window that follows a training needs a thread
 
 User = tuple[str, str]
 
@@ -55,25 +56,36 @@ def launch(
         inspect_root: Folder under which visitors may open adapters.
 
     Raises:
-        BadInput: The address cannot be used, or is open to others without a password; a lesson that is none; a root
-            that is no folder.
+        BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
+            a lesson that is none; a root that is no folder.
         StoreError: The folder cannot be written.
     """
+    check_system()
     store = Store(runs)
     store.check_writable()
     check_host(host, auth, insecure)
     _check_address(host, port)
-    known = read_lessons(lessons) if lessons else {}
+    named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
-    demo = build(Context(store, jobs, root), known)
+    demo = build(Context(store, jobs, root), named)
     sys.setswitchinterval(SWITCH_SECONDS)
     _serve(demo, host, port, auth)
     jobs.warm_up()
     # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
     threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
     print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
-    _until_told(demo, jobs)
+    _wait_for_interrupt(demo, jobs)
+
+
+def check_system() -> None:
+    """Refuse a system that cannot fork training processes from a server, which Windows cannot.
+
+    Raises:
+        BadInput: Such a system.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        raise BadInput("the page runs on Linux and macOS: its trainings are forked; the command line runs here too")
 
 
 def _folder(path: str | Path) -> Path:
@@ -93,14 +105,14 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
         share=False,
         ssr_mode=False,
         footer_links=["api"],
-        max_file_size=LARGEST_UPLOAD,
+        max_file_size=MAX_UPLOAD,
         max_threads=THREADS,
         theme=theme(),
         css_paths=STYLES,
     )
 
 
-def _until_told(demo: gr.Blocks, jobs: Jobs) -> None:
+def _wait_for_interrupt(demo: gr.Blocks, jobs: Jobs) -> None:
     """Block until Ctrl+C or a polite kill, then stop the trainings before going."""
 
     def leave(number: int, frame: FrameType | None) -> Any:
@@ -148,7 +160,7 @@ def read_auth(given: str | None, file: str | None) -> User | None:
     Raises:
         BadInput: A file that cannot be read, or text that is not user:password.
     """
-    where = "--auth" if given else f"--auth-file {file}" if file else "NEATLAB_AUTH"
+    source = "--auth" if given else f"--auth-file {file}" if file else "NEATLAB_AUTH"
     if given:
         print(
             "--auth on the command line can be seen by others here; better: NEATLAB_AUTH or --auth-file",
@@ -157,17 +169,17 @@ def read_auth(given: str | None, file: str | None) -> User | None:
     try:
         text = given or (Path(file).read_text(encoding="utf-8").strip() if file else os.environ.get("NEATLAB_AUTH"))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{where} cannot be read: {error}") from error
+        raise BadInput(f"{source} cannot be read: {error}") from error
     if not text:
         return None
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise BadInput(f"{where} is not of the form user:password")
+        raise BadInput(f"{source} is not of the form user:password")
     return user, password
 
 
 def check_host(host: str, auth: User | None, insecure: bool) -> None:
-    """Refuse to serve other machines without a password, unless told to.
+    """Refuse to serve other machines without a password, unless asked to.
 
     Raises:
         BadInput: No password and no `insecure`.

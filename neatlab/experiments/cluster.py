@@ -22,18 +22,17 @@ from distributed import Client, Future, LocalCluster, as_completed
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.events import Evaluated, Event, Step, from_dict, to_dict
-from neatlab.experiments.execute import execute, is_rung, one_thread
+from neatlab.experiments.execute import Listener, execute, is_rung, one_thread
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed as parallel
 from neatlab.runtime.environment import package_versions
 
-Listener = Callable[[RunConfig, Event], None]
-Adviser = Callable[[RunConfig, Evaluated], bool]
+ShouldContinue = Callable[[RunConfig, Evaluated], bool]
 Files = dict[str, bytes]
 
 CONNECT_SECONDS = 8
 REPORT_SECONDS = 0.2  # how often a worker reports steps, and asks whether to stop
-ADVICE_SECONDS = 60
+ANSWER_TIMEOUT_SECONDS = 60
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
         BadInput: No scheduler answers, it has no workers, or their packages differ from ours; or a launcher started
             this process among others.
     """
-    parallel.check_alone("a sweep")
+    parallel.require_single_process("a sweep")
     if scheduler is not None:
         with _connected(scheduler) as client:
             _check_workers(client, scheduler)
@@ -75,9 +74,9 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
 
 def _local_settings() -> dict[str, Any]:
     """One thread a worker; and Dask's web server, which cannot be left out, on loopback with nothing to serve."""
-    one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    one_thread_each = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     empty: dict[str, Any] = {f"distributed.{part}.http.routes": [] for part in ("scheduler", "worker", "nanny")}
-    return {"distributed.nanny.pre-spawn-environ": one, **empty}
+    return {"distributed.nanny.pre-spawn-environ": one_thread_each, **empty}
 
 
 def _connected(scheduler: str) -> Client:
@@ -99,17 +98,19 @@ def _check_workers(client: Client, scheduler: str) -> None:
         ) from None
     ours = package_versions()
     for worker, theirs in client.run(package_versions).items():
-        odd = [f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]]
-        if odd:
-            raise BadInput(f"worker {worker} has other versions: {', '.join(odd)}; install the same everywhere")
+        differing = [
+            f"{name} {theirs.get(name)} (here {ours[name]})" for name in ours if theirs.get(name) != ours[name]
+        ]
+        if differing:
+            raise BadInput(f"worker {worker} has other versions: {', '.join(differing)}; install the same everywhere")
 
 
 def run_all(
     configs: Sequence[RunConfig],
     store: Store,
     client: Callable[[], Client],
-    listen: Listener | None = None,
-    advise: Adviser | None = None,
+    on_event: Listener | None = None,
+    should_continue: ShouldContinue | None = None,
 ) -> dict[str, str]:
     """Train every run that the store does not hold yet.
 
@@ -117,8 +118,8 @@ def run_all(
         configs: The runs.
         store: The driver's store.
         client: Gives the cluster that they go to; called only if there is something to do.
-        listen: Called with events as they arrive; steps are thinned to a few a second.
-        advise: Asked after each evaluation on validation data whether the run goes on; None lets all go on.
+        on_event: Called with events as they arrive; steps are thinned to a few a second.
+        should_continue: Asked after each evaluation on validation data whether the run goes on; None lets all go on.
 
     Returns:
         Run id → reason, for each run that did not end in spite of Dask's retries.
@@ -126,10 +127,10 @@ def run_all(
     Raises:
         StoreError: A store that cannot be written; the runs under way are given up.
     """
-    todo = {c.run_id: c for c in configs if store.finished(c, pruned=advise is not None) is None}
+    todo = {c.run_id: c for c in configs if store.finished(c, pruned=should_continue is not None) is None}
     if not todo:
         return {}
-    with _Session(client(), store, todo, listen, advise) as session:
+    with _Session(client(), store, todo, on_event, should_continue) as session:
         futures = [session.submit(config) for config in todo.values()]
         try:
             reasons = {_run_id(future): _collect(future, store) for future in as_completed(futures, loop=client().loop)}
@@ -140,31 +141,36 @@ def run_all(
 
 
 class _Session:
-    """The driver's side of one call of `run_all`: hears the workers, answers them, tells them to stop."""
+    """The driver's side of one call of `run_all`: receives the workers' events, answers them, asks them to stop."""
 
     def __init__(
-        self, client: Client, store: Store, todo: dict[str, RunConfig], listen: Listener | None, advise: Adviser | None
+        self,
+        client: Client,
+        store: Store,
+        todo: dict[str, RunConfig],
+        on_event: Listener | None,
+        should_continue: ShouldContinue | None,
     ) -> None:
         self._client, self._store, self._todo = client, store, todo
-        self._listen, self._advise = listen, advise
+        self._on_event, self._should_continue = on_event, should_continue
         self.name = f"neatlab-{uuid.uuid4().hex}"
-        self._heard: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._answer, daemon=True)
 
     def __enter__(self) -> "_Session":
         self._mark = self._store.mark()
-        self._client.subscribe_topic(self.name, lambda message: self._heard.put(message[1]))
+        self._client.subscribe_topic(self.name, lambda message: self._messages.put(message[1]))
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._heard.put(None)
+        self._messages.put(None)
         self._thread.join(timeout=5)
 
     def submit(self, config: RunConfig) -> Future:
         """Send one run to the cluster."""
-        root, advised = str(self._store.root.resolve()), self._advise is not None
-        words = (config.model_dump(), root, self._mark, self.name, advised)
+        root, prunes = str(self._store.root.resolve()), self._should_continue is not None
+        words = (config.model_dump(), root, self._mark, self.name, prunes)
         return self._client.submit(train_one, *words, key=f"{self.name}/{config.run_id}", pure=False)
 
     def stop(self, futures: Sequence[Future]) -> None:
@@ -176,13 +182,13 @@ class _Session:
             time.sleep(0.1)
 
     def _answer(self) -> None:
-        """Pass events on, and answer the workers that wait for advice, until None is heard."""
-        while (message := self._heard.get()) is not None:
+        """Pass events on, and answer the workers that wait, until None is received."""
+        while (message := self._messages.get()) is not None:
             config, event = self._todo[message["run"]], from_dict(message["event"])
-            if self._listen:
-                self._listen(config, event)
-            if message["asks"] and self._advise and isinstance(event, Evaluated):
-                answer = self._advise(config, event)
+            if self._on_event:
+                self._on_event(config, event)
+            if message["asks"] and self._should_continue and isinstance(event, Evaluated):
+                answer = self._should_continue(config, event)
                 distributed.Queue(f"{self.name}/{config.run_id}", client=self._client).put(answer)
 
 
@@ -205,7 +211,7 @@ def _collect(future: Future, store: Store) -> str | None:
     return None
 
 
-def train_one(config: dict[str, Any], root: str, mark: str, session: str, advised: bool) -> Files:
+def train_one(config: dict[str, Any], root: str, mark: str, session: str, prunes: bool) -> Files:
     """Runs in a worker: train, into the driver's folder where it is shared, else into a folder of its own.
 
     Returns:
@@ -213,32 +219,32 @@ def train_one(config: dict[str, Any], root: str, mark: str, session: str, advise
     """
     run = RunConfig.parse(config, "run")
     if Store(root).has_mark(mark):
-        _train(run, Store(root), session, advised)
+        _train(run, Store(root), session, prunes)
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        _train(run, Store(folder), session, advised)
+        _train(run, Store(folder), session, prunes)
         path = Path(folder) / run.run_id
         return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
-def _train(run: RunConfig, store: Store, session: str, advised: bool) -> None:
+def _train(run: RunConfig, store: Store, session: str, prunes: bool) -> None:
     worker, stop, last = distributed.get_worker(), distributed.Event(f"{session}-stop"), 0.0
 
-    def tell(event: Event, asks: bool) -> None:
+    def send(event: Event, asks: bool) -> None:
         worker.log_event(session, {"run": run.run_id, "event": to_dict(event), "asks": asks})
 
-    def goes_on(event: Evaluated) -> bool:
-        tell(event, asks=True)
-        return bool(distributed.Queue(f"{session}/{run.run_id}").get(timeout=ADVICE_SECONDS))
+    def should_continue(event: Evaluated) -> bool:
+        send(event, asks=True)
+        return bool(distributed.Queue(f"{session}/{run.run_id}").get(timeout=ANSWER_TIMEOUT_SECONDS))
 
     with one_thread():
-        events = execute(run, store, goes_on if advised else None)
+        events = execute(run, store, should_continue if prunes else None)
         for event in events:
             due = time.monotonic() - last > REPORT_SECONDS
             if due and stop.is_set():
                 events.close()  # type: ignore[attr-defined]  # a generator, which marks the run as interrupted
                 return
-            asked = advised and is_rung(event)
+            asked = prunes and is_rung(event)
             if not asked and (due or not isinstance(event, Step)):
-                tell(event, asks=False)
+                send(event, asks=False)
             last = time.monotonic() if due else last

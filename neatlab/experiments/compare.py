@@ -7,22 +7,24 @@ from neatlab.config import Arm, RunConfig
 from neatlab.experiments.execute import Listener, check, execute, one_thread
 from neatlab.experiments.plan import Plan, seed_list
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.results import Path
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from neatlab.runtime import distributed
+from neatlab.runtime.files import PathLike
+from neatlab.tasks import TaskSpec
 
 
 def compare(
-    task: str,
+    task: str | TaskSpec,
     arms: Sequence[str | Arm],
     *,
     seeds: int | Iterable[int] = 3,
     match: str | None = None,
     lr: float | str | None = None,
     steps: int | None = None,
-    runs: Path = "runs",
+    runs: PathLike = "runs",
     training: Mapping[str, Any] | None = None,
-    listen: Listener | None = None,
+    on_event: Listener | None = None,
 ) -> Comparison:
     """Train arms on the same task, checkpoint, data order and seeds, and compare them with intervals.
 
@@ -40,7 +42,7 @@ def compare(
         steps: Optimiser steps; None takes the task's default.
         runs: Folder for the runs.
         training: Further fields of `TrainingConfig`, the same for every arm.
-        listen: Called with each event as it happens.
+        on_event: Called with each event as it happens.
 
     Returns:
         The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
@@ -48,26 +50,32 @@ def compare(
     Raises:
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
+
+    Example:
+        >>> import neatlab
+        >>> result = neatlab.compare("teacher:d_in=16,d_out=16", ["lora:rank=2", "neat:rank=2"], seeds=2, steps=20)
+        >>> [(arm.arm, arm.adapter_params) for arm in result.arms()]
+        [('lora:rank=2', 64), ('neat:rank=2,depth=2', 64)]
     """
     plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
     store, numbers = Store(runs), seed_list(seeds)
     check(plan.runs(numbers))
-    distributed.from_main(store.check_writable)
+    distributed.broadcast_from_main(store.check_writable)
 
     def finish(configs: Sequence[RunConfig]) -> list[Run]:
-        return _finish(configs, store, listen)
+        return _finish(configs, store, on_event)
 
-    search = plan.search(finish) if lr == "auto" else []
+    plan, search = plan.tuned(finish) if lr == "auto" else (plan, [])
     return Comparison(finish(plan.runs(numbers)), search)
 
 
-def _finish(configs: Sequence[RunConfig], store: Store, listen: Listener | None) -> list[Run]:
+def _finish(configs: Sequence[RunConfig], store: Store, on_event: Listener | None) -> list[Run]:
     """Train what the store does not hold yet; returns the runs in order."""
     with one_thread():
         for config in configs:
-            if distributed.from_main(store.finished, config) is None:
+            if distributed.broadcast_from_main(store.finished, config) is None:
                 for event in execute(config, store):
-                    if listen and distributed.is_main():
-                        listen(config, event)
-    finished = [distributed.from_main(store.finished, config) for config in configs]
+                    if on_event and distributed.is_main():
+                        on_event(config, event)
+    finished = [distributed.broadcast_from_main(store.finished, config) for config in configs]
     return [run for run in finished if run is not None]

@@ -12,17 +12,17 @@ from safetensors.torch import save_file
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import RunConfig
-from neatlab.config import parse_task as parse_task
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
-from neatlab.runs.store import RunWriter, Store
+from neatlab.runs.store import Store
+from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state, pick_device
-from neatlab.tasks import Task, load_task
+from neatlab.tasks import Task
 from neatlab.tasks.base import size
 from neatlab.training import checkpoint as saved
-from neatlab.training.checkpoint import Progress
+from neatlab.training.checkpoint import TrainingState
 from neatlab.training.loop import checkpoint_gradients, train
 
 Listener = Callable[[RunConfig, Event], None]
@@ -31,12 +31,12 @@ TRAINED = "trained.safetensors"  # what a method without an adapter trained, und
 
 def make_task(config: RunConfig) -> Task:
     """The task of a run, its data and base checkpoint not yet loaded."""
-    return load_task(config.task, config.task_options)
+    return config.spec.load()
 
 
 def build(config: RunConfig, task: Task) -> Adapted:
     """The base model with the run's adapter, initialised from the run's seed."""
-    if distributed.count() > 1:
+    if distributed.world_size() > 1:
         distributed.check_rows(min(config.training.batch_size, size(task.split("train"))))
     schema, device = METHODS[config.arm.method].options, pick_device(config.training.device)
     with keep_random_state(device):
@@ -50,17 +50,19 @@ def build(config: RunConfig, task: Task) -> Adapted:
     return adapted
 
 
-def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool] | None = None) -> Iterator[Event]:
+def execute(
+    config: RunConfig, store: Store, should_continue: Callable[[Evaluated], bool] | None = None
+) -> Iterator[Event]:
     """Train one run and write it to the store, event by event.
 
     Closing the generator ends the training at once and leaves the run unfinished. Of several processes each yields
-    the events, so that a caller who stops does so in all; the main one alone writes, and asks `goes_on`.
+    the events, so that a caller who stops does so in all; the main one alone writes, and asks `should_continue`.
 
     Args:
         config: The run.
         store: Where it goes; an unfinished run of the same configuration goes on from where it was last saved
             (`save_every`), else it is started anew.
-        goes_on: Asked after each evaluation on the validation split; False prunes the run.
+        should_continue: Asked after each evaluation on the validation split; False prunes the run.
 
     Yields:
         The events that `loop.train` yields, each after it is in the store.
@@ -71,24 +73,30 @@ def execute(config: RunConfig, store: Store, goes_on: Callable[[Evaluated], bool
     """
     task = make_task(config)
     adapted = build(config, task)
-    progress = distributed.from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
-    training = train(adapted, task, config.training, config.seed, config.purpose == "report", progress)
-    events = _until_pruned(training, goes_on)
+    state = (
+        distributed.broadcast_from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
+    )
+    training = train(adapted, task, config.training, config.seed, config.purpose == "report", state)
+    events = _until_pruned(training, should_continue)
     if distributed.is_main():
-        yield from _written(events, adapted, config, store, progress)
+        yield from _written(events, adapted, config, store, state)
     else:
-        yield from (event for event in events if not isinstance(event, Progress))
+        yield from (event for event in events if not isinstance(event, TrainingState))
 
 
 def _written(
-    events: Iterator[Event | Progress], adapted: Adapted, config: RunConfig, store: Store, progress: Progress | None
+    events: Iterator[Event | TrainingState],
+    adapted: Adapted,
+    config: RunConfig,
+    store: Store,
+    state: TrainingState | None,
 ) -> Iterator[Event]:
-    writer, seen = store.start(config, progress.events if progress else None), _Summary()
-    for values in read_lines(writer.path / "events.jsonl") if progress else []:
+    writer, seen = store.start(config, state.events if state else None), _Summary()
+    for values in read_lines(writer.path / "events.jsonl") if state else []:
         seen.add(from_dict(values))
     try:
         for event in events:
-            if isinstance(event, Progress):
+            if isinstance(event, TrainingState):
                 saved.save(event, writer.path)
                 continue
             writer.write(event)
@@ -108,16 +116,21 @@ def _written(
 
 
 def _until_pruned(
-    events: Iterator[Event | Progress], goes_on: Callable[[Evaluated], bool] | None
-) -> Iterator[Event | Progress]:
+    events: Iterator[Event | TrainingState], should_continue: Callable[[Evaluated], bool] | None
+) -> Iterator[Event | TrainingState]:
     for event in events:
         yield event
-        if goes_on and isinstance(event, Evaluated) and is_rung(event) and not distributed.from_main(goes_on, event):
+        if (
+            should_continue
+            and isinstance(event, Evaluated)
+            and is_rung(event)
+            and not distributed.broadcast_from_main(should_continue, event)
+        ):
             yield RunPruned(event.step)
             return
 
 
-def is_rung(event: Event | Progress) -> bool:
+def is_rung(event: Event | TrainingState) -> bool:
     """Whether an event is an evaluation at which a run may be pruned."""
     return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
 

@@ -7,19 +7,18 @@ import optuna
 
 from neatlab.config import RunConfig
 from neatlab.events import Evaluated
-from neatlab.tasks import TASKS, metric_of
 
 
 class Halving:
-    """Asynchronous successive halving (Li et al., arXiv:1810.05934) by Optuna's pruner, asked and told.
+    """Asynchronous successive halving (Li et al., arXiv:1810.05934) by Optuna's pruner.
 
     A run goes past a rung only if it is among the best quarter of those that have reached it.
     """
 
     def __init__(self, configs: Sequence[RunConfig]) -> None:
         first, steps = configs[0], configs[0].training.steps
-        self._by_metric = TASKS[first.task].selects_by == "metric"
-        upward = self._by_metric and metric_of(first.task, first.task_options).higher_is_better
+        self._by_metric = first.spec.row.selects_by == "metric"
+        upward = self._by_metric and first.spec.metric.higher_is_better
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         every = min(configs[0].training.eval_every, steps)
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=every, reduction_factor=4)

@@ -2,21 +2,22 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from neatlab.adapters.attach import target_shapes
 from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
 from neatlab.errors import BadInput, unknown
-from neatlab.runs.store import Run
-from neatlab.tasks import TASKS, load_task, metric_of
+from neatlab.runs.run import Run
+from neatlab.tasks import TaskSpec
 
 Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
 TUNING_SEED = 2**31  # far from the seeds that people report on
 RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
-MOST_SEEDS = 10_000
+MAX_SEEDS = 10_000
 SCALE_GRID = (0.3, 3.0)  # times the update's scaling, at the best rate; LoRA's is α/r
 
 
@@ -24,10 +25,10 @@ class Plan:
     """One task, some arms and the settings that they share.
 
     Args:
-        task: A task with its options, such as "teacher:kind=low-rank,d_in=64".
+        task: A task, or its text, such as "teacher:kind=low-rank,d_in=64".
         arms: Arms, or their text.
         training: Fields of `TrainingConfig`; None stands for the task's default.
-        lr: Learning rate of every adapter that names none; "auto" leaves it to `search`.
+        lr: Learning rate of every adapter that names none; "auto" leaves it to `tuned`.
         match: "rank" or "params" sizes every adapter as the first one; None leaves them as they are.
 
     Raises:
@@ -36,13 +37,13 @@ class Plan:
 
     def __init__(
         self,
-        task: str,
+        task: str | TaskSpec,
         arms: Sequence[str | Arm],
         training: Mapping[str, Any],
         lr: float | str | None = None,
         match: str | None = None,
     ) -> None:
-        self._task, self._options = parse_task(task)
+        self._task = TaskSpec.parse(task)
         self._training = {**training, "lr": _shared_rate(lr)}
         self.arms = [parse_arm(arm) if isinstance(arm, str) else arm for arm in arms]
         if match is not None:
@@ -69,8 +70,8 @@ class Plan:
         numbers = list(seeds)
         return [self._run(arm, seed) for arm in self.arms for seed in numbers]
 
-    def search(self, finish: Finish) -> list[Run]:
-        """Give each arm the learning rate, then the scaling, that does best on the validation split.
+    def tuned(self, finish: Finish) -> tuple["Plan", list[Run]]:
+        """The plan whose arms have the learning rate, then the scaling, that do best on the validation split.
 
         Every arm gets the same grid, on a seed that is not reported and without the test split. An arm that
         names its learning rate, and one with nothing but a head, stays as it is.
@@ -79,17 +80,17 @@ class Plan:
             finish: Trains runs and returns them.
 
         Returns:
-            The runs of the search; their cost is part of the answer.
+            The plan, and the runs of the search; their cost is part of the answer.
         """
-        free = [arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"]
+        free = {arm.label: arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"}
         search: list[Run] = []
         for grid in (self._rates, _scales):
-            tried = {arm.label: [self._run(a, TUNING_SEED, "tune") for a in grid(arm)] for arm in free}
+            tried = {label: [self._run(a, TUNING_SEED, "tune") for a in grid(arm)] for label, arm in free.items()}
             search += finish([config for configs in tried.values() for config in configs])
-            best = {label: self._best([label, *configs], search) for label, configs in tried.items()}
-            self.arms = [best.get(arm.label, arm) for arm in self.arms]
-            free = [best[arm.label] for arm in free]
-        return search
+            free = {label: self._best([arm.label, *tried[label]], search) for label, arm in free.items()}
+        plan = copy(self)
+        plan.arms = [free.get(arm.label, arm) for arm in self.arms]
+        return plan, search
 
     def _best(self, tried: Sequence[RunConfig | str], search: Sequence[Run]) -> Arm:
         """The arm of the run that did best among `tried`: configurations, or labels of arms tried before."""
@@ -98,18 +99,18 @@ class Plan:
         return min(runs, key=self._validation_cost).config.arm
 
     def _validation_cost(self, run: Run) -> float:
-        by = TASKS[self._task].selects_by
+        by = self._task.row.selects_by
         value = run.summary.get(f"validation_{by}")
         if run.status != "finished" or value is None:
             return math.inf
-        upward = by == "metric" and metric_of(self._task, run.config.task_options).higher_is_better
+        upward = by == "metric" and run.config.spec.metric.higher_is_better
         return -value if upward else value
 
     def _run(self, arm: Arm, seed: int, purpose: Any = "report") -> RunConfig:
-        return make_run(self._task, arm, seed, self._options, self._training, purpose)
+        return make_run(self._task.name, arm, seed, self._task.options, self._training, purpose)
 
     def _rates(self, arm: Arm) -> list[Arm]:
-        base = TASKS[self._task].training["lr"] * METHODS[arm.method].lr_factor
+        base = self._task.row.training["lr"] * METHODS[arm.method].lr_factor
         return [arm.model_copy(update={"lr": float(f"{base * share:.3g}")}) for share in RATE_GRID]
 
     def _matched(self, match: str) -> list[Arm]:
@@ -128,8 +129,7 @@ class Plan:
         return [make_arm(a.method, a.given() | ({"rank": rank} if "rank" in a.options else {})) for a in arms]
 
     def _same_count(self, arms: list[Arm]) -> list[Arm]:
-        config = self._run(arms[0], 0)
-        task = load_task(config.task, config.task_options)
+        task = self._run(arms[0], 0).spec.load()
         shapes = target_shapes(task.base_model(), task.targets)
         options = matched([(a.method, METHODS[a.method].options(**a.options)) for a in arms], shapes)
         return [make_arm(a.method, a.given() | o.model_dump()) for a, o in zip(arms, options, strict=True)]
@@ -154,8 +154,8 @@ def seed_list(seeds: int | Iterable[int]) -> list[int]:
     Raises:
         BadInput: None, or one twice.
     """
-    if isinstance(seeds, int) and seeds > MOST_SEEDS:
-        raise BadInput(f"seeds={seeds:,}; at most {MOST_SEEDS:,}")
+    if isinstance(seeds, int) and seeds > MAX_SEEDS:
+        raise BadInput(f"seeds={seeds:,}; at most {MAX_SEEDS:,}")
     numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     if not numbers or len(set(numbers)) < len(numbers):
         raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")

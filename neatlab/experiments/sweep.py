@@ -17,17 +17,20 @@ from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, RunConfig, make_arm, parse_arm
 from neatlab.errors import BadInput, NeatlabError, unknown
 from neatlab.events import Step
-from neatlab.experiments.cluster import Adviser, Listener, cluster, run_all
-from neatlab.experiments.execute import build, check, make_task, one_thread
+from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
+from neatlab.experiments.execute import Listener, build, check, make_task, one_thread
 from neatlab.experiments.halving import Halving
-from neatlab.experiments.plan import Plan, seed_list
+from neatlab.experiments.plan import Finish, Plan, seed_list
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from neatlab.runtime.files import PathLike
+from neatlab.tasks import TaskSpec
 from neatlab.training.loop import train
 
 Axes = Mapping[str, Sequence[Any]]
 
-MOST_RUNS = 5_000
+MAX_RUNS = 5_000
 TASK_AXIS = "task."
 START_SECONDS = 6.0  # a local cluster's processes import torch once each
 
@@ -37,7 +40,7 @@ class Incomplete(NeatlabError):
 
 
 @dataclass(frozen=True)
-class Outlook:
+class SweepEstimate:
     """What a sweep would do.
 
     Args:
@@ -74,7 +77,7 @@ class Sweep:
 
     def __init__(
         self,
-        task: str,
+        task: str | TaskSpec,
         arms: Sequence[str | Arm],
         grid: Axes,
         *,
@@ -83,35 +86,38 @@ class Sweep:
         lr: float | str | None = None,
         match: str | None = None,
         training: Mapping[str, Any] | None = None,
-        runs: str | os.PathLike[str] = "runs",
+        runs: PathLike = "runs",
     ) -> None:
         self.seeds, self.store = seed_list(seeds), Store(runs)
         self._tunes = lr == "auto"
-        own = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
+        arm_axes = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
         first = [parse_arm(reference)] if reference else []
         self._has_reference = bool(first)
-        varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], own)
+        varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], arm_axes)
         every = first + [arm for arm in varied if arm not in first]
-        tasks = _task_texts(task, {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
-        self._plans = [Plan(text, every, training or {}, lr, match) for text in tasks]
+        tasks = _varied_tasks(TaskSpec.parse(task), {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
+        self._plans = [Plan(spec, every, training or {}, lr, match) for spec in tasks]
 
     @property
     def configs(self) -> list[RunConfig]:
         """Every run that is reported on."""
-        return [config for plan in self._plans for config in plan.runs(self.seeds)]
+        return self._runs(self._plans)
+
+    def _runs(self, plans: Sequence[Plan]) -> list[RunConfig]:
+        return [config for plan in plans for config in plan.runs(self.seeds)]
 
     @property
     def todo(self) -> list[RunConfig]:
         """Those that the store does not hold yet."""
         return [config for config in self.configs if self.store.finished(config) is None]
 
-    def outlook(self, workers: int | None = None) -> Outlook:
+    def estimate(self, workers: int | None = None) -> SweepEstimate:
         """How many runs, how many are there, how long the others take about; trains a few steps to find out."""
         todo = self.todo
         steps = sum(config.training.steps for config in todo)
         each = _seconds_per_step(todo, self.store) if todo else 0.0
         seconds = steps * each / (workers or os.cpu_count() or 1) + (START_SECONDS if todo else 0)
-        return Outlook(len(self.configs), len(self.configs) - len(todo), steps, seconds)
+        return SweepEstimate(len(self.configs), len(self.configs) - len(todo), steps, seconds)
 
     def run(
         self,
@@ -119,7 +125,7 @@ class Sweep:
         workers: int | None = None,
         scheduler: str | None = None,
         prune: bool = False,
-        listen: Listener | None = None,
+        on_event: Listener | None = None,
     ) -> Comparison:
         """Train what is missing and compare.
 
@@ -128,7 +134,7 @@ class Sweep:
             scheduler: Address of a Dask cluster to use instead.
             prune: Successive halving over steps, on validation data of the first seed; the arms that reach its
                 end are trained on the other seeds.
-            listen: Called with events as they arrive.
+            on_event: Called with events as they arrive.
 
         Returns:
             The comparison.
@@ -140,36 +146,38 @@ class Sweep:
         """
         check(self.configs)
         self.store.check_writable()
-        search: list[Run] = []
         with ExitStack() as stack:
 
             @cache
             def client() -> Client:  # a cluster takes seconds to start: only where something is to be done
                 return stack.enter_context(cluster(workers, scheduler))
 
-            def finish(configs: Sequence[RunConfig], advise: Adviser | None = None) -> list[Run]:
-                if lost := run_all(configs, self.store, client, listen, advise):
+            def finish(configs: Sequence[RunConfig], should_continue: ShouldContinue | None = None) -> list[Run]:
+                if lost := run_all(configs, self.store, client, on_event, should_continue):
                     reasons = "; ".join(f"{run_id}: {reason}" for run_id, reason in sorted(lost.items()))
                     raise Incomplete(f"{len(lost)} of {len(configs)} runs were lost ({reasons})")
-                return [run for c in configs if (run := self.store.finished(c, pruned=advise is not None))]
+                return [run for c in configs if (run := self.store.finished(c, pruned=should_continue is not None))]
 
-            if self._tunes:
-                search = [run for plan in self._plans for run in plan.search(finish)]
-            done = self._halved(finish) if prune else finish(self.configs)
-            return Comparison(done, search, self._plans[0].arms[0].label if self._has_reference else None)
+            plans, search = self._tuned(finish) if self._tunes else (self._plans, [])
+            configs = self._runs(plans)
+            done = self._halved(configs, finish) if prune else finish(configs)
+            return Comparison(done, search, plans[0].arms[0].label if self._has_reference else None)
 
-    def _halved(self, finish: Callable[..., list[Run]]) -> list[Run]:
-        first = [config for config in self.configs if config.seed == self.seeds[0]]
-        begun = finish(first, Halving(first))
-        kept = {run.config.model_copy(update={"seed": 0}).run_id for run in begun if run.status == "finished"}
-        others = [c for c in self.configs if c.seed != self.seeds[0]]
-        ended = finish([c for c in others if c.model_copy(update={"seed": 0}).run_id in kept])
-        order = {config.run_id: place for place, config in enumerate(self.configs)}
-        return sorted([*begun, *ended], key=lambda run: order[run.run_id])
+    def _tuned(self, finish: Finish) -> tuple[list[Plan], list[Run]]:
+        pairs = [plan.tuned(finish) for plan in self._plans]
+        return [plan for plan, _ in pairs], [run for _, search in pairs for run in search]
+
+    def _halved(self, configs: Sequence[RunConfig], finish: Callable[..., list[Run]]) -> list[Run]:
+        first = [config for config in configs if config.seed == self.seeds[0]]
+        halved = finish(first, Halving(first))
+        survivors = {_seedless(run.config) for run in halved if run.status == "finished"}
+        others = [config for config in configs if config.seed != self.seeds[0] and _seedless(config) in survivors]
+        position = {config.run_id: index for index, config in enumerate(configs)}
+        return sorted([*halved, *finish(others)], key=lambda run: position[run.run_id])
 
 
 def sweep(
-    task: str,
+    task: str | TaskSpec,
     arms: Sequence[str | Arm],
     grid: Axes | None = None,
     *,
@@ -177,23 +185,33 @@ def sweep(
     scheduler: str | None = None,
     prune: bool = False,
     yes: bool = False,
-    listen: Listener | None = None,
-    **request: Any,
+    on_event: Listener | None = None,
+    seeds: int | Iterable[int] = 3,
+    reference: str | None = None,
+    lr: float | str | None = None,
+    match: str | None = None,
+    training: Mapping[str, Any] | None = None,
+    runs: PathLike = "runs",
 ) -> Comparison:
     """Train a grid of arms on several seeds, many runs at once, and compare them.
 
     Same configuration, same run directory: called again, it trains only what is missing.
 
     Args:
-        task: A task with its options, such as "digits".
+        task: A task, or its text, such as "digits".
         arms: Arms that the axes vary, such as "neat:rank=4".
         grid: Axis → values, such as {"depth": [2, 4], "activation": ["relu", "gelu"]}; see `Sweep`.
         workers: Local processes, one torch thread each; as many as there are cores by default.
         scheduler: Address of a Dask cluster to use instead.
         prune: Successive halving on validation data.
         yes: Allow more than 5,000 runs.
-        listen: Called with events as they arrive.
-        **request: `seeds`, `reference`, `lr`, `match`, `training`, `runs`: see `Sweep`.
+        on_event: Called with events as they arrive.
+        seeds: How many seeds (0, 1, …), or the seeds themselves.
+        reference: The arm that the others are held against, trained as it stands; the first one by default.
+        lr: As for `compare`.
+        match: As for `compare`; the reference, if there is one, sets the size.
+        training: Fields of `TrainingConfig`.
+        runs: Folder for the runs.
 
     Returns:
         The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
@@ -202,11 +220,20 @@ def sweep(
         BadInput: Something in the request cannot be run.
         StoreError: The folder cannot be written.
         Incomplete: Runs were lost; the others are kept.
+
+    Example:
+        >>> import neatlab
+        >>> grid = {"method": ["lora", "neat"]}
+        >>> result = neatlab.sweep("teacher:d_in=16,d_out=16", ["lora:rank=2"], grid, seeds=2, training={"steps": 20})
+        >>> [arm.arm for arm in result.arms()]
+        ['lora:rank=2', 'neat:rank=2,depth=2']
     """
-    request["seeds"] = seed_list(request.get("seeds", 3))
-    check_size(arms, grid or {}, request["seeds"], yes)
-    asked = Sweep(task, arms, grid or {}, **request)
-    return asked.run(workers=workers, scheduler=scheduler, prune=prune, listen=listen)
+    numbers = seed_list(seeds)
+    check_size(arms, grid or {}, numbers, yes)
+    request = Sweep(
+        task, arms, grid or {}, seeds=numbers, reference=reference, lr=lr, match=match, training=training, runs=runs
+    )
+    return request.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event)
 
 
 def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes: bool) -> None:
@@ -216,8 +243,13 @@ def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes:
         BadInput: More than 5,000 runs and no `yes`.
     """
     count = len(arms) * math.prod(len(values) for values in grid.values()) * len(seed_list(seeds))
-    if count > MOST_RUNS and not yes:
-        raise BadInput(f"the grid has {count:,} runs; more than {MOST_RUNS:,} need --yes (yes=True in Python)")
+    if count > MAX_RUNS and not yes:
+        raise BadInput(f"the grid has {count:,} runs; more than {MAX_RUNS:,} need --yes (yes=True in Python)")
+
+
+def _seedless(config: RunConfig) -> str:
+    """What is the same in an arm's runs on all seeds."""
+    return config.model_copy(update={"seed": 0}).run_id
 
 
 def _expand(arms: Sequence[Arm], axes: Axes) -> list[Arm]:
@@ -235,25 +267,23 @@ def _varied(arm: Arm, point: Mapping[str, Any]) -> Arm:
     for axis in changes:
         if axis not in allowed:
             raise unknown(f"axis of arm {method!r}", axis, [*allowed, "method", f"{TASK_AXIS}OPTION"])
-    kept = arm.given() if method == arm.method else {n: v for n, v in arm.given().items() if n in allowed}
-    return make_arm(method, {**kept, **changes})
+    shared = arm.given() if method == arm.method else {n: v for n, v in arm.given().items() if n in allowed}
+    return make_arm(method, {**shared, **changes})
 
 
-def _task_texts(task: str, axes: Axes) -> list[str]:
-    """The task's text at every point of the axes over its options."""
+def _varied_tasks(task: TaskSpec, axes: Axes) -> list[TaskSpec]:
+    """The task at every point of the axes over its options."""
     names = [axis.removeprefix(TASK_AXIS) for axis in axes]
-    name, _, given = task.partition(":")
     points = itertools.product(*axes.values())
-    parts = [[f"{n}={v}" for n, v in zip(names, values, strict=True)] for values in points]
-    return [":".join(filter(None, [name, ",".join(filter(None, [given, *extra]))])) for extra in parts]
+    return [task.varied(dict(zip(names, values, strict=True))) for values in points]
 
 
 def _seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
     """From runs of the task that are there, else from a few steps of the first and last arm."""
-    same = [
+    known = [
         r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
     ]
-    return statistics.median(same or [_timed(config) for config in (todo[0], todo[-1])])
+    return statistics.median(known or [_timed(config) for config in (todo[0], todo[-1])])
 
 
 def _timed(config: RunConfig) -> float:

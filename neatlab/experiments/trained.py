@@ -13,7 +13,7 @@ from neatlab.adapters.attach import Adapted
 from neatlab.adapters.folders import PREFIX
 from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import TRAINED, build, make_task
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 
 def load_trained(run: Run) -> Adapted:
@@ -61,7 +61,7 @@ def _load(adapted: Adapted, folder: Path) -> None:
     model.load_state_dict(trained, strict=False)
 
 
-def _check_names(expected: Iterable[str], found: Iterable[str]) -> None:
-    odd = sorted(set(expected) ^ set(found))
-    if odd:
-        raise ValueError(f"it and the run's model differ in {len(odd)} tensors, such as {odd[0]}")
+def _check_names(expected: Iterable[str], stored: Iterable[str]) -> None:
+    mismatched = sorted(set(expected) ^ set(stored))
+    if mismatched:
+        raise ValueError(f"it and the run's model differ in {len(mismatched)} tensors, such as {mismatched[0]}")

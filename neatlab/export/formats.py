@@ -7,14 +7,14 @@ import orjson
 
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 ERRORS = "relative_error.json"  # in the archive of an adapter that its form cannot hold exactly
 
 
 def formats(run: Run) -> tuple[str, ...]:
     """The forms that an adapter of the run's method can be written in; its settings may still refuse one."""
-    return METHODS[run.config.arm.method].forms
+    return tuple(METHODS[run.config.arm.method].forms)
 
 
 def check_export(run: Run, format: object) -> str:

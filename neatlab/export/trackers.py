@@ -14,11 +14,11 @@ from typing import Any
 from neatlab.errors import BadInput
 from neatlab.runs.curves import read_events
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
-from neatlab.tasks import metric_of
+from neatlab.runs.run import Run
+from neatlab.runtime.files import PathLike
 
 
-def to_tensorboard(results: Results, folder: str | os.PathLike[str]) -> list[Path]:
+def to_tensorboard(results: Results, folder: PathLike) -> list[Path]:
     """Write every run as a TensorBoard log directory, `folder`/arm/seed-run.
 
     A run that has its directory there already is left as it is.
@@ -77,7 +77,7 @@ def measurements(run: Run) -> Iterator[tuple[int, dict[str, float]]]:
     Raises:
         StoreError: Its events are damaged.
     """
-    metric = metric_of(run.config.task, run.config.task_options).name.replace(" ", "_")
+    metric = run.config.spec.metric.name.replace(" ", "_")
     for event in read_events(run):
         values = {name: value for name, value in _named(event, metric).items() if _is_number(value)}
         if values:

@@ -12,18 +12,16 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPIN
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-import neatlab.adapters.neat.layer  # noqa: F401  # registers the type NEAT
-from neatlab.adapters.methods.base import Kind
-from neatlab.adapters.methods.lora import IN_PLACE, MOVED
+import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
+from neatlab.adapters.methods import AdapterFiles
 from neatlab.errors import BadInput, unknown
-from neatlab.inspection.kinds import HARMLESS, KINDS
+from neatlab.inspection.adapter_types import ADAPTER_TYPES, HARMLESS
 from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
 
 CONFIG = "adapter_config.json"
 TENSORS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 PATTERN = re.compile(r"[\w.\-^$\\*]{1,200}")  # keys of rank_pattern are regular expressions: no nesting, few stars
-LARGEST_FREQUENCIES = 2**24
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,12 @@ class AdapterFolder:
 
     Args:
         path: The folder.
-        type: A key of KINDS.
+        type: A key of ADAPTER_TYPES.
         settings: What adapter_config.json says.
         layers: Layer of the base model → its tensors by the rest of their names.
         shared: Tensors that all layers share, by their whole names.
-        beside: Names of tensors that were trained whole beside the layers.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: Names of tensors that were trained whole, outside the layers.
+        left_out: Layer → why its ΔW is not computed.
     """
 
     path: Path
@@ -45,18 +43,18 @@ class AdapterFolder:
     settings: Mapping[str, Any]
     layers: dict[str, dict[str, Tensor]]
     shared: dict[str, Tensor]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: dict[str, str]
 
     @property
-    def kind(self) -> Kind:
-        """The row of KINDS."""
-        return KINDS[self.type]
+    def files(self) -> AdapterFiles:
+        """What files of this type hold."""
+        return ADAPTER_TYPES[self.type]
 
     @property
     def needs_weight(self) -> bool:
         """Whether ΔW depends on W₀."""
-        return self.kind.needs_weight(self.settings)
+        return self.files.needs_weight(self.settings)
 
     def peft_config(self) -> PeftConfig:
         """PEFT's configuration from the settings that ΔW depends on, and from no others.
@@ -64,13 +62,10 @@ class AdapterFolder:
         Raises:
             BadInput: PEFT does not accept them.
         """
-        own = {name: self.settings[name] for name in self.kind.fields if name in self.settings}
-        if self.type == "IA3":
-            own["feedforward_modules"] = [n for n, parts in self.layers.items() if parts["ia3_l"].shape[0] == 1]
-        if self.type == "OFT" and own.get("oft_block_size"):
-            own["r"] = 0  # PEFT takes either, and saves both
+        saved = {name: self.settings[name] for name in self.files.fields if name in self.settings}
+        settings = {**saved, **self.files.adjust(self.settings, self.layers)}
         try:
-            config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](**own)  # type: ignore[index]  # the enumeration's text
+            config: Any = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](**settings)  # type: ignore[index]  # the enumeration's text
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise BadInput(f"{CONFIG}: {str(error).splitlines()[0]}") from error
         return config
@@ -91,19 +86,19 @@ def read_adapter(folder: Path) -> AdapterFolder:
         BadInput: A file is missing, damaged or pickled; a type or setting whose ΔW is not known; NaN in a tensor.
     """
     settings = read_json(folder / CONFIG)
-    kind = str(settings.get("peft_type"))
-    if kind not in KINDS:
-        raise unknown("adapter type", kind, KINDS)
-    tensors = _read(folder)
+    name = str(settings.get("peft_type"))
+    if name not in ADAPTER_TYPES:
+        raise unknown("adapter type", name, ADAPTER_TYPES)
+    tensors, files = _read(folder), ADAPTER_TYPES[name]
     _check_finite(tensors)
-    shared = {n: tensors.pop(n) for n in list(tensors) if kind == "VERA" and n.split(".")[-1] in ("vera_A", "vera_B")}
-    layers, beside = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[kind]))  # type: ignore[index]  # as above
-    left_out = _take_out_odd(layers)
+    shared = {n: tensors.pop(n) for n in list(tensors) if n.split(".")[-1] in files.shared}
+    layers, trained_whole = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[name]))  # type: ignore[index]  # as above
+    left_out = _take_out_unsupported(layers, files.max_dims)
     if not layers:
-        raise BadInput(f"{TENSORS} holds no tensors of a {kind} adapter on a linear layer{_reasons(left_out)}")
-    found = AdapterFolder(folder, kind, settings, layers, shared, beside, left_out)
-    _check_settings(found)
-    return found
+        raise BadInput(f"{TENSORS} holds no tensors of a {name} adapter on a linear layer{_reasons(left_out)}")
+    adapter = AdapterFolder(folder, name, settings, layers, shared, trained_whole, left_out)
+    _check_settings(adapter)
+    return adapter
 
 
 def _read(folder: Path) -> dict[str, Tensor]:
@@ -122,24 +117,24 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         check_precision(tensor, name)
         if not torch.isfinite(tensor).all():
-            odd = int((~torch.isfinite(tensor)).sum())
+            count = int((~torch.isfinite(tensor)).sum())
             raise BadInput(
-                f"{name} holds {odd:,} values that are NaN or infinite, of {tensor.numel():,}; "
+                f"{name} holds {count:,} values that are NaN or infinite, of {tensor.numel():,}; "
                 "the training diverged: take an earlier checkpoint, or train with a lower rate"
             )
 
 
 def _split(tensors: Mapping[str, Tensor], prefix: str) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
     layers: dict[str, dict[str, Tensor]] = {}
-    beside = []
+    trained_whole = []
     pattern = re.compile(rf"(.+)\.({re.escape(prefix)}[^.]*(?:\..*)?)")
     for name, tensor in tensors.items():
-        found = pattern.fullmatch(name.removeprefix(PREFIX))
-        if found is None:
-            beside.append(name)
+        match = pattern.fullmatch(name.removeprefix(PREFIX))
+        if match is None:
+            trained_whole.append(name)
         else:
-            layers.setdefault(found[1], {})[found[2]] = tensor
-    return dict(sorted(layers.items(), key=lambda item: _natural(item[0]))), sorted(beside)
+            layers.setdefault(match[1], {})[match[2]] = tensor
+    return dict(sorted(layers.items(), key=lambda item: _natural(item[0]))), sorted(trained_whole)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -147,13 +142,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
-def _take_out_odd(layers: dict[str, dict[str, Tensor]]) -> dict[str, str]:
+def _take_out_unsupported(layers: dict[str, dict[str, Tensor]], max_dims: int) -> dict[str, str]:
     """Remove the layers whose ΔW is no matrix, or has no direction; returns why."""
     left_out = {}
     for name, parts in layers.items():
         if any(part.startswith("lora_embedding") for part in parts):
             left_out[name] = "an embedding; only linear layers are inspected"
-        elif any(tensor.ndim > 2 for tensor in parts.values()):
+        elif any(tensor.ndim > max_dims for tensor in parts.values()):
             left_out[name] = "a convolution; only linear layers are inspected"
         elif any(tensor.numel() == 0 for tensor in parts.values()):
             left_out[name] = "rank 0: its tensors are empty, so ΔW = 0; leave the layer out of target_modules"
@@ -168,18 +163,15 @@ def _reasons(left_out: Mapping[str, str]) -> str:
 
 
 def _check_settings(adapter: AdapterFolder) -> None:
-    own, config = set(adapter.kind.fields), adapter.settings
+    files, config = adapter.files, adapter.settings
+    known = {*files.fields, *files.harmless, *HARMLESS}
     defaults: Any = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.type]()  # type: ignore[index]  # as above
     for field in fields(defaults):
         value = config.get(field.name)
-        if field.name in own | HARMLESS or not value or value == getattr(defaults, field.name):
+        if field.name in known or not value or value == getattr(defaults, field.name):
             continue
         raise BadInput(f"{CONFIG} sets {field.name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
-    start = config.get("init_lora_weights", True)
-    if start not in (*IN_PLACE, *MOVED):
-        raise BadInput(f"init_lora_weights={str(start)[:60]!r} changed W₀ itself in a way that cannot be made again")
-    if adapter.type == "MISS" and config.get("init_weights") in ("bat", "mini"):
-        raise BadInput(f"MiSS with init_weights={config['init_weights']!r}: the ΔW of this variant is not known here")
+    files.check(config)
     _check_patterns(adapter)
     _check_numbers(adapter)
 
@@ -203,7 +195,7 @@ def _check_numbers(adapter: AdapterFolder) -> None:
 
 
 def _numbers(adapter: AdapterFolder) -> Iterable[tuple[str, Any]]:
-    for name in adapter.kind.bounded:
+    for name in adapter.files.bounded:
         if adapter.settings.get(name) is not None:
             yield name, adapter.settings[name]
     for name in ("rank_pattern", "n_frequency_pattern"):

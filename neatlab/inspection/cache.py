@@ -1,21 +1,23 @@
-"""W₀'s leading singular vectors, kept in the cache folder under the hash of the file that W₀ lies in."""
+"""W₀'s leading singular vectors, stored in the cache folder under the hash of the file that W₀ lies in."""
 
 import hashlib
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from neatlab.analysis.partial_svd import TOLERANCE, PartialSvd
 from neatlab.errors import StoreError
+from neatlab.runtime.cache import cached_tensors
 
 VERSION = 1
 
 
-def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:
+def cached_svd(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:
     """Leading triplets of a weight, from the cache where they are in it.
 
     Args:
@@ -28,10 +30,15 @@ def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], Partial
     """
     if key is None:
         return compute()
-    from neatlab.runtime.cache import checkpoint
+    try:
+        return _triplets(cached_tensors(_recipe(*key, count), lambda: _tensors(compute())))
+    except (StoreError, OSError) as error:
+        warnings.warn(f"W₀'s leading directions are not kept: {error}", stacklevel=2)
+        return compute()
 
-    file, name = key
-    recipe = {
+
+def _recipe(file: Path, name: str, count: int) -> dict[str, Any]:
+    return {
         "task": "leading-svd",
         "file": _digest(file, file.stat().st_size, file.stat().st_mtime_ns),
         "tensor": name,
@@ -39,17 +46,6 @@ def kept(key: tuple[Path, str] | None, count: int, compute: Callable[[], Partial
         "tolerance": TOLERANCE,
         "version": VERSION,
     }
-    computed: list[PartialSvd] = []
-
-    def train() -> dict[str, Tensor]:
-        computed.append(compute())
-        return _tensors(computed[0])
-
-    try:
-        return _triplets(checkpoint(recipe, train))
-    except (StoreError, OSError) as error:
-        warnings.warn(f"W₀'s leading directions are not kept: {error}", stacklevel=2)
-        return computed[0] if computed else compute()
 
 
 @lru_cache(maxsize=4096)
@@ -59,9 +55,9 @@ def _digest(file: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _tensors(found: PartialSvd) -> dict[str, Tensor]:
-    numbers = torch.tensor([found.residual, found.next_value, float(found.exact)], dtype=torch.float64)
-    matrices = {"left": found.left, "values": found.values, "right": found.right}
+def _tensors(svd: PartialSvd) -> dict[str, Tensor]:
+    numbers = torch.tensor([svd.residual, svd.next_value, float(svd.exact)], dtype=torch.float64)
+    matrices = {"left": svd.left, "values": svd.values, "right": svd.right}
     return {**{name: tensor.contiguous().clone() for name, tensor in matrices.items()}, "numbers": numbers}
 
 

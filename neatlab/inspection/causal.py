@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -17,16 +16,22 @@ from neatlab.analysis.subspaces import EPSILON, Directions, directions, intruder
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.execute import make_task, one_thread
 from neatlab.experiments.trained import load_trained
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
+from neatlab.runtime.lazy import lazy
 from neatlab.tasks import Task
 from neatlab.tasks.base import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 FACTORS = (0.0, 0.25, 0.5, 0.75, 1.0)
 Which = int | Literal["intruders", "all"]
 
 
 @dataclass(frozen=True)
-class Causal:
+class ScalingResult:
     """What scaling a part of ΔW does.
 
     Args:
@@ -44,7 +49,7 @@ class Causal:
     base_metric: str | None
     points: list[dict[str, float]]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
         """A row a factor."""
         return pd.DataFrame(self.points)
 
@@ -67,29 +72,29 @@ class Slider:
             raise BadInput(f"a {run.config.arm.method} run changes no layer, so there is nothing to scale")
         self._task: Task = make_task(run.config)
         self._before = {name: weight.clone() for name, weight in adapted.layers.items()}
-        self._own = {name: directions(found) for name, found in deltas.items()}
+        self._directions = {name: directions(delta) for name, delta in deltas.items()}
         self._model = _plain(adapted)
         self._after = {name: _layer(self._model, name).detach().clone() for name in deltas}
         row: Any = self._task
-        self.metric = row.metric_for(row.options.parse(run.config.task_options, "task")).name
+        self.metric = run.config.spec.metric.name
         self.base_metric = row.base_metric.name if row.base_metric else None
 
     @property
     def layers(self) -> list[str]:
         """The layers with a ΔW."""
-        return list(self._own)
+        return list(self._directions)
 
     @property
     def count(self) -> int:
         """Directions of the layer that has most."""
-        return max(len(own) for own in self._own.values())
+        return max(len(update) for update in self._directions.values())
 
     def intruders(self, layer: str, epsilon: float = EPSILON) -> Tensor:
         """Left singular vectors of W₀ + ΔW without a partner in W₀, as columns; among as many as ΔW has directions."""
-        weight, k = self._before[layer].double(), max(1, len(self._own[layer]))
+        weight, k = self._before[layer].double(), max(1, len(self._directions[layer]))
         after = leading_svd(self._after[layer].double(), k)
-        found = intruders(after, leading_svd(weight, min(weight.shape)), epsilon)
-        return after.left[:, found.places].double()
+        without_partner = intruders(after, leading_svd(weight, min(weight.shape)), epsilon)
+        return after.left[:, without_partner.indices].double()
 
     def scale(
         self,
@@ -98,7 +103,7 @@ class Slider:
         *,
         layers: Sequence[str] | None = None,
         split: Split = "validation",
-    ) -> Causal:
+    ) -> ScalingResult:
         """Scale a part of ΔW and measure what is left of the task and of the base.
 
         A direction i is σᵢuᵢvᵢᵀ of each layer's ΔW; "intruders" is the part of ΔW that writes to the intruder
@@ -125,24 +130,24 @@ class Slider:
                     points.append(
                         {"factor": float(factor), **self._measure(split), "energy": self._energy(parts, factor)}
                     )
-        return Causal(which, chosen, self.metric, self.base_metric, points)
+        return ScalingResult(which, chosen, self.metric, self.base_metric, points)
 
     def _chosen(self, layers: Sequence[str] | None) -> list[str]:
         for name in layers or []:
-            if name not in self._own:
-                raise unknown("layer", name, self._own)
-        return list(layers or self._own)
+            if name not in self._directions:
+                raise unknown("layer", name, self._directions)
+        return list(layers or self._directions)
 
     def _part(self, which: Which, name: str) -> Tensor:
-        own = self._own[name]
+        update = self._directions[name]
         if which == "all":
-            return _product(own, slice(None))
+            return _product(update, slice(None))
         if which == "intruders":
-            basis = self.intruders(name)
-            return basis @ (basis.T @ _product(own, slice(None)))
+            basis = self.intruders(name)  # d_out × k
+            return basis @ (basis.T @ _product(update, slice(None)))
         if not isinstance(which, int) or isinstance(which, bool) or not 1 <= which <= self.count:
             raise BadInput(f"direction {which!r}; allowed: 1 to {self.count}, 'intruders', 'all'")
-        return _product(own, slice(which - 1, which))
+        return _product(update, slice(which - 1, which))
 
     @contextmanager
     def _scaled(self, parts: Mapping[str, Tensor], factor: float) -> Iterator[None]:
@@ -164,14 +169,15 @@ class Slider:
 
     def _energy(self, parts: Mapping[str, Tensor], factor: float) -> float:
         """Share of Σ‖ΔW‖² that is left."""
-        whole = {name: _product(own, slice(None)) for name, own in self._own.items()}
+        whole = {name: _product(update, slice(None)) for name, update in self._directions.items()}
         left = {name: delta - (1 - factor) * parts.get(name, torch.zeros(())) for name, delta in whole.items()}
         total = sum(float(delta.square().sum()) for delta in whole.values())
         return sum(float(delta.square().sum()) for delta in left.values()) / total if total else float("nan")
 
 
-def _product(own: Directions, places: slice) -> Tensor:
-    return own.left[:, places] * own.values[places] @ own.right[:, places].T
+def _product(update: Directions, indices: slice) -> Tensor:
+    """The part of ΔW in some of its directions, d_out × d_in."""
+    return update.left[:, indices] * update.values[indices] @ update.right[:, indices].T
 
 
 def _plain(adapted: Adapted) -> nn.Module:

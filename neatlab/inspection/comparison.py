@@ -1,13 +1,12 @@
-"""Two or more adapters on one base: which directions they share, and which are their own."""
+"""Two or more adapters on one base: which directions they share, and which are theirs alone."""
 
 import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -24,13 +23,19 @@ from neatlab.analysis.subspaces import (
 )
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure, split_name
-from neatlab.inspection.opening import Listener
+from neatlab.inspection.opening import OnLayer
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
+from neatlab.runtime.files import PathLike
+from neatlab.runtime.lazy import lazy
 
-Folder = str | os.PathLike[str]
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
+
 SIDES: tuple[Side, Side] = ("left", "right")
-MOST = 16  # directions of a dense ΔW that are compared
+MAX_DENSE_DIRECTIONS = 16  # directions of a dense ΔW that are compared
 
 
 @dataclass(frozen=True)
@@ -78,14 +83,14 @@ class Pair:
         """Plain values."""
         plain: dict[str, Any] = {"a": self.a, "b": self.b, "layer": self.layer, "cosine": self.cosine}
         for side in SIDES:
-            found: SharedSide = getattr(self, side)
+            shared: SharedSide = getattr(self, side)
             plain |= {
-                f"angles_{side}": found.angles.tolist(),
-                f"random_angles_{side}": [one.mean for one in found.random_angles],
-                f"similarity_{side}": found.similarity,
-                f"random_similarity_{side}": found.random.mean,
-                f"share_of_a_{side}": found.share_of_a,
-                f"share_of_b_{side}": found.share_of_b,
+                f"angles_{side}": shared.angles.tolist(),
+                f"random_angles_{side}": [baseline.mean for baseline in shared.random_angles],
+                f"similarity_{side}": shared.similarity,
+                f"random_similarity_{side}": shared.random.mean,
+                f"share_of_a_{side}": shared.share_of_a,
+                f"share_of_b_{side}": shared.share_of_b,
             }
         return plain
 
@@ -102,11 +107,11 @@ class AdapterComparison:
     inspections: list[Inspection]
     pairs: list[Pair]
 
-    def frame(self) -> pd.DataFrame:
-        """The inspections' rows under each other, told apart by `adapter`."""
-        return pd.concat([one.frame() for one in self.inspections], ignore_index=True)
+    def frame(self) -> "pd.DataFrame":
+        """The inspections' rows under each other, each with its `adapter`."""
+        return pd.concat([inspection.frame() for inspection in self.inspections], ignore_index=True)
 
-    def pair_frame(self) -> pd.DataFrame:
+    def pair_frame(self) -> "pd.DataFrame":
         """A row a pair and layer, without the angles."""
         rows = [pair.to_dict() for pair in self.pairs]
         kinds = [dict(zip(("kind", "depth"), split_name(pair.layer), strict=True)) for pair in self.pairs]
@@ -114,7 +119,7 @@ class AdapterComparison:
             [{**k, **{n: v for n, v in row.items() if "angles" not in n}} for k, row in zip(kinds, rows, strict=True)]
         )
 
-    def angles(self) -> pd.DataFrame:
+    def angles(self) -> "pd.DataFrame":
         """A row a pair, layer, side and angle: `angle` and `random_angle` in radians, `i` from 1."""
         rows = [
             {"a": pair.a, "b": pair.b, "layer": pair.layer, "side": side, "i": i + 1, "angle": angle, **_random(random)}
@@ -130,12 +135,12 @@ class AdapterComparison:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "adapters": [one.to_dict() for one in self.inspections],
+            "adapters": [inspection.to_dict() for inspection in self.inspections],
             "pairs": [pair.to_dict() for pair in self.pairs],
         }
 
     def verdict(self) -> list[str]:
-        """A sentence a pair: how much of each lies in the other's directions, beside chance."""
+        """A sentence a pair: how much of each lies in the other's directions, against chance."""
         pairs = self.pair_frame()
         return [
             f"{a} and {b}, mean of {len(rows)} layers: cosine {rows['cosine'].mean():.3f}; of what they write to, "
@@ -147,12 +152,12 @@ class AdapterComparison:
 
 
 def compare_adapters(
-    paths: Sequence[Folder],
-    base: Folder | None = None,
+    paths: Sequence[PathLike],
+    base: PathLike | None = None,
     *,
     titles: Sequence[str] | None = None,
     directions: int = 0,
-    listen: Listener | None = None,
+    on_layer: OnLayer | None = None,
 ) -> AdapterComparison:
     """Inspect adapters on one base and compare every two of them, layer by layer.
 
@@ -161,7 +166,7 @@ def compare_adapters(
         base: The base; needed where a ΔW depends on it.
         titles: Names for people; the folders' own by default.
         directions: Leading directions of W₀ to compare each with; 0 for none.
-        listen: As in `inspect`; it counts layers.
+        on_layer: As in `inspect`; it counts layers.
 
     Raises:
         BadInput: What cannot be read, or adapters without a layer in common.
@@ -171,18 +176,18 @@ def compare_adapters(
     sources = [open_source(path, base) for path in paths]
     for source, title in zip(sources, titles or _titles(paths), strict=True):
         source.title = title
-    return compare_sources(sources, directions=directions, listen=listen)
+    return compare_sources(sources, directions=directions, on_layer=on_layer)
 
 
 def compare_sources(
-    sources: Sequence[Source], *, directions: int = 0, listen: Listener | None = None
+    sources: Sequence[Source], *, directions: int = 0, on_layer: OnLayer | None = None
 ) -> AdapterComparison:
     """Compare open sources; their titles must differ.
 
     Args:
         sources: Two or more.
         directions: As in `compare_adapters`.
-        listen: As in `inspect`.
+        on_layer: As in `inspect`.
 
     Raises:
         BadInput: Fewer than two, equal titles, or no layer in common.
@@ -196,32 +201,32 @@ def compare_sources(
     reports: dict[str, list[LayerReport]] = {name: [] for name in names}
     pairs: list[Pair] = []
     for done, layer in enumerate(layers):
-        if listen:
-            listen(done, len(layers), layer)
+        if on_layer:
+            on_layer(done, len(layers), layer)
         pairs += _layer(layer, [s for s in sources if layer in s.layers], directions, reports)
     return AdapterComparison([_inspection(source, reports[source.title]) for source in sources], pairs)
 
 
-def _titles(paths: Sequence[Folder]) -> list[str]:
+def _titles(paths: Sequence[PathLike]) -> list[str]:
     """The folders' names, or their paths where two share a name."""
     names = [Path(path).resolve().name for path in paths]
     return names if len(set(names)) == len(names) else [os.fspath(path) for path in paths]
 
 
 def _layer(layer: str, sources: Sequence[Source], count: int, reports: dict[str, list[LayerReport]]) -> Iterator[Pair]:
-    found: dict[str, Directions] = {}
+    updates: dict[str, Directions] = {}
     for source in sources:
         read = source.read(layer)
         reports[source.title].append(measure(layer, read, count, source.is_dora))
         dense = isinstance(read.delta, Tensor)
-        found[source.title] = directions(read.delta, MOST if dense else None)
-    for a, b in itertools.combinations(found, 2):
-        _check_fit(layer, (a, found[a]), (b, found[b]))
-        yield _pair(a, b, layer, found[a], found[b])
+        updates[source.title] = directions(read.delta, MAX_DENSE_DIRECTIONS if dense else None)
+    for a, b in itertools.combinations(updates, 2):
+        _check_fit(layer, (a, updates[a]), (b, updates[b]))
+        yield _pair(a, b, layer, updates[a], updates[b])
 
 
 def _check_fit(layer: str, a: tuple[str, Directions], b: tuple[str, Directions]) -> None:
-    shapes = [(len(one.left), len(one.right)) for _, one in (a, b)]
+    shapes = [(len(update.left), len(update.right)) for _, update in (a, b)]
     if shapes[0] != shapes[1]:
         sides = [" × ".join(map(str, shape)) for shape in shapes]
         raise BadInput(f"layer {layer} is {sides[0]} in {a[0]} and {sides[1]} in {b[0]}; they are not of one base")
@@ -234,23 +239,23 @@ def _pair(a: str, b: str, layer: str, of_a: Directions, of_b: Directions) -> Pai
 
 
 def _side(side: Side, a: Directions, b: Directions, share_of_a: float, share_of_b: float) -> SharedSide:
-    mine, theirs = a.side(side), b.side(side)
-    d, i, j = len(mine), mine.shape[1], theirs.shape[1]
+    basis_a, basis_b = a.side(side), b.side(side)  # d × i, d × j
+    d, i, j = len(basis_a), basis_a.shape[1], basis_b.shape[1]
     if 0 in (i, j):
         nothing = Baseline(float("nan"), float("nan"))
         return SharedSide(torch.zeros(0), (), float("nan"), nothing, share_of_a, share_of_b)
     return SharedSide(
-        principal_angles(mine, theirs),
+        principal_angles(basis_a, basis_b),
         random_matrix.principal_angles(d, i, j),
-        subspace_similarity(mine, theirs),
+        subspace_similarity(basis_a, basis_b),
         random_matrix.similarity(d, i, j),
         share_of_a,
         share_of_b,
     )
 
 
-def _random(found: Baseline) -> dict[str, float]:
-    return {"random_angle": found.mean, "random_angle_std": found.std}
+def _random(baseline: Baseline) -> dict[str, float]:
+    return {"random_angle": baseline.mean, "random_angle_std": baseline.std}
 
 
 def _inspection(source: Source, reports: list[LayerReport]) -> Inspection:
@@ -260,6 +265,6 @@ def _inspection(source: Source, reports: list[LayerReport]) -> Inspection:
         dict(source.settings),
         source.base,
         reports,
-        list(source.beside),
+        list(source.trained_whole),
         dict(source.left_out),
     )

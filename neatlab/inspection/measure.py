@@ -1,4 +1,4 @@
-"""Everything that one layer's ΔW shows, alone and beside W₀."""
+"""Everything that one layer's ΔW shows, alone and compared with W₀."""
 
 import math
 import re
@@ -23,11 +23,11 @@ from neatlab.analysis.subspaces import (
     row_change,
     subspace_similarity,
 )
-from neatlab.inspection.cache import kept
+from neatlab.inspection.cache import cached_svd
 from neatlab.inspection.sources import Layer
 
-AMPLIFIED = 16  # leading directions of a dense ΔW that its amplification is of
-DEAD = 1e-12  # of the largest component: a hidden unit that adds nothing
+MAX_AMPLIFIED = 16  # leading directions of a dense ΔW that its amplification is of
+NEGLIGIBLE = 1e-12  # of the largest component: a hidden unit that adds nothing
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What ΔW shows beside W₀.
+class BaseComparison:
+    """What ΔW shows in comparison with W₀.
 
     Args:
         weight_norm: ‖W₀‖_F.
@@ -86,21 +86,21 @@ class LayerReport:
         name: The layer.
         shape: (d_out, d_in).
         rank: Ceiling on the rank of ΔW: its thin factors' r, else the smaller side.
-        asked: The rank that was asked for; None for methods without one.
+        requested_rank: The rank that was asked for; None for methods without one.
         spectrum: Singular values, up to `rank`.
         random_ranks: Ranks that random factors of this shape and rank have; a random matrix where ΔW is dense.
-        dead: Hidden units, or pairs of factors, that add nothing; None where ΔW is dense.
-        beside: What needs W₀; None without it.
+        dead_units: Hidden units, or pairs of factors, that add nothing; None where ΔW is dense.
+        against_base: What needs W₀; None without it.
     """
 
     name: str
     shape: tuple[int, int]
     rank: int
-    asked: int | None
+    requested_rank: int | None
     spectrum: Spectrum
     random_ranks: random_matrix.RankBaseline
-    dead: int | None
-    beside: Beside | None
+    dead_units: int | None
+    against_base: BaseComparison | None
 
     @property
     def kind(self) -> str:
@@ -119,63 +119,65 @@ class LayerReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; NaN where a quantity does not exist, and `note` says why."""
-        found = self.spectrum
+        spectrum = self.spectrum
         return {
             "name": self.name,
             "shape": list(self.shape),
             "kind": self.kind,
             "depth": self.depth,
             "rank": self.rank,
-            "asked_rank": self.asked,
-            "singular_values": found.singular_values.tolist(),
-            "effective_rank": found.effective_rank,
-            "stable_rank": found.stable_rank,
-            "participation_ratio": found.participation_ratio,
-            "energy_rank_90": found.energy_rank(),
-            "norm": found.norm,
+            "asked_rank": self.requested_rank,
+            "singular_values": spectrum.singular_values.tolist(),
+            "effective_rank": spectrum.effective_rank,
+            "stable_rank": spectrum.stable_rank,
+            "participation_ratio": spectrum.participation_ratio,
+            "energy_rank_90": spectrum.energy_rank(),
+            "norm": spectrum.norm,
             "random_effective_rank": self.random_ranks.effective.mean,
             "random_stable_rank": self.random_ranks.stable.mean,
-            "dead_units": self.dead,
+            "dead_units": self.dead_units,
             "note": self.note,
-            **({} if self.beside is None else _beside_dict(self.beside)),
+            **({} if self.against_base is None else _comparison_dict(self.against_base)),
         }
 
 
-def _beside_dict(found: Beside) -> dict[str, Any]:
+def _comparison_dict(comparison: BaseComparison) -> dict[str, Any]:
     plain: dict[str, Any] = {
-        "weight_norm": found.weight_norm,
-        "relative_norm": found.relative_norm,
-        "amplification": found.amplification,
-        "random_amplification": found.random_amplification,
-        "amplified_directions": found.amplified,
+        "weight_norm": comparison.weight_norm,
+        "relative_norm": comparison.relative_norm,
+        "amplification": comparison.amplification,
+        "random_amplification": comparison.random_amplification,
+        "amplified_directions": comparison.amplified,
     }
     for side in ("left", "right"):
-        overlap: Overlap | None = getattr(found, side)
+        overlap: Overlap | None = getattr(comparison, side)
         if overlap is not None:
             plain |= {
                 f"overlap_{side}": overlap.similarity,
                 f"random_overlap_{side}": overlap.baseline.mean,
                 f"random_overlap_{side}_std": overlap.baseline.std,
             }
-    if found.intruders is not None:
+    if comparison.intruders is not None:
         plain |= {
-            "directions_of_w0": found.compared,
-            "directions_error_bound": found.angle_bound,
-            "intruders": found.intruders.count,
-            "intruders_undecided": found.intruders.undecided,
-            "intruder_cosines": found.intruders.cosines.tolist(),
-            "intruder_threshold": found.intruders.epsilon,
-            "random_intruders": found.random_intruders.count if found.random_intruders else None,
-            "random_intruders_undecided": found.random_intruders.undecided if found.random_intruders else None,
-            "random_cosine": found.random_cosine,
+            "directions_of_w0": comparison.compared,
+            "directions_error_bound": comparison.angle_bound,
+            "intruders": comparison.intruders.count,
+            "intruders_undecided": comparison.intruders.undecided,
+            "intruder_cosines": comparison.intruders.cosines.tolist(),
+            "intruder_threshold": comparison.intruders.epsilon,
+            "random_intruders": comparison.random_intruders.count if comparison.random_intruders else None,
+            "random_intruders_undecided": comparison.random_intruders.undecided
+            if comparison.random_intruders
+            else None,
+            "random_cosine": comparison.random_cosine,
         }
-    return plain | ({"dora": asdict(found.dora)} if found.dora else {})
+    return plain | ({"dora": asdict(comparison.dora)} if comparison.dora else {})
 
 
 def split_name(name: str) -> tuple[str, int | None]:
     """(place in its block, number of the block) of a layer; experts of one block share a place."""
     parts = name.split(".")
-    numbers = [place for place, part in enumerate(parts) if part.isdecimal()]
+    numbers = [index for index, part in enumerate(parts) if part.isdecimal()]
     if not numbers or numbers[0] + 1 == len(parts):
         return parts[-1] if not numbers else name, None
     rest = ".".join(parts[numbers[0] + 1 :])
@@ -193,32 +195,34 @@ def measure(name: str, layer: Layer, count: int = 16, dora: bool = False) -> Lay
         dora: Whether to split the change into magnitude and direction.
     """
     delta = layer.delta
-    found, shape = spectrum(delta), (delta.shape[0], delta.shape[1])
+    shape = (delta.shape[0], delta.shape[1])
     thin = isinstance(delta, Factors)
     rank = min(delta.rank, *shape) if isinstance(delta, Factors) else min(shape)
     random_ranks = random_matrix.factor_ranks(shape, rank) if thin else random_matrix.gaussian_ranks(shape)
-    found = Spectrum(found.singular_values[:rank])
-    beside = None if layer.weight is None else _beside(layer, layer.weight, found, count, dora)
-    return LayerReport(name, shape, rank, layer.asked, found, random_ranks, _dead(layer), beside)
+    of_delta = Spectrum(spectrum(delta).singular_values[:rank])
+    against_base = None if layer.weight is None else _compare(layer, layer.weight, of_delta, count, dora)
+    return LayerReport(
+        name, shape, rank, layer.requested_rank, of_delta, random_ranks, _dead_units(layer), against_base
+    )
 
 
-def _dead(layer: Layer) -> int | None:
+def _dead_units(layer: Layer) -> int | None:
     """Components leftᵢ rightᵢ of the product that are zero while others are not."""
     if not isinstance(layer.delta, Factors):
         return None
     sizes = layer.delta.left.double().norm(dim=0) * layer.delta.right.double().norm(dim=1)
-    return int((sizes <= DEAD * sizes.max()).sum()) if sizes.max() > 0 else 0
+    return int((sizes <= NEGLIGIBLE * sizes.max()).sum()) if sizes.max() > 0 else 0
 
 
-def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: bool) -> Beside:
+def _compare(layer: Layer, weight: Tensor, of_delta: Spectrum, count: int, dora: bool) -> BaseComparison:
     thin = isinstance(layer.delta, Factors)
-    own = directions(layer.delta, None if thin else max(count, AMPLIFIED))
-    leading = own if thin else own.first(AMPLIFIED)
+    update = directions(layer.delta, None if thin else max(count, MAX_AMPLIFIED))
+    leading = update if thin else update.first(MAX_AMPLIFIED)
     norm = _norm(weight)
     shape = (weight.shape[0], weight.shape[1])
-    plain = Beside(
+    comparison = BaseComparison(
         weight_norm=norm,
-        relative_norm=found.norm / norm if norm > 0 else math.inf,
+        relative_norm=of_delta.norm / norm if norm > 0 else math.inf,
         amplification=amplification(leading, weight),
         random_amplification=random_matrix.amplification(
             float(leading.values.norm()), norm, shape, max(len(leading), 1)
@@ -226,7 +230,9 @@ def _beside(layer: Layer, weight: Tensor, found: Spectrum, count: int, dora: boo
         amplified=len(leading),
         dora=row_change(weight, _dense(layer)) if dora else None,
     )
-    return plain if count == 0 or found.is_zero else replace(plain, **_overlaps(layer, weight, own, found, count))
+    if count == 0 or of_delta.is_zero:
+        return comparison
+    return replace(comparison, **_overlaps(layer, weight, update, of_delta, count))
 
 
 def _dense(layer: Layer) -> Tensor:
@@ -239,22 +245,27 @@ def _norm(weight: Tensor, rows: int = 256) -> float:
     return math.sqrt(sum(float(torch.dot(block, block)) for block in flat))
 
 
-def _overlaps(layer: Layer, weight: Tensor, own: Directions, whole: Spectrum, count: int) -> dict[str, Any]:
+def _overlaps(layer: Layer, weight: Tensor, update: Directions, of_delta: Spectrum, count: int) -> dict[str, Any]:
     gram, count = Gram(weight), max(1, min(count, min(weight.shape) // 4))
     known = count if min(weight.shape) > EXACT_BELOW else min(weight.shape)
-    before = kept(layer.key, known, lambda: gram.leading(known))
-    asked = min(count, len(own))
-    found: dict[str, Any] = {"compared": min(count, len(before.values)), "angle_bound": before.angle_bound}
-    for side in ("left", "right"):
-        mine, theirs = getattr(own, side)[:, :asked], getattr(before, side)[:, :count]
-        baseline = random_matrix.similarity(mine.shape[0], asked, theirs.shape[1])
-        found[side] = Overlap(subspace_similarity(mine.to(theirs.dtype), theirs), baseline)
+    before = cached_svd(layer.key, known, lambda: gram.leading(known))
     after = _after(gram, layer, count)
-    found["intruders"] = intruders(after, before, bound=gram.largest_share)
-    found["random_cosine"] = random_matrix.largest_cosine(weight.shape[0], len(before.values))
-    random = gram.leading(count, _random(whole.singular_values, weight))
-    found["random_intruders"] = intruders(random, before, bound=gram.largest_share)
-    return found
+    random = gram.leading(count, _random(of_delta.singular_values, weight))
+    return {
+        "compared": min(count, len(before.values)),
+        "angle_bound": before.angle_bound,
+        "left": _overlap(update.left[:, :count], before.left[:, :count]),
+        "right": _overlap(update.right[:, :count], before.right[:, :count]),
+        "intruders": intruders(after, before, bound=gram.largest_share),
+        "random_intruders": intruders(random, before, bound=gram.largest_share),
+        "random_cosine": random_matrix.largest_cosine(weight.shape[0], len(before.values)),
+    }
+
+
+def _overlap(of_delta: Tensor, of_base: Tensor) -> Overlap:
+    """Overlap of two orthonormal bases, d × i and d × j."""
+    (d, i), j = of_delta.shape, of_base.shape[1]
+    return Overlap(subspace_similarity(of_delta, of_base), random_matrix.similarity(d, i, j))
 
 
 def _after(gram: Gram, layer: Layer, count: int) -> PartialSvd:

@@ -1,26 +1,25 @@
 """inspect: open an adapter and measure what it did to the weights."""
 
-import os
 from collections.abc import Callable
 
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
+from neatlab.runtime.files import PathLike
 
-Folder = str | os.PathLike[str]
-Listener = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
+OnLayer = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
 
 DIRECTIONS = 16
-MOST_DIRECTIONS = 256
+MAX_DIRECTIONS = 256
 
 
 def inspect(
-    path: Folder,
-    base: Folder | None = None,
+    path: PathLike,
+    base: PathLike | None = None,
     *,
     directions: int = DIRECTIONS,
-    listen: Listener | None = None,
+    on_layer: OnLayer | None = None,
 ) -> Inspection:
     """Measure what an adapter, or a training of all weights, did to each linear layer.
 
@@ -32,31 +31,39 @@ def inspect(
             DoRA, …) and for a whole checkpoint; with it come the relative norm, amplification, overlap and intruders.
         directions: Leading directions of W₀ to compare with; 0 leaves overlaps and intruders out, which is most of
             the time.
-        listen: Called before each layer with what is done, what there is, and the layer's name.
+        on_layer: Called before each layer with what is done, what there is, and the layer's name.
 
     Returns:
         The inspection: `.layers`, `.frame()`, `.verdict()`, `.to_dict()`.
 
     Raises:
         BadInput: What cannot be read, is not known, or does not fit; nothing is measured before that is checked.
+
+    Example:
+        >>> import neatlab, peft, torch
+        >>> lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+        >>> peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), lora).save_pretrained("my-adapter")
+        >>> inspection = neatlab.inspect("my-adapter")
+        >>> [(layer.name, layer.shape, len(layer.spectrum.singular_values)) for layer in inspection.layers]
+        [('0', (4, 8), 2)]
     """
-    if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MOST_DIRECTIONS:
-        raise BadInput(f"directions={directions!r}; allowed: 0 to {MOST_DIRECTIONS}")
-    return inspect_source(open_source(path, base), directions=directions, listen=listen)
+    if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MAX_DIRECTIONS:
+        raise BadInput(f"directions={directions!r}; allowed: 0 to {MAX_DIRECTIONS}")
+    return inspect_source(open_source(path, base), directions=directions, on_layer=on_layer)
 
 
-def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: Listener | None = None) -> Inspection:
+def inspect_source(source: Source, *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None) -> Inspection:
     """Measure an open source, layer by layer.
 
     Args:
         source: Where ΔW comes from.
         directions: Leading directions of W₀ to compare with.
-        listen: As in `inspect`.
+        on_layer: As in `inspect`.
     """
     reports: list[LayerReport] = []
     for done, name in enumerate(source.layers):
-        if listen:
-            listen(done, len(source.layers), name)
+        if on_layer:
+            on_layer(done, len(source.layers), name)
         reports.append(measure(name, source.read(name), directions, source.is_dora))
     return Inspection(
         title=source.title,
@@ -64,6 +71,6 @@ def inspect_source(source: Source, *, directions: int = DIRECTIONS, listen: List
         settings=dict(source.settings),
         base=source.base,
         layers=reports,
-        beside=list(source.beside),
+        trained_whole=list(source.trained_whole),
         left_out=dict(source.left_out),
     )

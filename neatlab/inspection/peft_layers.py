@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.deltas import delta
 from neatlab.adapters.factors import Delta, Factors
+from neatlab.adapters.neat import NeatLinear
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 
@@ -58,8 +59,8 @@ def _check_parts(layer: str, parts: Mapping[str, Tensor], expected: Mapping[str,
 def _with_adapter(name: str) -> list[str]:
     """Where PEFT puts the adapter's name into a tensor's: after the part that has the method's prefix."""
     pieces = name.split(".")
-    found = [".".join([*pieces[:place], "default", *pieces[place:]]) for place in range(len(pieces), 0, -1)]
-    return [*found, f"{name}.default.weight"]  # DoRA's magnitude is saved without the last part
+    names = [".".join([*pieces[:index], "default", *pieces[index:]]) for index in range(len(pieces), 0, -1)]
+    return [*names, f"{name}.default.weight"]  # DoRA's magnitude is saved without the last part
 
 
 def inject(weights: Mapping[str, Tensor], config: Any) -> dict[str, BaseTunerLayer]:
@@ -95,27 +96,16 @@ def _tree(weights: Mapping[str, Tensor]) -> nn.Module:
     return root
 
 
-def stated(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
+def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
     """ΔW of a layer, which holds W₀ only while it is asked."""
     base = tuner.get_base_layer()
-    kept, base.weight = base.weight, nn.Parameter(weight, requires_grad=False)
+    placeholder, base.weight = base.weight, nn.Parameter(weight, requires_grad=False)
     try:
         return delta(tuner, "default", weight, start)
     finally:
-        base.weight = kept
-        for pair in getattr(tuner, "neat_kept", {}).values():
-            for one in pair:
-                one.clear()
-
-
-def asked_rank(tuner: Any) -> int | None:
-    """The rank that a layer was given; None for methods without one."""
-    if hasattr(tuner, "neat_config"):
-        return int(tuner.neat_config["default"].r)
-    if hasattr(tuner, "oft_R"):  # whose r counts blocks
-        return None
-    ranks = getattr(tuner, "miss_r", None) or getattr(tuner, "r", None) or {}
-    return int(ranks["default"]) if "default" in ranks else None
+        base.weight = placeholder
+        if isinstance(tuner, NeatLinear):
+            tuner.clear_memos()
 
 
 def _last_line(error: Exception) -> str:

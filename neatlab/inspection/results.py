@@ -1,20 +1,24 @@
-"""What an inspection found: plain values, tidy tables, words."""
+"""The result of an inspection: plain values, tidy tables, words."""
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from neatlab.inspection.measure import LayerReport
 from neatlab.inspection.verdict import Finding, findings
+from neatlab.runtime.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 LISTS = ("singular_values", "intruder_cosines", "shape", "dora")
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One adapter, or one checkpoint beside the one before it, layer by layer.
+    """One adapter, or one checkpoint compared with the one before it, layer by layer.
 
     Args:
         title: What was inspected, for people.
@@ -22,8 +26,16 @@ class Inspection:
         settings: The method's settings.
         base: The base's path; None without one.
         layers: A report a layer, in the model's order.
-        beside: Tensors that were trained whole beside them.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: Tensors that were trained whole, outside these layers.
+        left_out: Layer → why its ΔW is not computed.
+
+    Example:
+        >>> import neatlab, peft, torch
+        >>> lora = peft.LoraConfig(r=2, target_modules=["0"], init_lora_weights=False)
+        >>> peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), lora).save_pretrained("my-adapter")
+        >>> inspection = neatlab.inspect("my-adapter")
+        >>> inspection.method, inspection.frame()[["layer", "d_out", "d_in"]].to_numpy().tolist()
+        ('LORA', [['0', 4, 8]])
     """
 
     title: str
@@ -31,7 +43,7 @@ class Inspection:
     settings: dict[str, Any]
     base: str | None
     layers: list[LayerReport]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: dict[str, str]
 
     @property
@@ -52,15 +64,19 @@ class Inspection:
             "base": self.base,
             "verdict": [finding.to_dict() for finding in self.verdict()],
             "layers": [layer.to_dict() for layer in self.layers],
-            "trained_whole": self.beside,
+            "trained_whole": self.trained_whole,
             "left_out": self.left_out,
         }
 
-    def frame(self) -> pd.DataFrame:
+    def rows(self) -> list[dict[str, Any]]:
         """A row a layer: `adapter`, `layer`, `kind`, `depth`, `d_out`, `d_in` and every quantity that is one number."""
-        return pd.DataFrame([{"adapter": self.title, **_row(layer)} for layer in self.layers])
+        return [{"adapter": self.title, **_row(layer)} for layer in self.layers]
 
-    def spectra(self) -> pd.DataFrame:
+    def frame(self) -> "pd.DataFrame":
+        """The rows as a table."""
+        return pd.DataFrame(self.rows())
+
+    def spectra(self) -> "pd.DataFrame":
         """Singular values in the columns of `Results.spectra()`, so that `plots.spectrum` draws them."""
         rows = [
             {
@@ -77,10 +93,10 @@ class Inspection:
 
 
 def _row(layer: LayerReport) -> dict[str, Any]:
-    found = layer.to_dict()
-    row = {"layer": found.pop("name"), "d_out": layer.shape[0], "d_in": layer.shape[1]}
-    dora = found.get("dora") or {}
-    row |= {name: value for name, value in found.items() if name not in LISTS}
+    values = layer.to_dict()
+    row = {"layer": values.pop("name"), "d_out": layer.shape[0], "d_in": layer.shape[1]}
+    dora = values.get("dora") or {}
+    row |= {name: value for name, value in values.items() if name not in LISTS}
     return row | {f"dora_{name}": value for name, value in dora.items()}
 
 

@@ -1,4 +1,4 @@
-"""Runs of this lab as sources, and several arms' runs beside each other."""
+"""Runs of this lab as sources, and several arms' runs compared."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ from neatlab.adapters.attach import Adapted
 from neatlab.errors import BadInput
 from neatlab.experiments.trained import load_trained
 from neatlab.inspection.comparison import AdapterComparison, compare_sources
-from neatlab.inspection.opening import DIRECTIONS, Listener, inspect_source
+from neatlab.inspection.opening import DIRECTIONS, OnLayer, inspect_source
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import ModelSource
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 
 def run_source(run: Run) -> ModelSource:
@@ -34,29 +34,29 @@ def _source(run: Run, adapted: Adapted) -> ModelSource:
     return ModelSource(arm.label, arm.method, settings, deltas, adapted.layers, list(adapted.head), {}, run.config.task)
 
 
-def inspect_run(run: Run, *, directions: int = DIRECTIONS, listen: Listener | None = None) -> Inspection:
+def inspect_run(run: Run, *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None) -> Inspection:
     """Measure what a run of this lab did to the weights.
 
     Args:
         run: A finished run.
         directions: Leading directions of W₀ to compare with; 0 for none.
-        listen: Called before each layer.
+        on_layer: Called before each layer.
 
     Raises:
         BadInput: As `run_source`.
     """
-    return inspect_source(run_source(run), directions=directions, listen=listen)
+    return inspect_source(run_source(run), directions=directions, on_layer=on_layer)
 
 
 def compare_runs(
-    runs: Sequence[Run], *, directions: int = DIRECTIONS, listen: Listener | None = None
+    runs: Sequence[Run], *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None
 ) -> AdapterComparison:
-    """Runs on one task beside each other, such as LoRA, NEAT with a linear activation, NEAT and full fine-tuning.
+    """Runs on one task, compared pair by pair, such as LoRA, NEAT with a linear activation, NEAT and full fine-tuning.
 
     Args:
         runs: Finished runs of one task, one an arm.
         directions: Leading directions of W₀ to compare each with; 0 for none.
-        listen: Called before each layer.
+        on_layer: Called before each layer.
 
     Raises:
         BadInput: Runs of different tasks, or twice the same arm.
@@ -64,4 +64,4 @@ def compare_runs(
     tasks = {(run.config.task, str(run.config.task_options)) for run in runs}
     if len(tasks) > 1:
         raise BadInput(f"runs of {len(tasks)} different tasks; ΔW can be compared on one base only")
-    return compare_sources([run_source(run) for run in runs], directions=directions, listen=listen)
+    return compare_sources([run_source(run) for run in runs], directions=directions, on_layer=on_layer)

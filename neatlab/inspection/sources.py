@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neatlab.adapters.deltas import initial_factors
 from neatlab.adapters.factors import Delta, Factors
-from neatlab.adapters.methods.lora import MOVED, lora_factors
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
-from neatlab.inspection.peft_layers import asked_rank, build_layers, inject, stated
+from neatlab.inspection.peft_layers import build_layers, delta_of, inject
 from neatlab.inspection.weights import Weights
+from neatlab.runtime.files import PathLike
 
-Folder = str | os.PathLike[str]
 Shape = tuple[int, int]
 
 TABLES = re.compile(  # names that transformers gives to embedding tables and not to linear layers
@@ -35,13 +35,13 @@ class Layer:
         delta: ΔW.
         weight: W₀, d_out × d_in; None where no base was given.
         key: What tells this W₀ from any other: its file and its name there; None where it lies in memory only.
-        asked: The rank that was asked for; None for methods without one.
+        requested_rank: The rank that was asked for; None for methods without one.
     """
 
     delta: Delta
     weight: Tensor | None
     key: tuple[Path, str] | None = None
-    asked: int | None = None
+    requested_rank: int | None = None
 
 
 class Source(ABC):
@@ -52,8 +52,8 @@ class Source(ABC):
         method: LORA, NEAT, …, "checkpoint" for whole weights.
         settings: The method's settings.
         layers: Names of the layers with a ΔW.
-        beside: What was trained whole beside them.
-        left_out: Layer → why its ΔW is not stated.
+        trained_whole: What was trained whole, outside these layers.
+        left_out: Layer → why its ΔW is not computed.
         base: The base's path; None without one.
     """
 
@@ -61,7 +61,7 @@ class Source(ABC):
     method: str
     settings: Mapping[str, Any]
     layers: list[str]
-    beside: list[str]
+    trained_whole: list[str]
     left_out: Mapping[str, str]
     base: str | None
 
@@ -75,7 +75,7 @@ class Source(ABC):
         """ΔW of a layer and what it stands on."""
 
 
-def open_source(path: Folder, base: Folder | None = None) -> Source:
+def open_source(path: PathLike, base: PathLike | None = None) -> Source:
     """What a path holds, checked and ready to be read layer by layer.
 
     Args:
@@ -97,14 +97,14 @@ def open_source(path: Folder, base: Folder | None = None) -> Source:
 
 
 class AdapterSource(Source):
-    """An adapter folder, its ΔW stated by PEFT's own layers on weights that take no memory.
+    """An adapter folder, its ΔW computed by PEFT's own layers on weights that take no memory.
 
     Args:
         adapter: The folder's content.
         base: The base's weights; they are read for one layer at a time.
 
     Raises:
-        BadInput: The adapter does not fit the base, or needs one to state its ΔW.
+        BadInput: The adapter does not fit the base, or needs one for its ΔW.
     """
 
     def __init__(self, adapter: AdapterFolder, base: Weights | None) -> None:
@@ -112,7 +112,7 @@ class AdapterSource(Source):
             raise BadInput(f"ΔW of this {adapter.type} adapter depends on W₀; give the model with --base")
         self.adapter, self.weights = adapter, base
         self.title, self.method, self.settings = adapter.path.resolve().name, adapter.type, _shown(adapter)
-        self.beside, self.left_out = adapter.beside, adapter.left_out
+        self.trained_whole, self.left_out = adapter.trained_whole, adapter.left_out
         self.base = None if base is None else os.fspath(base.path)
         self._shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
         self._built = build_layers(adapter, self._shapes)
@@ -127,19 +127,20 @@ class AdapterSource(Source):
         else:
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
-            found = stated(tuner, weight_or_shape, start)
-        _check_finite(layer, found)
-        return Layer(found, weight, key, asked_rank(tuner))
+            delta = delta_of(tuner, weight_or_shape, start)
+        _check_finite(layer, delta)
+        return Layer(delta, weight, key, self.adapter.files.rank(tuner))
 
     def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
         """What PiSSA and OLoRA took out of W₀, made again from it."""
-        if weight is None or self.adapter.settings.get("init_lora_weights") not in MOVED:
+        initial = self.adapter.files.initial(self.adapter.settings)
+        if weight is None or not initial:
             return None
-        config: Any = self.adapter.peft_config()
-        config.init_lora_weights = self.adapter.settings["init_lora_weights"]
+        config = self.adapter.peft_config()
+        for name, value in initial.items():
+            setattr(config, name, value)
         tuner = inject({layer: weight.float().clone()}, config)[layer]
-        found = lora_factors(tuner, "default")
-        return Factors(found.left.detach().clone(), found.right.detach().clone())
+        return initial_factors(tuner, "default", weight)
 
 
 class CheckpointSource(Source):
@@ -161,7 +162,7 @@ class CheckpointSource(Source):
         tables = [name for name in known if _is_table(name)]
         self.layers = [name for name in known if name not in tables]
         self.left_out = dict.fromkeys(tables, "an embedding; only linear layers are inspected")
-        self.beside = [name for name in after.layers if name not in known]
+        self.trained_whole = [name for name in after.layers if name not in known]
         if not self.layers:
             raise BadInput(f"{after.path} and {before.path} share no linear layer; are they of one model?")
         for name in self.layers:
@@ -191,7 +192,7 @@ class ModelSource(Source):
     settings: Mapping[str, Any]
     deltas: Mapping[str, Delta]
     weights: Mapping[str, Tensor]
-    beside: list[str] = field(default_factory=list)
+    trained_whole: list[str] = field(default_factory=list)
     left_out: Mapping[str, str] = field(default_factory=dict)
     base: str | None = None
 
@@ -199,20 +200,19 @@ class ModelSource(Source):
         self.layers = list(self.deltas)
 
     def read(self, layer: str) -> Layer:
-        found = self.deltas[layer]
-        return Layer(found, self.weights.get(layer), None, found.rank if isinstance(found, Factors) else None)
+        delta = self.deltas[layer]
+        return Layer(delta, self.weights.get(layer), None, delta.rank if isinstance(delta, Factors) else None)
 
 
-def _check_finite(layer: str, found: Delta) -> None:
-    parts = (found.left, found.right) if isinstance(found, Factors) else (found,)
+def _check_finite(layer: str, delta: Delta) -> None:
+    parts = (delta.left, delta.right) if isinstance(delta, Factors) else (delta,)
     if not all(torch.isfinite(part).all() for part in parts):
         raise BadInput(f"ΔW of layer {layer} is not finite; is its scaling what it was trained with?")
 
 
 def _shown(adapter: AdapterFolder) -> dict[str, Any]:
-    own = {name: adapter.settings[name] for name in adapter.kind.fields if adapter.settings.get(name)}
-    start = adapter.settings.get("init_lora_weights", True)
-    return own | ({"init_lora_weights": start} if start in MOVED else {})
+    settings = {name: adapter.settings[name] for name in adapter.files.fields if adapter.settings.get(name)}
+    return {**settings, **adapter.files.initial(adapter.settings)}
 
 
 def _is_table(name: str) -> bool:
@@ -232,35 +232,21 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
 
 
 def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
-    own = adapter.kind.shape(adapter.layers[layer])
+    of_adapter = adapter.files.shape(adapter.layers[layer], adapter.settings)
     if base is None:
-        if own is None:
-            own = _neat_shape(adapter, layer)
-        if own is None:
+        if of_adapter is None:
             raise BadInput(
                 f"the tensors of this {adapter.type} adapter do not tell its layers' shapes; give the model with --base"
             )
-        return own
-    found = base.shape(layer)
-    if found is None:
+        return of_adapter
+    of_base = base.shape(layer)
+    if of_base is None:
         raise BadInput(
             f"adapter and base do not fit: layer {layer} of the adapter is not in {base.path}; {_named_base(adapter)}"
         )
-    if own is not None:
-        _check_shape(layer, own, found, _named_base(adapter))
-    return found
-
-
-def _neat_shape(adapter: AdapterFolder, layer: str) -> Shape | None:
-    """A NEAT layer that does not look at W₀ has one free side in its first map, the other in its last."""
-    if adapter.type != "NEAT":
-        return None
-    parts = [tensor for name, tensor in adapter.layers[layer].items() if name.startswith("neat_theta.")]
-    first, last = parts[0].shape[-1], parts[-1].shape[-1]
-    orientation = adapter.settings.get("orientation", "out")
-    if orientation == "auto" and first != last:
-        return None  # wide and tall layers keep the same shapes
-    return (first, last) if orientation == "in" else (last, first)
+    if of_adapter is not None:
+        _check_shape(layer, of_adapter, of_base, _named_base(adapter))
+    return of_base
 
 
 def _named_base(adapter: AdapterFolder) -> str:
@@ -268,9 +254,9 @@ def _named_base(adapter: AdapterFolder) -> str:
     return f"it was trained on {name!r}" if name else "give the model that it was trained on"
 
 
-def _check_shape(layer: str, own: Shape | None, base: Shape | None, hint: str) -> None:
-    if own != base and own is not None and base is not None:
+def _check_shape(layer: str, changed: Shape | None, base: Shape | None, hint: str) -> None:
+    if changed != base and changed is not None and base is not None:
         raise BadInput(
-            f"adapter and base do not fit: layer {layer} is {own[0]} × {own[1]} in the adapter "
+            f"adapter and base do not fit: layer {layer} is {changed[0]} × {changed[1]} in the adapter "
             f"and {base[0]} × {base[1]} in the base; {hint}"
         )

@@ -12,17 +12,16 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
-from neatlab.inspection.weights import LARGEST_JSON, PICKLED
+from neatlab.inspection.weights import MAX_JSON_BYTES
+from neatlab.runtime.files import PathLike, is_pickle
 
-Upload = str | os.PathLike[str]
-
-LARGEST = 2**30  # bytes of weights
-MOST_MEMBERS = 1000
+MAX_BYTES = 2**30  # bytes of weights
+MAX_MEMBERS = 1000
 CHUNK = 2**20
 
 
 @contextmanager
-def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> Iterator[Path]:
+def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """An uploaded adapter as a folder that is gone when the block ends, whatever happens in it.
 
     Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, and
@@ -30,7 +29,7 @@ def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> It
 
     Args:
         upload: A zip, or the two files.
-        largest: Bytes of weights to take at most, counted while they are unpacked.
+        max_bytes: Bytes of weights to take at most, counted while they are unpacked.
 
     Yields:
         A folder for `inspect`.
@@ -38,8 +37,8 @@ def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> It
     Raises:
         BadInput: Not an adapter, pickled weights, paths that lead elsewhere, or more than the limits allow.
     """
-    files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(one) for one in upload]
-    limits = {CONFIG: min(LARGEST_JSON, largest), TENSORS: largest}
+    files = [Path(upload)] if isinstance(upload, str | os.PathLike) else [Path(file) for file in upload]
+    limits = {CONFIG: min(MAX_JSON_BYTES, max_bytes), TENSORS: max_bytes}
     with tempfile.TemporaryDirectory(prefix="neatlab-upload-") as temporary:
         folder = Path(temporary) / "adapter"
         folder.mkdir()
@@ -47,13 +46,13 @@ def open_upload(upload: Upload | Sequence[Upload], largest: int = LARGEST) -> It
             if len(files) == 1 and zipfile.is_zipfile(files[0]):
                 _unzip(files[0], folder, limits)
             else:
-                _take(files, folder, limits)
+                _copy(files, folder, limits)
         except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
             raise BadInput(f"the upload is damaged: {str(error) or type(error).__name__}; make it again") from error
         yield folder
 
 
-def allowed_folder(path: Upload, roots: Sequence[Upload]) -> Path:
+def allowed_folder(path: PathLike, roots: Sequence[PathLike]) -> Path:
     """A folder that lies under one of the allowed roots, links followed.
 
     Args:
@@ -71,7 +70,7 @@ def allowed_folder(path: Upload, roots: Sequence[Upload]) -> Path:
     return wanted
 
 
-def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
+def _copy(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
     by_name = {file.name: file for file in files}
     _check_names(list(by_name))
     for name, limit in limits.items():
@@ -82,15 +81,15 @@ def _take(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
 def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
-        if len(members) > MOST_MEMBERS:
-            raise BadInput(f"the zip holds {len(members):,} files; allowed: {MOST_MEMBERS:,}, and two are needed")
+        if len(members) > MAX_MEMBERS:
+            raise BadInput(f"the zip holds {len(members):,} files; allowed: {MAX_MEMBERS:,}, and two are needed")
         for member in members:
             check_member(member)
-        found = _adapter_members(members)
+        wanted = _adapter_members(members)
         for name, limit in limits.items():
-            if found[name].file_size > limit:
-                raise BadInput(f"{name} unpacks to {found[name].file_size:,} bytes; allowed: {limit:,}")
-            with opened.open(found[name]) as source:
+            if wanted[name].file_size > limit:
+                raise BadInput(f"{name} unpacks to {wanted[name].file_size:,} bytes; allowed: {limit:,}")
+            with opened.open(wanted[name]) as source:
                 copy_limited(source, folder / name, limit)
 
 
@@ -115,10 +114,10 @@ def _adapter_members(members: Sequence[zipfile.ZipInfo]) -> dict[str, zipfile.Zi
     if len(configs) > 1:
         raise BadInput(f"the zip holds {len(configs)} adapters, such as {configs[0]} and {configs[1]}; give one")
     parent = configs[0].parent if configs else PurePosixPath()
-    beside = [m for m in members if PurePosixPath(m.filename).parent == parent and not m.is_dir()]
-    names = [PurePosixPath(m.filename).name for m in beside]
+    siblings = [m for m in members if PurePosixPath(m.filename).parent == parent and not m.is_dir()]
+    names = [PurePosixPath(m.filename).name for m in siblings]
     _check_names(names)
-    return dict(zip(names, beside, strict=True))
+    return dict(zip(names, siblings, strict=True))
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -126,7 +125,7 @@ def _check_names(names: Sequence[str]) -> None:
         if names.count(name) > 1:
             raise BadInput(f"the upload holds {name} twice")
         if name not in names:
-            pickled = [other for other in names if Path(other).suffix in PICKLED]
+            pickled = [name for name in names if is_pickle(name)]
             reason = f"; {pickled[0]} is pickled, which can run code when opened and is refused" if pickled else ""
             raise BadInput(f"the upload holds no {name}{reason}; give a zip of both files, or both")
 

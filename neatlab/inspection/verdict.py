@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from neatlab.inspection.measure import Beside, LayerReport
+from neatlab.inspection.measure import BaseComparison, LayerReport
 
 COLLAPSED = 1.1  # stable rank up to which one direction holds nearly all energy
 ROOM = 4  # ranks from which a collapse is one
@@ -23,7 +23,7 @@ class Finding:
 
     Args:
         topic: What it is about, in a word or two.
-        text: What was found, with its number.
+        text: What stands out, with its number.
         value: That number.
         advice: What to try; empty where there is nothing to do.
         trouble: Whether it is a sign that something went wrong.
@@ -51,7 +51,7 @@ def findings(layers: Sequence[LayerReport], left_out: Mapping[str, str] | None =
         left_out: Layer → why it has none.
     """
     moved = [layer for layer in layers if not layer.spectrum.is_zero]
-    found = [_untouched(layers, moved), _skipped(left_out or {})]
+    candidates = [_untouched(layers, moved), _skipped(left_out or {})]
     if moved:
         checks: list[Callable[[Sequence[LayerReport]], Finding | None]] = [
             _rank_used,
@@ -64,25 +64,25 @@ def findings(layers: Sequence[LayerReport], left_out: Mapping[str, str] | None =
             _dead,
             _exploded,
         ]
-        found = [*(check(moved) for check in checks), *found]
-    return sorted((one for one in found if one is not None), key=lambda one: one.trouble)
+        candidates = [*(check(moved) for check in checks), *candidates]
+    return sorted((f for f in candidates if f is not None), key=lambda finding: finding.trouble)
 
 
 def _rank_used(layers: Sequence[LayerReport]) -> Finding:
-    bounded = all(layer.asked == layer.rank for layer in layers)
-    asked = statistics.median(layer.rank for layer in layers)
+    bounded = all(layer.requested_rank == layer.rank for layer in layers)
+    possible = statistics.median(layer.rank for layer in layers)
     held = statistics.median(layer.spectrum.energy_rank() for layer in layers)
     effective = statistics.median(layer.spectrum.effective_rank for layer in layers)
     random = statistics.median(layer.random_ranks.effective.mean for layer in layers)
-    what = f"Rank {asked:g} asked" if bounded else f"{asked:g} directions possible"
+    what = f"Rank {possible:g} asked" if bounded else f"{possible:g} directions possible"
     text = (
         f"{what}, 90 % of the energy in {held:g} (medians over {_count(layers)}; effective rank {effective:.1f}, "
         f"random matrices of these shapes {random:.1f})."
     )
     advice = ""
-    if bounded and held <= asked / 2:
+    if bounded and held <= possible / 2:
         advice = f"Try rank {_between(held, effective)} and see whether the score holds."
-    elif bounded and held >= 0.85 * asked:
+    elif bounded and held >= 0.85 * possible:
         advice = "Nearly every direction is in use: a higher rank may help."
     return Finding("rank used", text, held, advice)
 
@@ -116,33 +116,33 @@ def _kinds(layers: Sequence[LayerReport]) -> Finding | None:
     return Finding("kinds", text, shares[0][0])
 
 
-def _based(layers: Sequence[LayerReport]) -> list[Beside]:
-    return [layer.beside for layer in layers if layer.beside is not None]
+def _comparisons(layers: Sequence[LayerReport]) -> list[BaseComparison]:
+    return [layer.against_base for layer in layers if layer.against_base is not None]
 
 
 def _amplified(layers: Sequence[LayerReport]) -> Finding | None:
-    based = [one for one in _based(layers) if math.isfinite(one.amplification)]
+    based = [c for c in _comparisons(layers) if math.isfinite(c.amplification)]
     if not based:
         return None
-    found = statistics.median(one.amplification for one in based)
-    random = statistics.median(one.random_amplification for one in based)
+    median = statistics.median(c.amplification for c in based)
+    random = statistics.median(c.random_amplification for c in based)
     text = (
-        f"ΔW amplifies what W₀ does in its directions {found:.2g} times (median; random directions of this norm: "
+        f"ΔW amplifies what W₀ does in its directions {median:.2g} times (median; random directions of this norm: "
         f"{random:.2g} times)."
     )
-    return Finding("amplification", text, found)
+    return Finding("amplification", text, median)
 
 
 def _sides(layers: Sequence[LayerReport]) -> Finding | None:
-    based = [one for one in _based(layers) if one.left and one.right]
+    based = [c for c in _comparisons(layers) if c.left and c.right]
     if not based:
         return None
     parts, above = [], 0
     for side, word in (("left", "writes to"), ("right", "reads from")):
-        overlaps = [getattr(one, side) for one in based]
-        mean = statistics.mean(one.similarity for one in overlaps)
-        random = statistics.mean(one.baseline.mean for one in overlaps)
-        over = sum(one.similarity > one.baseline.mean + SIGMAS * one.baseline.std + ROUNDING for one in overlaps)
+        overlaps = [getattr(c, side) for c in based]
+        mean = statistics.mean(o.similarity for o in overlaps)
+        random = statistics.mean(o.baseline.mean for o in overlaps)
+        over = sum(o.similarity > o.baseline.mean + SIGMAS * o.baseline.std + ROUNDING for o in overlaps)
         above += over
         parts.append(
             f"what it {word} overlaps W₀'s leading directions by {mean:.3f} (random {random:.3f}; "
@@ -153,13 +153,13 @@ def _sides(layers: Sequence[LayerReport]) -> Finding | None:
 
 
 def _intruders(layers: Sequence[LayerReport]) -> Finding | None:
-    based = [one for one in _based(layers) if one.intruders is not None]
+    based = [c for c in _comparisons(layers) if c.intruders is not None]
     if not based:
         return None
-    count = sum(one.intruders.count for one in based if one.intruders)
-    random = sum(one.random_intruders.count for one in based if one.random_intruders)
-    undecided = sum(one.intruders.undecided for one in based if one.intruders)
-    random_undecided = sum(one.random_intruders.undecided for one in based if one.random_intruders)
+    count = sum(c.intruders.count for c in based if c.intruders)
+    random = sum(c.random_intruders.count for c in based if c.random_intruders)
+    undecided = sum(c.intruders.undecided for c in based if c.intruders)
+    random_undecided = sum(c.random_intruders.undecided for c in based if c.random_intruders)
     dimensions = "1 intruder dimension" if count == 1 else f"{count} intruder dimensions"
     text = (
         f"{dimensions} among the leading directions of W₀ + ΔW{_open(undecided)} "
@@ -175,42 +175,45 @@ def _open(undecided: int) -> str:
 
 
 def _collapsed(layers: Sequence[LayerReport]) -> Finding | None:
-    wide = [layer for layer in layers if (layer.asked or layer.rank) >= ROOM]
-    found = [layer for layer in wide if layer.spectrum.stable_rank <= COLLAPSED]
-    if not found:
+    wide = [layer for layer in layers if (layer.requested_rank or layer.rank) >= ROOM]
+    collapsed = [layer for layer in wide if layer.spectrum.stable_rank <= COLLAPSED]
+    if not collapsed:
         return None
-    worst = min(found, key=lambda layer: layer.spectrum.stable_rank)
+    worst = min(collapsed, key=lambda layer: layer.spectrum.stable_rank)
     text = (
-        f"Collapsed spectrum in {len(found)} of {_count(wide)}: {worst.name} has stable rank "
-        f"{worst.spectrum.stable_rank:.2f} of {worst.asked or worst.rank}."
+        f"Collapsed spectrum in {len(collapsed)} of {_count(wide)}: {worst.name} has stable rank "
+        f"{worst.spectrum.stable_rank:.2f} of {worst.requested_rank or worst.rank}."
     )
-    return Finding("collapsed", text, float(len(found)), "Try a lower rate, or rank 1 to 2 there.", trouble=True)
+    return Finding("collapsed", text, float(len(collapsed)), "Try a lower rate, or rank 1 to 2 there.", trouble=True)
 
 
 def _dead(layers: Sequence[LayerReport]) -> Finding | None:
-    found = [(layer.dead, layer.name) for layer in layers if layer.dead]
-    if not found:
+    dead_units = [(layer.dead_units, layer.name) for layer in layers if layer.dead_units]
+    if not dead_units:
         return None
-    total, all_of = sum(dead for dead, _ in found), sum(layer.rank for layer in layers if layer.dead is not None)
-    dead, name = max(found)
+    total, all_of = (
+        sum(dead for dead, _ in dead_units),
+        sum(layer.rank for layer in layers if layer.dead_units is not None),
+    )
+    dead, name = max(dead_units)
     text = f"{total} of {all_of} hidden units are dead and add nothing, most in {name} ({dead})."
     advice = "Try another activation (gelu, silu), a lower rate, or a smaller rank."
     return Finding("dead units", text, float(total), advice, trouble=True)
 
 
 def _exploded(layers: Sequence[LayerReport]) -> Finding | None:
-    if based := [(layer.beside.relative_norm, layer.name) for layer in layers if layer.beside is not None]:
+    if based := [(layer.against_base.relative_norm, layer.name) for layer in layers if layer.against_base is not None]:
         limit, what = EXPLODED, "of ‖W₀‖"
         sizes = based
     else:
         middle = statistics.median(layer.spectrum.norm for layer in layers)
         limit, what = OUTLIER, "times the median ‖ΔW‖"
         sizes = [(layer.spectrum.norm / middle, layer.name) for layer in layers]
-    found = [size for size in sizes if size[0] > limit]
-    if not found:
+    large = [size for size in sizes if size[0] > limit]
+    if not large:
         return None
-    worst, name = max(found)
-    text = f"Large norm in {len(found)} of {_count(layers)}: ‖ΔW‖ of {name} is {worst:.3g} {what}."
+    worst, name = max(large)
+    text = f"Large norm in {len(large)} of {_count(layers)}: ‖ΔW‖ of {name} is {worst:.3g} {what}."
     return Finding("norm", text, worst, "Try a lower learning rate or scaling, or weight decay.", trouble=True)
 
 

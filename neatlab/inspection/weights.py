@@ -12,17 +12,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from neatlab.errors import BadInput
-
-Folder = str | os.PathLike[str]
+from neatlab.runtime.files import PathLike, is_pickle
 
 INDEX = "model.safetensors.index.json"
 SINGLE = ("model.safetensors", "trained.safetensors")
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 CONV1D = ("decision_transformer", "gpt2", "imagegpt", "openai-gpt")  # models with linear weights as d_in × d_out,
 CONV1D_LAYERS = ("c_attn", "q_attn", "c_proj", "c_fc")  # in these layers of theirs alone
 HEADS = ("lm_head", "embed_out")
 EMBEDDINGS = ("embed_tokens", "wte", "shared", "embed_in", "tokens_embed", "word_embeddings")  # that a head is tied to
-LARGEST_JSON = 2**24  # bytes
+MAX_JSON_BYTES = 2**24  # bytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Weights:
         BadInput: Nothing there, or nothing that may be read.
     """
 
-    def __init__(self, path: Folder) -> None:
+    def __init__(self, path: PathLike) -> None:
         self.path = _local(path)
         self.entries = _entries(self.path)
         self.config = read_json(self.path / "config.json") if (self.path / "config.json").is_file() else {}
@@ -75,8 +73,8 @@ class Weights:
         if direct is not None:
             return direct
         for names in (self.entries, self._renamed):
-            if found := _by_name(names, f"{layer}.weight"):
-                return found
+            if entry := _by_name(names, f"{layer}.weight"):
+                return entry
         return self._embedding if layer.rpartition(".")[2] in HEADS else None
 
     def shape(self, layer: str) -> tuple[int, int] | None:
@@ -107,8 +105,8 @@ class Weights:
         """The input embedding, where the configuration ties the head to it (transformers' default)."""
         if not self.config or not self.config.get("tie_word_embeddings", True):
             return None
-        found = [e for n, e in self.entries.items() if n.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS]
-        return found[0] if len(found) == 1 else None
+        tables = [e for n, e in self.entries.items() if n.removesuffix(".weight").rpartition(".")[2] in EMBEDDINGS]
+        return tables[0] if len(tables) == 1 else None
 
     @cached_property
     def _renamed(self) -> Mapping[str, Entry]:
@@ -171,18 +169,18 @@ def read_json(file: Path) -> dict[str, Any]:
         BadInput: It is something else.
     """
     try:
-        if file.stat().st_size > LARGEST_JSON:
+        if file.stat().st_size > MAX_JSON_BYTES:
             raise BadInput(
-                f"{file.name} has {file.stat().st_size:,} bytes; a configuration has at most {LARGEST_JSON:,}"
+                f"{file.name} has {file.stat().st_size:,} bytes; a configuration has at most {MAX_JSON_BYTES:,}"
             )
-        found = orjson.loads(file.read_bytes())
+        content = orjson.loads(file.read_bytes())
     except (OSError, ValueError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{file.name} is not readable JSON: {str(error).splitlines()[0]}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadInput(f"{file.name} holds no JSON object")
-    return found
+    return content
 
 
 def refuse_pickles(folder: Path, wanted: str) -> None:
@@ -191,15 +189,15 @@ def refuse_pickles(folder: Path, wanted: str) -> None:
     Raises:
         BadInput: The folder holds weights in another form than safetensors.
     """
-    found = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLED)
-    if found:
+    pickles = sorted(path.name for path in folder.iterdir() if is_pickle(path))
+    if pickles:
         raise BadInput(
-            f"{found[0]} holds pickled weights, which can run code when opened and are refused; "
+            f"{pickles[0]} holds pickled weights, which can run code when opened and are refused; "
             f"save them as {wanted} (save_pretrained does)"
         )
 
 
-def _local(path: Folder) -> Path:
+def _local(path: PathLike) -> Path:
     local = Path(path)
     if local.exists():
         return local
@@ -214,10 +212,10 @@ def _local(path: Folder) -> Path:
 
 def _entries(path: Path) -> dict[str, Entry]:
     files = [path] if path.is_file() else _files(path)
-    found = {name: entry for file in files for name, entry in headers(file).items()}
-    if not found:
+    entries = {name: entry for file in files for name, entry in headers(file).items()}
+    if not entries:
         raise BadInput(f"{path} holds no tensors")
-    return found
+    return entries
 
 
 def _files(folder: Path) -> list[Path]:

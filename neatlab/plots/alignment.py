@@ -1,4 +1,4 @@
-"""Whose directions ΔW uses: W₀'s on each side, and another adapter's, with random directions drawn beside."""
+"""Whose directions ΔW uses: W₀'s on each side, and another adapter's, with random directions for comparison."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,6 +9,8 @@ from neatlab.errors import BadInput
 from neatlab.plots.profile import Inspected, inspected, random_line
 from neatlab.plots.theme import new_figure, style
 
+__all__ = ["AngleLine", "OverlapData", "angle_data", "overlap", "overlap_data", "principal_angles"]
+
 SIDES = {"left": "writes to (left)", "right": "reads from (right)"}
 DEGREES = 57.29577951308232  # in a radian
 
@@ -18,14 +20,14 @@ class OverlapLine(NamedTuple):
 
     Args:
         adapter: Its title.
-        place: Its place among the adapters.
+        position: Its index among the adapters.
         side: "left" or "right".
         similarity: φ a layer; NaN where ΔW = 0.
         random: Of random directions.
     """
 
     adapter: str
-    place: int
+    position: int
     side: str
     similarity: list[float]
     random: list[float]
@@ -55,14 +57,14 @@ class AngleLine(NamedTuple):
 
     Args:
         pair: The two adapters.
-        place: The pair's place among the pairs.
+        position: The pair's position among the pairs.
         side: "left" or "right".
         angles: In degrees, the smallest first.
         random: Of random subspaces of the same sizes.
     """
 
     pair: str
-    place: int
+    position: int
     side: str
     angles: list[float]
     random: list[float]
@@ -84,12 +86,12 @@ def overlap_data(source: Inspected | pd.DataFrame) -> OverlapData:
     lines = [
         OverlapLine(
             str(adapter),
-            place,
+            position,
             side,
             by_layer[f"overlap_{side}"].tolist(),
             by_layer[f"random_overlap_{side}"].tolist(),
         )
-        for place, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False))
+        for position, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False))
         for by_layer in [rows.set_index("layer").reindex(layers)]
         for side in SIDES
     ]
@@ -119,7 +121,7 @@ def overlap(source: Inspected | pd.DataFrame, dark: bool = False) -> go.Figure:
 
 
 def _measured(line: OverlapLine, order: list[int], layers: list[str], axis: str) -> go.Scatter:
-    look = style(line.place)
+    look = style(line.position)
     return go.Scatter(
         x=order,
         y=line.similarity,
@@ -144,12 +146,13 @@ def angle_data(source: Compared | pd.DataFrame, layer: str | None = None) -> lis
     """
     frame = source if isinstance(source, pd.DataFrame) else source.angles()
     rows = frame if layer is None else frame[frame["layer"] == layer]
-    found = []
-    for place, ((a, b), pair) in enumerate(rows.groupby(["a", "b"], sort=False)):
+    angle_lines = []
+    for position, ((a, b), pair) in enumerate(rows.groupby(["a", "b"], sort=False)):
         for side in SIDES:
             means = pair[pair["side"] == side].groupby("i")[["angle", "random_angle"]].mean() * DEGREES
-            found.append(AngleLine(f"{a} – {b}", place, side, means["angle"].tolist(), means["random_angle"].tolist()))
-    return found
+            angles, random = means["angle"].tolist(), means["random_angle"].tolist()
+            angle_lines.append(AngleLine(f"{a} – {b}", position, side, angles, random))
+    return angle_lines
 
 
 def principal_angles(source: Compared | pd.DataFrame, layer: str | None = None, dark: bool = False) -> go.Figure:
@@ -166,7 +169,7 @@ def principal_angles(source: Compared | pd.DataFrame, layer: str | None = None, 
     names = [f"angle in degrees, {word}" for word in SIDES.values()]
     figure = new_figure(["index of the angle, smallest first", *names], (0.5, 0.5), dark=dark)
     for line in angle_data(source, layer):
-        axis, look = ("y" if line.side == "left" else "y2"), style(line.place)
+        axis, look = ("y" if line.side == "left" else "y2"), style(line.position)
         order = list(range(1, len(line.angles) + 1))
         figure.add_trace(random_line(order, line.random, f"{line.pair}, random", yaxis=axis))
         figure.add_trace(

@@ -9,6 +9,8 @@ from neatlab.plots.tables import Line, Source, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import Trace, line_traces, note_seeds, thin_line_traces
 
+__all__ = ["CurveData", "learning_curves", "loss_curves", "loss_data", "metric_curves", "metric_data"]
+
 STEP = "training step"
 LOSS = "loss"
 RATE = "rate"

@@ -11,6 +11,8 @@ from neatlab.plots.tables import Line, Source
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces
 
+__all__ = ["EnergyData", "energy", "energy_data"]
+
 LEVEL = 0.9
 
 
@@ -47,7 +49,7 @@ def energy_data(source: Source, layer: str | None = None, arms: Sequence[str] | 
 
 def _shares(line: Line) -> Line:
     sums = list(accumulate(value * value for value in line.mean))
-    shares = tuple(found / sums[-1] for found in sums)
+    shares = tuple(total / sums[-1] for total in sums)
     return line._replace(mean=shares, low=shares, high=shares, seeds=1)
 
 

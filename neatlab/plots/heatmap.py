@@ -12,6 +12,8 @@ from neatlab.plots.intervals import metric_name, scored
 from neatlab.plots.tables import Source
 from neatlab.plots.theme import new_figure
 
+__all__ = ["HeatmapData", "crossed", "heatmap", "heatmap_data"]
+
 # In the order in which they make the more telling picture; rank last: matched budgets make it follow from the others.
 AXES = ("depth", "activation", "residual", "conditioning", "orientation", "method", "lr", "scaling", "rank")
 # Options that make another adapter of the same pair of values: only runs that agree in them share a picture.
@@ -152,8 +154,8 @@ def _cell_text(cell: Interval | None) -> str:
 
 def _values(column: pd.Series) -> list[Any]:
     """Numbers by size, words as they come."""
-    found = list(dict.fromkeys(column))
-    return sorted(found) if pd.api.types.is_numeric_dtype(column) else found
+    values = list(dict.fromkeys(column))
+    return sorted(values) if pd.api.types.is_numeric_dtype(column) else values
 
 
 def _text(value: Any) -> str:
@@ -163,4 +165,4 @@ def _text(value: Any) -> str:
 def _crosses(frame: pd.DataFrame, a: str, b: str) -> bool:
     """Whether two values of one option were each tried with the same two values of the other."""
     met = frame[[a, b]].dropna().groupby(a)[b].agg(set)
-    return any(len(one & other) > 1 for one, other in combinations(met, 2))
+    return any(len(a & b) > 1 for a, b in combinations(met, 2))

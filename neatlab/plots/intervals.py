@@ -10,6 +10,8 @@ from neatlab.analysis.statistics import Interval, mean_interval
 from neatlab.plots.tables import Source, arm_order, table
 from neatlab.plots.theme import new_figure, style
 
+__all__ = ["IntervalData", "interval_data", "intervals"]
+
 ROW = 58  # pixels an arm: its name stands above its interval and its figures below, so that long names need no margin
 
 
@@ -18,12 +20,12 @@ class ArmScore(NamedTuple):
 
     Args:
         arm: The arm as one writes it.
-        place: Where it stands among the arms; decides its colour and marker.
+        position: Where it stands among the arms; decides its colour and marker.
         score: Mean over its seeds with its interval.
     """
 
     arm: str
-    place: int
+    position: int
     score: Interval
 
 
@@ -49,8 +51,8 @@ def interval_data(source: Source, name: str | None = None, arms: Sequence[str] |
     """
     frame = scored(source)
     order = arm_order(frame, arms)
-    found = [(arm, place, frame.loc[frame["arm"] == arm, "metric"]) for place, arm in enumerate(order)]
-    shown = [ArmScore(arm, place, mean_interval(values)) for arm, place, values in found if len(values)]
+    scores = [(arm, position, frame.loc[frame["arm"] == arm, "metric"]) for position, arm in enumerate(order)]
+    shown = [ArmScore(arm, position, mean_interval(values)) for arm, position, values in scores if len(values)]
     return IntervalData(metric_name(source, name), shown)
 
 
@@ -107,7 +109,7 @@ def metric_name(source: Source, name: str | None) -> str:
 
 
 def _marker(row: int, entry: ArmScore) -> go.Scatter:
-    look, half = style(entry.place), entry.score.half_width
+    look, half = style(entry.position), entry.score.half_width
     return go.Scatter(
         x=[entry.score.mean],
         y=[row],
@@ -119,5 +121,5 @@ def _marker(row: int, entry: ArmScore) -> go.Scatter:
     )
 
 
-def _note(figure: go.Figure, row: int, text: str, **place: object) -> None:
-    figure.add_annotation(text=text, y=row, xref="paper", yref="y", showarrow=False, **place)
+def _note(figure: go.Figure, row: int, text: str, **position: object) -> None:
+    figure.add_annotation(text=text, y=row, xref="paper", yref="y", showarrow=False, **position)

@@ -6,19 +6,34 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
+from neatlab.analysis import quantities as measured
 from neatlab.errors import unknown
 from neatlab.plots.spectrum import of_layer
 from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
+__all__ = [
+    "LayerCurveData",
+    "LayerMapData",
+    "QUANTITIES",
+    "layer_curve_data",
+    "layer_curves",
+    "layer_map",
+    "layer_map_data",
+]
+
+# What a run measures as it trains; `dead_units` is a share there.
 QUANTITIES = {
-    "effective_rank": "effective rank",
-    "stable_rank": "stable rank",
-    "participation_ratio": "participation ratio",
-    "norm": "‖ΔW‖_F",
-    "relative_norm": "‖ΔW‖/‖W₀‖",
-    "dead_units": "dead hidden units",
+    name: measured.QUANTITIES[name].label
+    for name in (
+        "effective_rank",
+        "stable_rank",
+        "participation_ratio",
+        "norm",
+        "relative_norm",
+        "dead_units",
+    )
 }
 SHOWN = ("effective_rank", "relative_norm", "dead_units")
 SCALE = [[0.0, "#e8f1fa"], [0.5, "#5ba3d0"], [1.0, "#08306b"]]
@@ -72,7 +87,7 @@ def layer_curve_data(
     frame = table(source, "spectra")
     rows = frame if layer is None or frame.empty else of_layer(frame, layer)
     curves = {name: _known(lines(rows, "step", _checked(name), arms)) for name in quantities}
-    return LayerCurveData(layer, {name: found for name, found in curves.items() if found})
+    return LayerCurveData(layer, {name: arms_lines for name, arms_lines in curves.items() if arms_lines})
 
 
 def layer_curves(
@@ -99,8 +114,8 @@ def layer_curves(
     names = ["training step", *(QUANTITIES[name] for name in panels)]
     traces = [
         trace
-        for row, (name, found) in enumerate(panels.items(), start=1)
-        for trace in line_traces(found, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
+        for row, (name, panel) in enumerate(panels.items(), start=1)
+        for trace in line_traces(panel, f"step %{{x}}<br>{QUANTITIES[name]} %{{y:.4g}}", row, legend=row == 1)
     ]
     figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark, traces=traces)
     note_seeds(figure, next(iter(panels.values())))
@@ -170,8 +185,8 @@ def _short(layer: str, layers: Sequence[str]) -> str:
     return ".".join(layer.split(".")[shared:])
 
 
-def _known(found: list[Line]) -> list[Line]:
-    return [line for line in found if any(value == value for value in line.mean)]
+def _known(curves: list[Line]) -> list[Line]:
+    return [line for line in curves if any(value == value for value in line.mean)]
 
 
 def _checked(quantity: str) -> str:

@@ -5,20 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from scipy.special import erf, expit
 
+from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.errors import unknown
-from neatlab.plots.tables import Array
 from neatlab.plots.theme import new_figure, style
 
-FUNCTIONS: dict[str, Callable[[Array], Array]] = {
-    "relu": lambda x: np.maximum(x, 0),
-    "gelu": lambda x: x * (1 + erf(x / np.sqrt(2))) / 2,
-    "silu": lambda x: x * expit(x),
-    "tanh": np.tanh,
-    "sin": np.sin,
-    "linear": lambda x: x,
-}
+__all__ = ["FunctionData", "SizeData", "function_curve", "function_data", "size_curves", "size_data"]
+
 SPAN = 4.0
 
 
@@ -40,23 +33,23 @@ def function_data(name: str, points: int = 81) -> FunctionData:
     """σ on an interval around zero.
 
     Args:
-        name: A key of FUNCTIONS.
+        name: A key of ACTIVATIONS.
         points: How many.
 
     Raises:
         BadInput: Another name.
     """
-    if name not in FUNCTIONS:
-        raise unknown("activation", name, FUNCTIONS)
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
     x = np.linspace(-SPAN, SPAN, points)
-    return FunctionData(name, x.tolist(), FUNCTIONS[name](x).tolist())
+    return FunctionData(name, x.tolist(), ACTIVATIONS[name].values(x).tolist())
 
 
 def function_curve(name: str, dark: bool = False) -> go.Figure:
     """An activation as a curve.
 
     Args:
-        name: A key of FUNCTIONS.
+        name: A key of ACTIVATIONS.
         dark: For a dark page.
     """
     data = function_data(name)
@@ -97,8 +90,8 @@ def size_curves(data: SizeData, marked: Sequence[tuple[str, int]] = (), dark: bo
         dark: For a dark page.
     """
     figure = new_figure(["rank r", "parameters"], dark=dark)
-    for place, (name, counts) in enumerate(data.counts.items()):
-        look = style(place)
+    for position, (name, counts) in enumerate(data.counts.items()):
+        look = style(position)
         ranks = [rank for method, rank in marked if method == name]
         at = np.interp(ranks, data.ranks, counts).tolist()
         line = go.Scatter(x=data.ranks, y=counts, mode="lines", name=name, line={"color": look.colour})

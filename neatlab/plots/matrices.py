@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 
 from neatlab.plots.theme import DARK, LIGHT
 
+__all__ = ["MatrixData", "matrices", "matrix_data"]
+
 GAP = 0.03  # of the width, between two pictures
 # Zero is the page's own background, light or dark.
 SCALE = [[0.0, "rgba(213,94,0,1)"], [0.5, "rgba(128,128,128,0)"], [1.0, "rgba(0,114,178,1)"]]
@@ -51,13 +53,13 @@ def matrices(matrices: Mapping[str, Any], dark: bool = False) -> go.Figure:
     data = matrix_data(matrices)
     figure = go.Figure(layout={"template": DARK if dark else LIGHT, "height": 240, "margin": {"l": 8, "b": 8}})
     width = (1 - GAP * (len(data) - 1)) / max(len(data), 1)
-    for place, matrix in enumerate(data):
-        _add(figure, matrix, place, place * (width + GAP), width)
+    for position, matrix in enumerate(data):
+        _add(figure, matrix, position, position * (width + GAP), width)
     return figure
 
 
-def _add(figure: go.Figure, matrix: MatrixData, place: int, left: float, width: float) -> None:
-    key = "" if place == 0 else str(place + 1)
+def _add(figure: go.Figure, matrix: MatrixData, position: int, left: float, width: float) -> None:
+    key = "" if position == 0 else str(position + 1)
     plain = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "mirror": True}
     figure.layout[f"xaxis{key}"] = {**plain, "domain": [left, left + width], "anchor": f"y{key}", "constrain": "domain"}
     figure.layout[f"yaxis{key}"] = {

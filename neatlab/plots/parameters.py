@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 from neatlab.plots.tables import Source, arm_order, table
 from neatlab.plots.theme import new_figure, style
 
+__all__ = ["ParameterData", "parameter_counts", "parameter_data"]
+
 COUNT = "trainable parameters"
 HEAD = "#5f6b78"  # not a paler tone: words in it could not be read on a dark page
 
@@ -18,7 +20,7 @@ class ParameterData(NamedTuple):
     Args:
         arms: The arms.
         adapter: Parameters of the adapter.
-        head: Those of the head that trains beside it.
+        head: Those of the head that trains with it.
     """
 
     arms: list[str]
@@ -39,7 +41,7 @@ def parameter_data(source: Source, arms: Sequence[str] | None = None) -> Paramet
     known = frame.dropna(subset=["adapter_params", "trainable_params"]).groupby("arm", sort=False).first()
     order = [arm for arm in arm_order(frame, arms) if arm in known.index]
     adapter, total = (known[name].loc[order].astype(int).tolist() for name in ("adapter_params", "trainable_params"))
-    return ParameterData(order, adapter, [all_ - own for all_, own in zip(total, adapter, strict=True)])
+    return ParameterData(order, adapter, [trainable - added for trainable, added in zip(total, adapter, strict=True)])
 
 
 def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:

@@ -13,6 +13,8 @@ from neatlab.plots.spectrum import EFFECTIVE_RANK
 from neatlab.plots.tables import Source, arm_order
 from neatlab.plots.theme import new_figure, style
 
+__all__ = ["ParetoData", "RankData", "pareto", "pareto_data", "rank_against_metric", "rank_data"]
+
 COSTS = {
     "adapter_params": "adapter parameters",
     "seconds_per_step": "seconds a step, median over the run",
@@ -43,7 +45,7 @@ class RankData(NamedTuple):
     """Effective rank and score of every run of one arm."""
 
     arm: str
-    place: int
+    position: int
     ranks: list[float]
     scores: list[float]
     seeds: list[int]
@@ -121,10 +123,10 @@ def rank_data(source: Source, arms: Sequence[str] | None = None) -> list[RankDat
     frame = scored(source)
     order = arm_order(frame, arms)
     known = frame.dropna(subset=["effective_rank"]) if "effective_rank" in frame else frame.iloc[:0]
-    groups = [(place, arm, known[known["arm"] == arm]) for place, arm in enumerate(order)]
+    groups = [(position, arm, known[known["arm"] == arm]) for position, arm in enumerate(order)]
     return [
-        RankData(arm, place, *(rows[name].tolist() for name in ("effective_rank", "metric", "seed")))
-        for place, arm, rows in groups
+        RankData(arm, position, *(rows[name].tolist() for name in ("effective_rank", "metric", "seed")))
+        for position, arm, rows in groups
         if len(rows)
     ]
 
@@ -144,16 +146,16 @@ def rank_against_metric(
         The figure.
     """
     figure = new_figure([f"{EFFECTIVE_RANK}, mean over layers", metric_name(source, name)], dark=dark)
-    for found in rank_data(source, arms):
-        look = style(found.place)
+    for entry in rank_data(source, arms):
+        look = style(entry.position)
         trace = go.Scatter(
-            x=found.ranks,
-            y=found.scores,
-            customdata=found.seeds,
-            name=found.arm,
+            x=entry.ranks,
+            y=entry.scores,
+            customdata=entry.seeds,
+            name=entry.arm,
             mode="markers",
             marker={"symbol": look.marker, "size": 8, "color": look.colour, "opacity": 0.8},
-            hovertemplate=f"seed %{{customdata}}: rank %{{x:.2f}}, %{{y:.4f}}<extra>{found.arm}</extra>",
+            hovertemplate=f"seed %{{customdata}}: rank %{{x:.2f}}, %{{y:.4f}}<extra>{entry.arm}</extra>",
         )
         figure.add_trace(trace)
     return figure
@@ -173,7 +175,7 @@ def _front(data: ParetoData) -> go.Scatter:
 
 
 def _point(entry: ArmScore, spent: float, front: bool) -> go.Scatter:
-    look, half = style(entry.place), entry.score.half_width
+    look, half = style(entry.position), entry.score.half_width
     where = "on the Pareto front" if front else "behind the Pareto front"
     return go.Scatter(
         x=[spent],

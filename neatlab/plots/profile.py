@@ -5,30 +5,27 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 import plotly.graph_objects as go
 
+from neatlab.analysis.quantities import QUANTITIES
 from neatlab.errors import unknown
 from neatlab.plots.theme import new_figure, style
 
-QUANTITIES = {
-    "norm": "‖ΔW‖_F",
-    "relative_norm": "‖ΔW‖_F/‖W₀‖_F",
-    "effective_rank": "effective rank exp(−Σ p ln p)",
-    "stable_rank": "stable rank Σσ²/σ₁²",
-    "participation_ratio": "participation ratio (Σσ²)²/Σσ⁴",
-    "energy_rank_90": "directions that hold 90 % of Σσ²",
-    "amplification": "amplification ‖ΔW‖_F/‖UᵀW₀V‖_F",
-    "intruders": "intruder dimensions",
-}
-RANDOM = {
-    "effective_rank": "random_effective_rank",
-    "stable_rank": "random_stable_rank",
-    "amplification": "random_amplification",
-    "intruders": "random_intruders",
-}
+__all__ = ["KindData", "ProfileData", "kind_data", "kinds", "profile", "profile_data"]
+
+PROFILED = (
+    "norm",
+    "relative_norm",
+    "effective_rank",
+    "stable_rank",
+    "participation_ratio",
+    "energy_rank_90",
+    "amplification",
+    "intruders",
+)
 GREY = "#7b8794"
 
 
 class Inspected(Protocol):
-    """An inspection, or several beside each other: has a row an adapter and layer."""
+    """An inspection, or several that are compared: has a row an adapter and layer."""
 
     def frame(self) -> pd.DataFrame:
         """The rows."""
@@ -39,13 +36,13 @@ class ProfileLine(NamedTuple):
 
     Args:
         adapter: Its title.
-        place: Its place among the adapters, which gives its look.
+        position: Its position among the adapters, which gives its look.
         values: A value a layer; NaN where there is none.
         random: The same from random directions; empty where that is not known.
     """
 
     adapter: str
-    place: int
+    position: int
     values: list[float]
     random: list[float]
 
@@ -88,22 +85,22 @@ def profile_data(source: Inspected | pd.DataFrame, quantity: str = "norm") -> Pr
 
     Args:
         source: An inspection, a comparison of adapters, or their `frame()`.
-        quantity: A key of QUANTITIES.
+        quantity: One of PROFILED.
 
     Raises:
         BadInput: No such quantity, or one that was not measured.
     """
     frame = inspected(source)
-    known = [name for name in QUANTITIES if name in frame]
+    known = {name: QUANTITIES[name] for name in PROFILED if name in frame}
     if quantity not in known:
         raise unknown("quantity", quantity, known)
     layers = list(dict.fromkeys(frame["layer"]))
     lines = []
-    for place, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False)):
+    for position, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False)):
         by_layer = rows.set_index("layer").reindex(layers)
-        random = by_layer[RANDOM[quantity]].tolist() if RANDOM.get(quantity) in by_layer else []
-        lines.append(ProfileLine(str(adapter), place, by_layer[quantity].tolist(), random))
-    return ProfileData(QUANTITIES[quantity], layers, lines)
+        random = by_layer[known[quantity].random].tolist() if known[quantity].random in by_layer else []
+        lines.append(ProfileLine(str(adapter), position, by_layer[quantity].tolist(), random))
+    return ProfileData(known[quantity].axis, layers, lines)
 
 
 def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool = False) -> go.Figure:
@@ -111,7 +108,7 @@ def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool
 
     Args:
         source: An inspection, a comparison of adapters, or their `frame()`.
-        quantity: A key of QUANTITIES.
+        quantity: One of PROFILED.
         dark: For a dark page.
 
     Returns:
@@ -121,7 +118,7 @@ def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool
     figure = new_figure(["layer, in the model's order", data.name], dark=dark)
     order = list(range(1, len(data.layers) + 1))
     for line in data.lines:
-        look = style(line.place)
+        look = style(line.position)
         if line.random:
             figure.add_trace(random_line(order, line.random, f"{line.adapter}, random"))
         figure.add_trace(
@@ -168,10 +165,10 @@ def kinds(source: Inspected | pd.DataFrame, dark: bool = False) -> go.Figure:
     """
     data = kind_data(source)
     figure = new_figure(["share of Σ‖ΔW‖²", "kind of layer"], dark=dark)
-    places = {line.adapter: line.place for line in profile_data(source).lines}
+    positions = {line.adapter: line.position for line in profile_data(source).lines}
     for adapter, shares in zip(data.adapters, data.shares, strict=True):
         bar: dict[str, Any] = {"x": shares, "y": data.kinds, "orientation": "h", "name": adapter}
-        look = style(places[adapter])
+        look = style(positions[adapter])
         hover = f"%{{y}}: %{{x:.1%}}<extra>{adapter}</extra>"
         figure.add_trace(go.Bar(**bar, marker={"color": look.colour}, hovertemplate=hover))
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")

@@ -10,8 +10,10 @@ from neatlab.plots.tables import Line, Source, arm_order, lines, table
 from neatlab.plots.theme import new_figure, style
 from neatlab.plots.traces import line_traces
 
+__all__ = ["RateData", "rate_data", "rates"]
+
 LEARNING_RATE = "peak learning rate of the adapter"
-FEW = 8  # rates that are each named on the axis
+MAX_NAMED_RATES = 8  # rates that are each named on the axis
 By = Literal["metric", "loss"]
 
 
@@ -19,13 +21,13 @@ class Tried(NamedTuple):
     """One run at another scaling than its arm's own.
 
     Args:
-        place: Where its arm stands among the arms.
+        position: Where its arm stands among the arms.
         variant: The arm with that scaling.
         lr: Its learning rate.
         score: Its validation score.
     """
 
-    place: int
+    position: int
     variant: str
     lr: float
     score: float
@@ -62,14 +64,14 @@ def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None =
     if frame.empty or score not in frame:
         return RateData(name, [], [], [])
     frame = frame.assign(score=frame[score].where(frame["status"] == "finished").astype(float))
-    own = frame["variant"] == frame.groupby("arm", sort=False)["variant"].transform(_most_tried)
+    main_variant = frame["variant"] == frame.groupby("arm", sort=False)["variant"].transform(_most_tried)
     order = arm_order(frame, arms)
-    others = frame[~own & frame["arm"].isin(order)]
+    others = frame[~main_variant & frame["arm"].isin(order)]
     tried = [
         Tried(order.index(arm), variant, lr, value)
         for arm, variant, lr, value in zip(*(others[c] for c in ("arm", "variant", "lr", "score")), strict=True)
     ]
-    return RateData(name, sorted(set(frame["lr"])), lines(frame[own], "lr", "score", order), tried)
+    return RateData(name, sorted(set(frame["lr"])), lines(frame[main_variant], "lr", "score", order), tried)
 
 
 def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
@@ -89,13 +91,13 @@ def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = Non
     figure = new_figure([LEARNING_RATE, data.name], dark=dark, traces=traces)
     for tried in data.scalings:
         figure.add_trace(_open_marker(tried))
-    if len(data.rates) <= FEW:
+    if len(data.rates) <= MAX_NAMED_RATES:
         figure.update_xaxes(tickvals=data.rates, ticktext=[f"{rate:.3g}" for rate in data.rates])
     return figure.update_xaxes(type="log")
 
 
 def _open_marker(tried: Tried) -> go.Scatter:
-    look = style(tried.place)
+    look = style(tried.position)
     return go.Scatter(
         x=[tried.lr],
         y=[tried.score],

@@ -8,6 +8,8 @@ import plotly.graph_objects as go
 from neatlab.plots.theme import new_figure, style
 from neatlab.plots.traces import CURSOR
 
+__all__ = ["ScalingData", "scaling", "scaling_data"]
+
 
 class Scaling(Protocol):
     """Anything with the table of `Slider.scale`."""
@@ -32,7 +34,7 @@ def scaling_data(source: Scaling | pd.DataFrame, metric: str, base_metric: str |
     """What a factor on a part of ΔW does to the task and to the base's task.
 
     Args:
-        source: A `Causal`, or its `frame()`.
+        source: A `ScalingResult`, or its `frame()`.
         metric: Name of the task's metric.
         base_metric: Name of the base's metric; None where the task has none.
     """
@@ -54,7 +56,7 @@ def scaling(
     """The task's metric over the factor, below it the base's.
 
     Args:
-        source: A `Causal`, or its `frame()`.
+        source: A `ScalingResult`, or its `frame()`.
         metric: Name of the task's metric.
         base_metric: Name of the base's metric; None where the task has none.
         at: Factor to mark.

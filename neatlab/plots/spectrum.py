@@ -12,6 +12,8 @@ from neatlab.plots.tables import Line, Source, lines, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
+__all__ = ["EffectiveRankData", "SpectrumData", "effective_rank", "effective_rank_data", "spectrum", "spectrum_data"]
+
 INDEX = "index i, up to the ceiling on the rank"
 SIGMA = "singular value σᵢ of ΔW"
 EFFECTIVE_RANK = "effective rank exp(−Σ p ln p)"
@@ -160,8 +162,8 @@ def _ceiling(index: int) -> dict[str, Any]:
 
 
 def _ceiling_name(index: int) -> dict[str, Any]:
-    place = {"x": index + 0.3, "y": 0, "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
-    return {"text": f"ceiling {index}", "font": {"size": 11}, **place}
+    position = {"x": index + 0.3, "y": 0, "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    return {"text": f"ceiling {index}", "font": {"size": 11}, **position}
 
 
 def of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:

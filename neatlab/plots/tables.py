@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
     Args:
         arm: The arm as one writes it.
-        place: Where it stands among the arms; decides its colour and marker.
+        position: Where it stands among the arms; decides its colour and marker.
         x: Steps or indices.
         mean: Mean over seeds.
         low: Lowest seed.
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     """
 
     arm: str
-    place: int
+    position: int
     x: tuple[float, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
@@ -48,8 +48,8 @@ class Line(NamedTuple):
 
 def table(source: Source, name: str) -> pd.DataFrame:
     """`source` itself where it is a table, else its table `name`."""
-    found: pd.DataFrame = source if isinstance(source, pd.DataFrame) else getattr(source, name)()
-    return found
+    frame: pd.DataFrame = source if isinstance(source, pd.DataFrame) else getattr(source, name)()
+    return frame
 
 
 def arm_order(frame: pd.DataFrame, arms: Sequence[str] | None) -> list[str]:
@@ -75,16 +75,16 @@ def lines(frame: pd.DataFrame, x: str, y: str, arms: Sequence[str] | None, point
     return [_line(arm, index, rows, x, y, points) for index, arm, rows in chosen if len(rows)]
 
 
-def _line(arm: str, place: int, rows: pd.DataFrame, x: str, y: str, points: int) -> Line:
+def _line(arm: str, position: int, rows: pd.DataFrame, x: str, y: str, points: int) -> Line:
     at, values = _binned(*_by_seed(rows, x, y), points)
     mean, low, high = _mean(values), np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     shown = [tuple(column.tolist()) for column in (at, mean, low, high)]
-    return Line(arm, place, shown[0], shown[1], shown[2], shown[3], values.shape[1])
+    return Line(arm, position, shown[0], shown[1], shown[2], shown[3], values.shape[1])
 
 
 # In numpy, not by pandas' pivot tables: a live chart is computed several times a second, and they take 7 ms a line.
 def _by_seed(rows: pd.DataFrame, x: str, y: str) -> tuple[Array, Array]:
-    """Every x, and the values there (x × seed): the mean of several at one place, NaN where there is none."""
+    """Every x, and the values there (x × seed): the mean of several at one position, NaN where there is none."""
     at, row = np.unique(rows[x].to_numpy(dtype=float), return_inverse=True)
     seeds, column = np.unique(rows["seed"].to_numpy(), return_inverse=True)
     values, shape = rows[y].to_numpy(dtype=float), (len(at), len(seeds))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-# Okabe and Ito's colours, told apart by colour-blind readers; black is left out (it is lost on a dark page) and
+# Okabe and Ito's colours, which colour-blind readers can distinguish; black is left out (it is lost on a dark page) and
 # yellow too (on a light one). Markers tell the arms apart where colour does not, in print for instance.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")

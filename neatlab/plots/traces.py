@@ -12,6 +12,8 @@ Trace = dict[str, Any]
 CURSOR = "#8a94a0"  # visible on a light and on a dark page
 BAND_NOTE = "line: mean over seeds; band: lowest to highest seed"
 
+__all__ = ["mark_step"]
+
 
 def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = True) -> list[Trace]:
     """Lines with markers, each with its band where it has several seeds.
@@ -27,7 +29,7 @@ def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = 
     """
     traces: list[Trace] = []
     for line in lines:
-        look = style(line.place)
+        look = style(line.position)
         traces += [_band(line) | {"yaxis": _panel(row)}] if line.seeds > 1 else []
         traces.append(
             _line(line, hover, row)
@@ -43,7 +45,7 @@ def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = 
 
 def thin_line_traces(lines: Sequence[Line], hover: str, row: int = 1) -> list[Trace]:
     """Thin and pale lines, without markers, legend or band: many noisy points behind what matters."""
-    pale = [{"color": faded(style(line.place).colour, 0.5), "width": 1.2} for line in lines]
+    pale = [{"color": faded(style(line.position).colour, 0.5), "width": 1.2} for line in lines]
     return [
         _line(line, hover, row) | {"showlegend": False, "mode": "lines", "line": look}
         for line, look in zip(lines, pale, strict=True)
@@ -53,8 +55,8 @@ def thin_line_traces(lines: Sequence[Line], hover: str, row: int = 1) -> list[Tr
 def note_seeds(figure: go.Figure, lines: Iterable[Line]) -> None:
     """Say what the band is, where there is one."""
     if any(line.seeds > 1 for line in lines):
-        place = {"x": 1, "y": 0.995, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top"}
-        figure.add_annotation(text=BAND_NOTE, showarrow=False, font={"size": 11}, **place)
+        position = {"x": 1, "y": 0.995, "xref": "paper", "yref": "paper", "xanchor": "right", "yanchor": "top"}
+        figure.add_annotation(text=BAND_NOTE, showarrow=False, font={"size": 11}, **position)
 
 
 def mark_step(figure: go.Figure, step: int) -> go.Figure:
@@ -85,7 +87,7 @@ def _band(line: Line) -> Trace:
         "y": [y for _, y in outline],
         "mode": "lines",  # with few points Plotly adds markers by itself
         "fill": "toself",
-        "fillcolor": faded(style(line.place).colour, 0.15),
+        "fillcolor": faded(style(line.position).colour, 0.15),
         "line": {"width": 0},
         "legendgroup": line.arm,
         "showlegend": False,

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from neatlab.config import parse_task, task_text
 from neatlab.errors import unknown
 from neatlab.schema import Schema
+from neatlab.tasks import TaskSpec
 from neatlab.tasks.custom.options import CustomOptions, validation_count
 
 
@@ -28,12 +28,12 @@ class Recipe(Schema):
         title: What it is.
         epochs: Passes over the training data.
         examples: Training examples of the data.
-        own_validation: Whether the data have a validation split beside the one reported on; else it is set aside.
+        own_validation: Whether the data have a validation split that is not reported on; else one is set aside.
         lr: "auto" where a learning rate is unknown: arms that name none are given theirs on validation data.
         selection: Which checkpoint the authors report, and which we do.
         published: The published result, or that it is unknown.
         task: Options of the task `custom`.
-        training: Fields of `TrainingConfig` beside `steps`.
+        training: Fields of `TrainingConfig` other than `steps`.
         arms: Name → arm.
         estimates: Cost of one arm and seed.
         sources: Where task, training and each arm's settings come from.
@@ -67,7 +67,7 @@ class Recipe(Schema):
         """What `neatlab.compare` takes: task, arms, training, steps and learning rate; one evaluation an epoch."""
         every = {"eval_every": self.steps_an_epoch, "spectrum_every": self.steps_an_epoch}
         return {
-            "task": task_text("custom", self.task),
+            "task": TaskSpec("custom", self.task),
             "arms": list(self.arms.values()),
             "training": {**every, **self.training},
             "steps": self.steps,
@@ -77,16 +77,16 @@ class Recipe(Schema):
     def describe(self) -> list[str]:
         """What to know before a run: cost, selection, published result, sources."""
         cost = f"about {self.estimates.hours:g} h and {self.estimates.memory_gib:g} GiB an arm and seed"
-        told = [f"{self.title}; {self.steps:,} steps; estimate on a GPU, {self.estimates.gpu}: {cost}"]
-        told += [f"selection: {self.selection}", f"published result: {self.published}"]
-        return [*told, *(f"source of {name}: {text}" for name, text in self.sources.items())]
+        facts = [f"{self.title}; {self.steps:,} steps; estimate on a GPU, {self.estimates.gpu}: {cost}"]
+        facts += [f"selection: {self.selection}", f"published result: {self.published}"]
+        return [*facts, *(f"source of {name}: {text}" for name, text in self.sources.items())]
 
 
 def recipe_names() -> list[str]:
     """Every recipe, as "benchmark/data-set"."""
     folders = sorted((folder for folder in _root().iterdir() if folder.is_dir()), key=lambda folder: folder.name)
-    found = [(folder.name, file.name) for folder in folders for file in folder.iterdir()]
-    return sorted(f"{benchmark}/{name.removesuffix('.toml')}" for benchmark, name in found if name.endswith(".toml"))
+    recipes = [(folder.name, file.name) for folder in folders for file in folder.iterdir()]
+    return sorted(f"{benchmark}/{name.removesuffix('.toml')}" for benchmark, name in recipes if name.endswith(".toml"))
 
 
 def load_recipe(text: str) -> Recipe:
@@ -95,7 +95,8 @@ def load_recipe(text: str) -> Recipe:
     Raises:
         BadInput: No such recipe, or no such option.
     """
-    name, changes = parse_task(text)
+    spec = TaskSpec.parse(text)
+    name, changes = spec.name, spec.options
     if name not in recipe_names():
         raise unknown("recipe", name, recipe_names())
     benchmark, _, data = name.partition("/")

@@ -1,20 +1,23 @@
 """The figures of a report, each with what it says in words."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 import plotly.graph_objects as go
+from markupsafe import Markup
 
 from neatlab import plots
 from neatlab.plots.pareto import COSTS
-from neatlab.report.words import escape
+from neatlab.report.markup import legend
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.labels import family
+from neatlab.runtime.templates import macros
 
 HEIGHT = 380  # pixels
 MARGIN = {"l": 56, "r": 16, "t": 12, "b": 44}  # the page has one legend for all figures
-FEW = 6  # lines that a figure of curves can show; as many as there are colours
+MAX_CURVES = 6  # lines that a figure can show; as many as there are colours
 
 
 class Figure(NamedTuple):
@@ -34,19 +37,16 @@ class Figure(NamedTuple):
     figure: go.Figure
     wide: bool = False
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         """The element that the drawing goes into."""
-        height, words = self.figure.layout.height or HEIGHT, escape(self.words)
-        plot = f'<div class="plot" id="{self.id}" style="height:{height}px" role="img" aria-label="{words}"></div>'
-        shape = ' class="wide"' if self.wide else ""
-        return f"<figure{shape}><h3>{escape(self.title)}</h3>{plot}<figcaption>{words}</figcaption></figure>"
+        height = self.figure.layout.height or HEIGHT
+        return macros(__file__).figure(self.id, self.title, self.words, height, self.wide)
 
     def plain(self) -> dict[str, Any]:
         """Data and layout as plain values, without the template, which the page sets by its light."""
-        found: dict[str, Any] = orjson.loads(self.figure.to_json())
-        found["layout"] = {name: value for name, value in found["layout"].items() if name != "template"}
-        layout = {"height": HEIGHT, "margin": MARGIN, **found["layout"], "showlegend": False}
-        return {"data": found["data"], "layout": layout}
+        figure: dict[str, Any] = orjson.loads(self.figure.to_json())
+        layout = {name: value for name, value in figure["layout"].items() if name != "template"}
+        return {"data": figure["data"], "layout": {"height": HEIGHT, "margin": MARGIN, **layout, "showlegend": False}}
 
 
 def figures(comparison: Comparison, order: Sequence[str]) -> list[Figure]:
@@ -57,15 +57,13 @@ def figures(comparison: Comparison, order: Sequence[str]) -> list[Figure]:
         order: The arms, the reference first; the order gives the colours.
     """
     mark = comparison.runs[0].run_id  # ids must differ where a page shows several settings
-    found = [
-        _intervals(comparison, order),
-        _heatmap(comparison),
-        _rates(comparison, order),
-        *(_pareto(comparison, order, cost) for cost in COSTS),
-        _ranks(comparison, order),
-        _curves(comparison, order),
-    ]
-    return [figure._replace(id=f"{figure.id}-{mark}") for figure in found if figure is not None]
+    drawn = [draw(comparison, order) for draw in FIGURES]
+    return [figure._replace(id=f"{figure.id}-{mark}") for figure in drawn if figure is not None]
+
+
+def section(heading: str, arms: Sequence[str], drawn: Sequence[Figure]) -> Markup:
+    """The figures under a heading, with one legend for all of them."""
+    return macros(__file__).section(heading, legend(arms), drawn)
 
 
 def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
@@ -79,15 +77,15 @@ def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
     return Figure("intervals", f"{data.name.partition(',')[0].capitalize()} of every arm", words, drawn, wide=True)
 
 
-def _heatmap(comparison: Comparison) -> Figure | None:
+def _heatmap(comparison: Comparison, order: Sequence[str]) -> Figure | None:
     axes = plots.crossed(comparison)
     if axes is None:
         return None
     data = plots.heatmap_data(comparison, *axes)
     cells = {
         f"{axes[0]} {row}, {axes[1]} {column}": cell.mean
-        for row, own in zip(data.rows, data.cells, strict=True)
-        for column, cell in zip(data.columns, own, strict=True)
+        for row, entries in zip(data.rows, data.cells, strict=True)
+        for column, cell in zip(data.columns, entries, strict=True)
         if cell is not None
     }
     best = (max if comparison.metric.higher_is_better else min)(cells, key=lambda name: cells[name])
@@ -107,10 +105,10 @@ def _rates(comparison: Comparison, order: Sequence[str]) -> Figure | None:
         "Runs of the search, on a seed that is not reported and on validation data. "
         "Open markers: the same arm at another scaling of its update; a gap: the run diverged."
     )
-    return Figure("rates", "How the learning rates were chosen", words, drawn, wide=len(order) > FEW)
+    return Figure("rates", "How the learning rates were chosen", words, drawn, wide=len(order) > MAX_CURVES)
 
 
-def _pareto(comparison: Comparison, order: Sequence[str], cost: str) -> Figure | None:
+def _pareto(cost: str, comparison: Comparison, order: Sequence[str]) -> Figure | None:
     data = plots.pareto_data(comparison, cost, arms=order)
     if len(data.arms) < 2:
         return None
@@ -131,9 +129,20 @@ def _ranks(comparison: Comparison, order: Sequence[str]) -> Figure | None:
 
 
 def _curves(comparison: Comparison, order: Sequence[str]) -> Figure | None:
-    shown = list(order)[:FEW]
+    shown = list(order)[:MAX_CURVES]
     drawn = plots.learning_curves(comparison.curves(), comparison.metric.name, shown)
     left = len(order) - len(shown)
-    which = f"The reference and the {FEW - 1} arms with the best means; {left} are left out. " if left > 0 else ""
-    words = f"{which}Markers: validation split; thin lines: loss of the training batches."
+    best = f"The reference and the {MAX_CURVES - 1} arms with the best means; {left} are left out. "
+    words = f"{best if left > 0 else ''}Markers: validation split; thin lines: loss of the training batches."
     return Figure("curves", "Learning curves", words, drawn.update_layout(height=460), wide=True)
+
+
+# Every figure, in the page's order: a row each, None where the runs have nothing for it.
+FIGURES: tuple[Callable[[Comparison, Sequence[str]], Figure | None], ...] = (
+    _intervals,
+    _heatmap,
+    _rates,
+    *(partial(_pareto, cost) for cost in COSTS),
+    _ranks,
+    _curves,
+)

@@ -5,22 +5,21 @@ import tempfile
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 
 import orjson
+from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from neatlab.errors import BadInput
 from neatlab.plots.theme import DARK, LIGHT
-from neatlab.report.figures import Figure, figures
-from neatlab.report.text import differences, ordered, question, repeat, runs, setup, tables, title, verdict
-from neatlab.report.words import escape, legend
+from neatlab.report.figures import Figure, figures, section
+from neatlab.report.text import arms, differences, ordered, question, repeat, runs, setup, title, verdict
 from neatlab.runs.comparison import Comparison
+from neatlab.runtime.files import PathLike
+from neatlab.runtime.templates import environment
 
-Target = str | os.PathLike[str]
 
-
-def write_report(comparison: Comparison, path: Target, command: str) -> None:
+def write_report(comparison: Comparison, path: PathLike, command: str) -> None:
     """Write a comparison as one HTML page: question, verdict, set-up, tables, figures and how to repeat it.
 
     The page holds everything it needs and asks for nothing outside itself. It is written whole or not at all.
@@ -37,7 +36,7 @@ def write_report(comparison: Comparison, path: Target, command: str) -> None:
     write_page(render(comparison, command), path)
 
 
-def write_page(text: str, path: Target) -> None:
+def write_page(text: str, path: PathLike) -> None:
     """Write a page whole or not at all.
 
     Raises:
@@ -49,7 +48,7 @@ def write_page(text: str, path: Target) -> None:
         raise _refusal(path, error) from error
 
 
-def check_target(path: Target) -> None:
+def check_target(path: PathLike) -> None:
     """Find out whether a report can be written, best before hours of training.
 
     Raises:
@@ -73,7 +72,6 @@ def render(comparison: Comparison, command: str) -> str:
     """
     drawn = {name: figures(part, ordered(part)) for name, part in comparison.parts().items()}
     body = [
-        f"<h1>{escape(title(comparison))}</h1>",
         question(comparison),
         verdict(comparison),
         setup(comparison),
@@ -82,33 +80,35 @@ def render(comparison: Comparison, command: str) -> str:
         runs(comparison),
         repeat(comparison, command),
     ]
-    return page(title(comparison), body, [figure for own in drawn.values() for figure in own])
+    return page(title(comparison), body, [figure for part in drawn.values() for figure in part])
 
 
-def page(title: str, body: Iterable[str], drawn: Iterable[Figure]) -> str:
+def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
     """A page that holds everything it needs.
 
     Args:
-        title: Its title, as plain text.
+        title: Its title and first heading, as plain text.
         body: Ready-made HTML, top to bottom; empty parts are left out.
         drawn: The figures whose elements stand in the body.
     """
-    return Template(_asset("page.html")).substitute(
-        title=escape(title),
-        style=_asset("style.css"),
-        body="\n".join(filter(None, body)),
-        plotly=get_plotlyjs(),
-        figures=_json({figure.id: figure.plain() for figure in drawn}),
-        templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
-        script=_asset("report.js"),
+    return (
+        environment()
+        .get_template("report/page.html")
+        .render(
+            title=title,
+            style=_asset("style.css"),
+            body=Markup("\n").join(filter(None, body)),
+            plotly=get_plotlyjs(),
+            figures=_json({figure.id: figure.plain() for figure in drawn}),
+            templates=_json({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}),
+            script=_asset("report.js"),
+        )
     )
 
 
-def _part(name: str, part: Comparison, drawn: list[Figure]) -> str:
-    order, where = ordered(part), f" with {escape(name)}" if name else ""
-    shown = "\n".join(figure.html() for figure in drawn)
-    arms = f"<h2>Arms{where}</h2>{tables(part, order)}"
-    return f'{arms}<h2>Figures{where}</h2>{legend(order)}<div class="figures">{shown}</div>'
+def _part(name: str, part: Comparison, drawn: list[Figure]) -> Markup:
+    order, where = ordered(part), f" with {name}" if name else ""
+    return arms(part, order, where) + section(f"Figures{where}", order, drawn)
 
 
 def _json(value: object) -> str:
@@ -121,7 +121,7 @@ def _asset(name: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write beside, then rename: an old report stays until the new one is whole."""
+    """Write to a temporary file, then rename: an old report stays until the new one is whole."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", encoding="utf-8", delete=False) as file:
         temporary = Path(file.name)
     try:
@@ -138,5 +138,5 @@ def _umask() -> int:
     return mask
 
 
-def _refusal(path: Target, error: OSError) -> BadInput:
+def _refusal(path: PathLike, error: OSError) -> BadInput:
     return BadInput(f"report {os.fspath(path)} cannot be written: {error.strerror or error}; give another file")

@@ -1,13 +1,17 @@
-"""The words and tables of a report."""
+"""The words and tables of a report, as text.html lays them out."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from neatlab.report.words import DASH, breakable, bytes_number, duration, escape, key, number, p_number, row, table
-from neatlab.runs.comparison import BASE, Comparison, kept, total_seconds
-from neatlab.runs.store import Run
-from neatlab.tasks import TASKS
+from markupsafe import Markup
+
+from neatlab.report.markup import breakable, key, row, table
+from neatlab.runs.arms import ArmResult, total_seconds
+from neatlab.runs.comparison import BASE, Comparison
+from neatlab.runs.run import Run
+from neatlab.runtime.numbers import DASH, bytes_number, duration, number, p_number, signed, signed_interval
+from neatlab.runtime.templates import macros
 
 HOW_TO_READ = (
     "Scores are from the test split, which each run sees once, at its end. Intervals are 95 % t-intervals over seeds. "
@@ -17,14 +21,14 @@ HOW_TO_READ = (
     "spread seen here."
 )
 ARMS = ("arm", "", "± (95 %)", "adapter params", "s/step", "kept for backward", "effective rank", "seeds", "Pareto")
-FEW = 3  # comparisons that need no summary
+MAX_WITHOUT_SUMMARY = 3  # comparisons
 COST_NAMES = {"adapter_params": "params", "seconds_per_step": "time", "saved_bytes": "memory"}
 
 
 def title(comparison: Comparison) -> str:
     """What is compared, in a line."""
     parts = comparison.parts()
-    arms = [arm["arm"] for arm in next(iter(parts.values())).arms()]
+    arms = [arm.arm for arm in next(iter(parts.values())).arms()]
     names = " and ".join(arms) if len(arms) < 3 else f"{len(arms)} arms"
     settings = f" in {len(parts)} settings" if len(parts) > 1 else ""
     return f"{names} on {comparison.runs[0].config.task}{settings}"
@@ -33,13 +37,13 @@ def title(comparison: Comparison) -> str:
 def ordered(comparison: Comparison) -> list[str]:
     """The arms of one setting: the reference, then the others by their means, those without one last."""
     sign = -1 if comparison.metric.higher_is_better else 1
-    means = {arm["arm"]: arm["mean"] for arm in comparison.arms()}
+    means = {arm.arm: arm.mean for arm in comparison.arms()}
     cost = {arm: sign * mean if math.isfinite(mean) else math.inf for arm, mean in means.items()}
     reference = comparison.references[0]
     return [reference, *sorted((arm for arm in cost if arm != reference), key=lambda arm: cost[arm])]
 
 
-def question(comparison: Comparison) -> str:
+def question(comparison: Comparison) -> Markup:
     """What the runs were to find out."""
     metric, config = comparison.metric, comparison.runs[0].config
     best = "highest" if metric.higher_is_better else "lowest"
@@ -47,45 +51,41 @@ def question(comparison: Comparison) -> str:
     arms = len(next(iter(parts.values())).arms())
     where = f", in each of {', '.join(parts)}" if len(parts) > 1 else ""
     asked = (
-        f"Task {config.task} ({TASKS[config.task].title}), {config.training.steps:,} steps{where}: "
+        f"Task {config.task} ({config.spec.row.title}), {config.training.steps:,} steps{where}: "
         f"which of {arms} arms reaches the {best} {metric.name} ({metric.unit}), and is that more than chance?"
     )
-    return f"<p>{escape(asked)}</p>"
+    return macros(__file__).paragraph(asked)
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(comparison: Comparison) -> Markup:
     """One plain sentence a comparison."""
-    said = comparison.verdict() or ["One arm with all its runs: there is nothing to compare it with."]
-    items = "".join(f"<li>{breakable(text)}</li>" for text in said)
-    words = f"<ul class='verdict'>{items}</ul><p class='quiet'>{escape(HOW_TO_READ)}</p>"
-    return f"<h2>Verdict</h2>{_summary(comparison)}{words}"
+    sentences = comparison.verdict() or ["One arm with all its runs: there is nothing to compare it with."]
+    return macros(__file__).verdict(_summary(comparison), sentences, HOW_TO_READ)
 
 
 def _summary(comparison: Comparison) -> str:
-    """How many of many comparisons show something."""
-    found = comparison.differences()
-    if len(found) <= FEW:
+    """How many of many comparisons show something; empty where there are few."""
+    pairs = comparison.differences()
+    if len(pairs) <= MAX_WITHOUT_SUMMARY:
         return ""
     higher = comparison.metric.higher_is_better
-    better = sum(one["shown"] and (one["mean"] > 0) == higher for one in found)
-    worse = sum(one["shown"] for one in found) - better
-    rest = len(found) - better - worse
-    said = f"Of {len(found)} comparisons a − b, a is better in {better}, worse in {worse}; {rest} show no difference."
-    return f"<p><strong>{escape(said)}</strong></p>"
+    better = sum(pair.shown and (pair.mean > 0) == higher for pair in pairs)
+    worse = sum(pair.shown for pair in pairs) - better
+    rest = len(pairs) - better - worse
+    return f"Of {len(pairs)} comparisons a − b, a is better in {better}, worse in {worse}; {rest} show no difference."
 
 
-def setup(comparison: Comparison) -> str:
+def setup(comparison: Comparison) -> Markup:
     """Task, training, seeds and what it cost."""
-    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in _setup(comparison).items())
-    return f"<h2>Set-up</h2><dl class='setup'>{entries}</dl>"
+    return macros(__file__).setup(_setup(comparison))
 
 
 def _setup(comparison: Comparison) -> dict[str, str]:
     first, shared = comparison.runs[0].config, _shared([run.config.training.model_dump() for run in comparison.runs])
     options = _shared([run.config.task_options for run in comparison.runs])
     seeds = sorted({run.config.seed for run in comparison.runs})
-    found = {
-        "task": f"{first.task}: {TASKS[first.task].title}",
+    entries = {
+        "task": f"{first.task}: {first.spec.row.title}",
         "task options": _listed(options),
         "training": _listed(shared),
         "reference": "; ".join(comparison.references),
@@ -93,7 +93,7 @@ def _setup(comparison: Comparison) -> dict[str, str]:
         "runs": f"{len(comparison.runs)}, {duration(total_seconds(comparison.runs))} of training together",
         "search": _search(comparison),
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in entries.items() if text}
 
 
 def _search(comparison: Comparison) -> str:
@@ -104,90 +104,89 @@ def _search(comparison: Comparison) -> str:
     return f"{count} further runs, {duration(seconds)} of training: {what}"
 
 
-def tables(comparison: Comparison, order: Sequence[str]) -> str:
+def arms(comparison: Comparison, order: Sequence[str], where: str) -> Markup:
+    """The arms of one setting, under a heading that says `where`."""
+    return macros(__file__).arms(where, tables(comparison, order))
+
+
+def tables(comparison: Comparison, order: Sequence[str]) -> Markup:
     """What each arm cost and reached."""
-    arms, fronts = {arm["arm"]: arm for arm in comparison.arms()}, comparison.pareto()
-    rows = (_arm_row(place, arms[label], fronts, comparison) for place, label in enumerate(order))
+    arms, fronts = {arm.arm: arm for arm in comparison.arms()}, comparison.pareto()
+    rows = (_arm_row(index, arms[label], fronts, comparison) for index, label in enumerate(order))
     base = comparison.base_metric
     head = [name or comparison.metric.name for name in ARMS] + ([BASE] if base else [])
     note = "Pareto: no other arm is as cheap and as good in the mean; cost in parameters, time a step or memory."
     note += f" Base task: {base.name}, mean over seeds." if base else ""
-    return f"{table(head, rows, 'Arms')}<p class='quiet'>{escape(note)}</p>"
+    return macros(__file__).tables(table(head, rows, "Arms"), note)
 
 
-def _arm_row(place: int, arm: dict[str, Any], fronts: dict[str, list[str]], comparison: Comparison) -> str:
-    label, finished = arm["arm"], sum(run["status"] == "finished" for run in arm["runs"])
+def _arm_row(index: int, arm: ArmResult, fronts: dict[str, list[str]], comparison: Comparison) -> Markup:
+    label, (low, high) = arm.arm, arm.ci95
     on = [COST_NAMES[cost] for cost, front in fronts.items() if label in front]
     cells = [
-        number(arm["mean"]),
-        number((arm["ci95"][1] - arm["ci95"][0]) / 2),
-        number(arm["adapter_params"], 0),
-        number(arm["seconds_per_step"]),
-        bytes_number(arm["saved_bytes"]),
-        number(arm["effective_rank"], 2),
-        f"{finished} of {len(arm['runs'])}",
+        number(arm.mean),
+        number((high - low) / 2),
+        number(arm.adapter_params, 0),
+        number(arm.seconds_per_step),
+        bytes_number(arm.saved_bytes),
+        number(arm.effective_rank, 2),
+        f"{arm.finished} of {len(arm.runs)}",
         ", ".join(on) or DASH,
-        *([kept(arm) or DASH] if comparison.base_metric else []),
+        *([arm.base_change or DASH] if comparison.base_metric else []),
     ]
-    return row(key(place) + breakable(label), cells, "reference" if label in comparison.references else "")
+    return row(key(index) + breakable(label), cells, "reference" if label in comparison.references else "")
 
 
-def differences(comparison: Comparison) -> str:
+def differences(comparison: Comparison) -> Markup:
     """Every comparison in figures."""
-    found = comparison.differences()
-    if not found:
-        return ""
+    pairs = comparison.differences()
+    if not pairs:
+        return Markup()
     head = ("a", "b", "a − b", "95 % interval", "p", "p corrected", "detectable", "shown")
     rows = [
         row(
-            breakable(one["a"]),
+            breakable(pair.a),
             [
-                one["b"],
-                f"{one['mean']:+.4f}" if math.isfinite(one["mean"]) else DASH,
-                _interval(*one["ci95"]),
-                p_number(one["p"]),
-                p_number(one["p_holm"]),
-                number(one["detectable"]),
-                "yes" if one["shown"] else "no",
+                pair.b,
+                signed(pair.mean),
+                signed_interval(*pair.ci95),
+                p_number(pair.p),
+                p_number(pair.p_holm),
+                number(pair.detectable),
+                "yes" if pair.shown else "no",
             ],
         )
-        for one in found
+        for pair in pairs
     ]
-    return f"<h2>Differences by seed</h2>{table(head, rows, 'Differences by seed')}"
+    return macros(__file__).differences(table(head, rows, "Differences by seed"))
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) else DASH
-
-
-def runs(comparison: Comparison) -> str:
-    """Every run, to be found in the runs folder by its id."""
+def runs(comparison: Comparison) -> Markup:
+    """Every run, with the id that it has in the runs folder."""
     rows = [
         row(
-            f"<code>{escape(run.run_id)}</code>",
+            macros(__file__).run_id(run.run_id),
             [comparison.label(run), str(run.config.seed), f"{run.config.training.lr:g}", run.status, _score(run)],
         )
         for run in comparison.runs
     ]
     head = ("run", "arm", "seed", "learning rate", "status", comparison.metric.name)
-    return f"<h2>Runs</h2><details><summary>{len(rows)} runs</summary>{table(head, rows, 'Runs')}</details>"
+    return macros(__file__).runs(table(head, rows, "Runs"), len(rows))
 
 
 def _score(run: Run) -> str:
     return number(run.summary.get("metric"))
 
 
-def repeat(comparison: Comparison, command: str) -> str:
+def repeat(comparison: Comparison, command: str) -> Markup:
     """Versions, machine and command."""
-    entries = "".join(f"<dt>{escape(n)}</dt><dd>{escape(t)}</dd>" for n, t in _environment(comparison.runs).items())
-    text = f"<pre>{escape(command)}</pre><dl class='setup'>{entries}</dl>"
-    return f"<h2>Repeat it</h2>{text}"
+    return macros(__file__).repeat(command, _environment(comparison.runs))
 
 
-def _environment(found: Sequence[Run]) -> dict[str, str]:
+def _environment(runs: Sequence[Run]) -> dict[str, str]:
     """Each version once, or every version where the runs differ in it."""
     values: dict[str, dict[str, None]] = {}
-    for run in found:
+    for run in runs:
         packages = run.environment.get("packages") or {}
         others = {name: run.environment.get(name) for name in ("python", "platform", "device", "threads")}
         for name, value in {**packages, **others}.items():

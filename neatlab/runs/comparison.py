@@ -1,26 +1,29 @@
-"""Runs as tidy tables, and the comparison that is drawn from them."""
+"""Arms trained on the same task, held against each other."""
 
+import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal
 
 import pandas as pd
 
-from neatlab.analysis.statistics import Difference, compare_pairs, mean_interval, pareto_front, sentence
+from neatlab.analysis.statistics import Difference, compare_pairs, pareto_front
 from neatlab.errors import unknown
 from neatlab.runs import frames
-from neatlab.runs.frames import number, plain
+from neatlab.runs.arms import ArmDifference, ArmResult, arm_difference, arm_result, total_seconds
+from neatlab.runs.frames import without_nan
 from neatlab.runs.labels import family, is_arm, labels, setting, variant
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
-from neatlab.tasks import TASKS, Metric, metric_of
+from neatlab.runs.run import Run
+from neatlab.runtime.numbers import or_nan
+from neatlab.tasks import Metric
 
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
 BASE = "base task, before → after"
-FEW = 3  # arms that are compared each with each; more are compared with the reference
+MAX_ALL_PAIRS = 3  # arms that are compared each with each; more are compared with the reference
 LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
 
 
@@ -37,6 +40,12 @@ class Comparison(Results):
 
     Raises:
         BadInput: No arm has the reference's label.
+
+    Example:
+        >>> import neatlab
+        >>> result = neatlab.compare("teacher:d_in=16,d_out=16", ["lora:rank=2", "neat:rank=2"], seeds=2, steps=20)
+        >>> [(difference.a, difference.b) for difference in result.differences()]
+        [('lora:rank=2', 'neat:rank=2,depth=2')]
     """
 
     def __init__(self, runs: Sequence[Run], search: Sequence[Run] = (), reference: str | None = None) -> None:
@@ -50,17 +59,17 @@ class Comparison(Results):
     def metric(self) -> Metric:
         """What the arms are judged by."""
         first = self.runs[0].config
-        return metric_of(first.task, first.task_options)
+        return first.spec.metric
 
     @property
     def base_metric(self) -> Metric | None:
         """What tells how much of the base's own task is left; None where the task has none."""
-        return TASKS[self.runs[0].config.task].base_metric
+        return self.runs[0].config.spec.row.base_metric
 
     @property
     def selects_by(self) -> Literal["metric", "loss"]:
         """What the search chose by on the validation split."""
-        return TASKS[self.runs[0].config.task].selects_by
+        return self.runs[0].config.spec.row.selects_by
 
     def label(self, run: Run) -> str:
         """The run's arm, followed by the settings in which it differs from other runs here."""
@@ -72,44 +81,31 @@ class Comparison(Results):
 
     def search_frame(self) -> pd.DataFrame:
         """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
-        found = frames.frame(self.search, lambda run: family(run.config.arm))
-        return found.assign(variant=[variant(run.config.arm) for run in self.search])
+        frame = frames.frame(self.search, lambda run: family(run.config.arm))
+        return frame.assign(variant=[variant(run.config.arm) for run in self.search])
 
-    def arms(self) -> list[dict[str, Any]]:
+    def arms(self) -> list[ArmResult]:
         """One entry an arm: what it was, what it cost, what it reached."""
-        return [self._arm(label, runs) for label, runs in self._by_arm.items()]
+        return [arm_result(label, runs, self._scores[label], self.metric) for label, runs in self._by_arm.items()]
 
     def pareto(self) -> dict[str, list[str]]:
         """Cost → the arms that no arm of the same settings beats in it and in the metric; less cost is better."""
-        arms = {arm["arm"]: arm for arm in self.arms()}
+        arms = {arm.arm: arm for arm in self.arms()}
         groups = [[arms[label] for label in group] for group in self._settings.values()]
         return {cost: [label for group in groups for label in self._front(group, cost)] for cost in COSTS}
 
-    def differences(self) -> list[dict[str, Any]]:
+    def differences(self) -> list[ArmDifference]:
         """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.
 
         Up to three arms are compared each with each; of more, every arm with the reference.
         """
-        return [
-            {
-                "a": found.a,
-                "b": found.b,
-                "mean": found.interval.mean,
-                "ci95": [found.interval.low, found.interval.high],
-                "p": found.interval.p_value,
-                "p_holm": found.p_holm,
-                "detectable": found.interval.detectable(found.tests),
-                "shown": found.shown,
-                "sentence": sentence(found, self.metric.name, self.metric.higher_is_better),
-            }
-            for found in self._differences
-        ]
+        return [arm_difference(difference, self.metric) for difference in self._differences]
 
     def verdict(self) -> list[str]:
         """One plain sentence a comparison, and one for each arm that lost runs."""
         scored = {label for label, scores in self._scores.items() if any(map(math.isfinite, scores.values()))}
         lost = [text for label, runs in self._by_arm.items() for text in _losses(label, runs)]
-        return [entry["sentence"] for entry in self.differences() if {entry["a"], entry["b"]} <= scored] + lost
+        return [entry.sentence for entry in self.differences() if {entry.a, entry.b} <= scored] + lost
 
     def parts(self) -> dict[str, "Comparison"]:
         """Settings that differ, such as "kind=low-rank" → the comparison within them; {"": itself} without any."""
@@ -119,16 +115,16 @@ class Comparison(Results):
         return {
             name: Comparison(
                 [run for run in self.runs if setting(self.label(run)) == name],
-                [run for run in self.search if run.config.task_options == self._first(one).config.task_options],
-                self._first(one).config.arm.label,
+                [run for run in self.search if run.config.task_options == self._first(reference).config.task_options],
+                self._first(reference).config.arm.label,
             )
-            for name, one in names.items()
+            for name, reference in names.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
         """The whole comparison as plain values, NaN as None."""
         metric, first = self.metric, self.runs[0].config
-        return plain(
+        return without_nan(
             {
                 "task": first.task,
                 "task_options": first.task_options,
@@ -137,8 +133,8 @@ class Comparison(Results):
                 "higher_is_better": metric.higher_is_better,
                 "base_metric": self.base_metric and self.base_metric.name,
                 "references": self.references,
-                "arms": self.arms(),
-                "differences": self.differences(),
+                "arms": [dataclasses.asdict(arm) for arm in self.arms()],
+                "differences": [dataclasses.asdict(difference) for difference in self.differences()],
                 "pareto": self.pareto(),
                 "verdict": self.verdict(),
                 "search": {"runs": len(self.search), "seconds": total_seconds(self.search)},
@@ -166,7 +162,7 @@ class Comparison(Results):
     @cached_property
     def _scores(self) -> dict[str, dict[int, float]]:
         return {
-            label: {run.config.seed: number(run.summary.get("metric")) for run in runs}
+            label: {run.config.seed: or_nan(run.summary.get("metric")) for run in runs}
             for label, runs in self._by_arm.items()
         }
 
@@ -175,47 +171,10 @@ class Comparison(Results):
         groups = zip(self._settings.values(), self.references, strict=True)
         return compare_pairs(self._scores, [pair for group, reference in groups for pair in _pairs(group, reference)])
 
-    def _arm(self, label: str, runs: list[Run]) -> dict[str, Any]:
-        config, score = runs[0].config, mean_interval(self._scores[label].values())
-        return {
-            "arm": label,
-            "config": {"method": config.arm.method, **config.arm.options, **config.training.model_dump()},
-            "task_options": config.task_options,
-            "adapter_params": runs[0].summary.get("adapter_params"),
-            "trainable_params": runs[0].summary.get("trainable_params"),
-            "metric": self.metric.name,
-            "mean": score.mean,
-            "ci95": [score.low, score.high],
-            "base_metric_before": _mean(runs, "base_metric_before"),
-            "base_metric": _mean(runs, "base_metric"),
-            "seconds_per_step": _mean(runs, "seconds_per_step"),
-            "effective_rank": _mean(runs, "effective_rank"),
-            "saved_bytes": runs[0].summary.get("saved_bytes"),
-            "runs": [
-                {"run": run.run_id, "seed": run.config.seed, "status": run.status, "metric": run.summary.get("metric")}
-                for run in runs
-            ],
-        }
-
-    def _front(self, arms: list[dict[str, Any]], cost: str) -> list[str]:
-        scores, costs = [arm["mean"] for arm in arms], [number(arm[cost]) for arm in arms]
+    def _front(self, arms: list[ArmResult], cost: str) -> list[str]:
+        scores, costs = [arm.mean for arm in arms], [arm.cost(cost) for arm in arms]
         flags = pareto_front(costs, scores, self.metric.higher_is_better)
-        return [arm["arm"] for arm, flag in zip(arms, flags, strict=True) if flag]
-
-
-def kept(arm: Mapping[str, Any]) -> str:
-    """What adaptation left of the base: its own task's metric before and after, "0.979 → 0.412"; empty where unknown.
-
-    Args:
-        arm: An entry of `Comparison.arms`.
-    """
-    before, after = (number(arm[name]) for name in ("base_metric_before", "base_metric"))
-    return f"{before:.3f} → {after:.3f}" if math.isfinite(before) and math.isfinite(after) else ""
-
-
-def total_seconds(runs: Iterable[Run]) -> float:
-    """Training time of the runs together; a run that diverged does not know its own."""
-    return sum(run.summary.get("seconds") or 0.0 for run in runs)
+        return [arm.arm for arm, flag in zip(arms, flags, strict=True) if flag]
 
 
 def _reference(group: list[str], wanted: str | None) -> str:
@@ -224,7 +183,7 @@ def _reference(group: list[str], wanted: str | None) -> str:
 
 
 def _pairs(group: list[str], reference: str) -> list[tuple[str, str]]:
-    if len(group) <= FEW:
+    if len(group) <= MAX_ALL_PAIRS:
         return list(combinations(group, 2))
     return [(label, reference) for label in group if label != reference]
 
@@ -235,7 +194,3 @@ def _losses(label: str, runs: list[Run]) -> list[str]:
         f"{count} of {len(runs)} runs of {label} {LOST.get(status, 'did not finish')} and are not in its mean."
         for status, count in lost.items()
     ]
-
-
-def _mean(runs: list[Run], name: str) -> float:
-    return mean_interval([number(run.summary.get(name)) for run in runs]).mean

@@ -1,8 +1,7 @@
-"""The loss curves of one run as columns, kept beside the run once it has ended: a thousand runs load in a second."""
+"""The loss curves of one run as columns, cached once it has ended: a thousand runs load in a second."""
 
 import contextlib
 import os
-import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,18 +9,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import read_lines
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("step", "loss", "metric", "lr", "seconds")
 KINDS = {"Step", "Evaluated"}
+CACHE = "curves.safetensors"
 SMALL = 32_768  # bytes; a shorter file is parsed as fast as a cache is opened
-
-_HEAD = struct.Struct("<8sQqQI")  # mark, size and mtime of the events, points, checksum
-_MARK = b"neatlab1"
 
 
 class Points(NamedTuple):
@@ -40,7 +39,7 @@ class Points(NamedTuple):
 
 
 def read_points(run: Run) -> Points:
-    """The curve points of a run, from the cache beside it where that is whole and of the same events.
+    """The curve points of a run, from its cache where that is whole and of the same events.
 
     The cache is never needed: where the folder cannot be written there is none.
 
@@ -51,18 +50,18 @@ def read_points(run: Run) -> Points:
         StoreError: Its events are damaged.
     """
     path = run.path / "events.jsonl"
-    key = _key(path) if run.summary else None  # a run that has not ended would only leave stale ones
-    if key is None or key[0] < SMALL or _are_parsed(run):
+    state = _state(path) if run.summary else None  # a run that has not ended would only leave stale ones
+    if state is None or state[0] < SMALL or _are_parsed(run):
         return make_points(read_events(run), path)
-    cached = _load(run.path / "curves.bin", key)
+    cached = _load(run.path / CACHE, state)
     if cached is None:
         cached = make_points(read_lines(path), path)
-        _save(run.path / "curves.bin", key, cached)
+        _save(run.path / CACHE, state, cached)
     return cached
 
 
 def read_events(run: Run) -> list[dict[str, Any]]:
-    """The run's events, from memory where it has them; they are not kept, which for a thousand runs takes a GiB.
+    """The run's events, from memory where it has them; they are not cached, which for a thousand runs takes a GiB.
 
     Raises:
         StoreError: They are damaged.
@@ -89,36 +88,34 @@ def make_points(events: Iterable[Mapping[str, Any]], path: Path) -> Points:
     return Points(split, np.stack(columns))
 
 
-def _key(path: Path) -> tuple[int, int] | None:
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change; None where there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
-def _load(path: Path, key: tuple[int, int]) -> Points | None:
+def _load(path: Path, state: tuple[int, int]) -> Points | None:
+    """The cache in `path`; None where it is damaged or of other events than those in this state."""
     try:
-        data = path.read_bytes()
-        mark, size, mtime, count, checksum = _HEAD.unpack_from(data)
-    except (OSError, struct.error):
+        with safe_open(path, "np") as file:
+            key, points = file.metadata()["events"], Points(file.get_tensor("split"), file.get_tensor("values"))
+    except (OSError, SafetensorError, KeyError, TypeError):
         return None
-    body = memoryview(data)[_HEAD.size :]
-    if (mark, size, mtime) != (_MARK, *key) or len(body) != count * _WIDTH or zlib.crc32(body) != checksum:
-        return None
-    values = np.frombuffer(body, "<f8", count * len(COLUMNS)).reshape(len(COLUMNS), count)
-    return Points(np.frombuffer(body, np.int8, count, values.nbytes), values)
+    return points if key == _key(state, points) else None
 
 
-_WIDTH = 8 * len(COLUMNS) + 1  # bytes a point
+def _key(state: tuple[int, int], points: Points) -> str:
+    """What a cache is recognised by: the state of the events that it was made from, and a checksum of its values."""
+    return "{} {} {}".format(*state, zlib.crc32(points.values.tobytes() + points.split.tobytes()))
 
 
-def _save(path: Path, key: tuple[int, int], points: Points) -> None:
-    body = points.values.astype("<f8").tobytes() + points.split.tobytes()
-    head = _HEAD.pack(_MARK, *key, len(points), zlib.crc32(body))
+def _save(path: Path, state: tuple[int, int], points: Points) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.part")
     try:
-        temporary.write_bytes(head + body)
+        temporary.write_bytes(save(points._asdict(), {"events": _key(state, points)}))
         temporary.replace(path)
     except OSError:  # read-only, full, or the run is being started anew
         with contextlib.suppress(OSError):

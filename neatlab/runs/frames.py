@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from neatlab.events import SpectrumMeasured
 from neatlab.runs.curves import COLUMNS, SPLITS, Points, read_events, read_points
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
+from neatlab.runtime.numbers import or_nan
 
-NAN = float("nan")
 Label = Callable[[Run], str]
 
-SPECTRUM_FIELDS = (
-    "step",
-    "layer",
-    "singular_values",
-    "effective_rank",
-    "stable_rank",
-    "participation_ratio",
-    "norm",
-    "relative_norm",
-    "dead_units",
-)
+SPECTRUM_FIELDS = tuple(field.name for field in fields(SpectrumMeasured))
 
 
 def frame(runs: Sequence[Run], label: Label) -> pd.DataFrame:
@@ -47,7 +39,7 @@ def curves(runs: Sequence[Run], label: Label) -> pd.DataFrame:
         label: A run's arm.
     """
     points = [read_points(run) for run in runs]
-    sizes = [len(found) for found in points]
+    sizes = [len(curve) for curve in points]
     arms = [label(run) for run in runs]
     step, *others = _joined(points)
     values = {
@@ -78,23 +70,18 @@ def spectra(runs: Sequence[Run], label: Label) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "arm", "seed", *SPECTRUM_FIELDS])
 
 
-def number(value: Any) -> Any:
-    """NaN for a value that is not known."""
-    return NAN if value is None else value
-
-
-def plain(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """The value with None for every number that JSON has no name for."""
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _row(run: Run, arm: str) -> dict[str, Any]:
     config = run.config
-    results = {name: number(value) for name, value in run.summary.items() if name not in ("status", "error")}
+    results = {name: or_nan(value) for name, value in run.summary.items() if name not in ("status", "error")}
     return {
         "run": run.run_id,
         "arm": arm,
@@ -115,18 +102,18 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
 
 def _spectrum(event: dict[str, Any]) -> dict[str, Any]:
     return {
-        name: event[name] if name in ("layer", "singular_values") else number(event.get(name))
+        name: event[name] if name in ("layer", "singular_values") else or_nan(event.get(name))
         for name in SPECTRUM_FIELDS
     }
 
 
 def _joined(points: Sequence[Points]) -> NDArray[np.float64]:
     """One row a column of all runs' points."""
-    return np.concatenate([np.empty((len(COLUMNS), 0)), *(found.values for found in points)], axis=1)
+    return np.concatenate([np.empty((len(COLUMNS), 0)), *(curve.values for curve in points)], axis=1)
 
 
 def _splits(points: Sequence[Points]) -> NDArray[np.int8]:
-    return np.concatenate([np.empty(0, np.int8), *(found.split for found in points)])
+    return np.concatenate([np.empty(0, np.int8), *(curve.split for curve in points)])
 
 
 def _repeated(names: Sequence[str], sizes: Sequence[int]) -> pd.Categorical[str]:

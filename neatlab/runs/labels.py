@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from neatlab.config import Arm
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
 AT = " @ "
-SEARCHED = ("scaling", "alpha")  # what a search may choose beside the learning rate
+SEARCHED = ("scaling", "alpha")  # what a search may choose in addition to the learning rate
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
@@ -15,8 +15,8 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
     pairs = {pair for setting in settings.values() for pair in setting.items()}
     names = [name for name, _ in pairs]
     varied = {name for name in names if names.count(name) > 1}
-    told = {i: ",".join(f"{n}={v}" for n, v in s.items() if n in varied) for i, s in settings.items()}
-    return {run.run_id: AT.join(filter(None, [run.config.arm.label, told[run.run_id]])) for run in runs}
+    suffixes = {i: ",".join(f"{n}={v}" for n, v in s.items() if n in varied) for i, s in settings.items()}
+    return {run.run_id: AT.join(filter(None, [run.config.arm.label, suffixes[run.run_id]])) for run in runs}
 
 
 def setting(label: str) -> str:

@@ -1,15 +1,14 @@
 """Runs as tidy tables."""
 
-import os
 from collections.abc import Sequence
 
 import pandas as pd
 
 from neatlab.errors import BadInput
 from neatlab.runs import frames
-from neatlab.runs.store import Run, Store
-
-Path = str | os.PathLike[str]
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from neatlab.runtime.files import PathLike
 
 
 class Results:
@@ -17,6 +16,14 @@ class Results:
 
     Args:
         runs: The runs, in the order they are to be shown.
+
+    Example:
+        >>> import neatlab
+        >>> runs = neatlab.load_runs("runs")
+        >>> runs.frame().groupby("arm").size().to_dict()
+        {'lora:rank=2': 2, 'neat:rank=2,depth=2': 2}
+        >>> runs.curves().columns.tolist()
+        ['run', 'arm', 'seed', 'step', 'split', 'loss', 'metric', 'lr', 'seconds']
     """
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -39,7 +46,7 @@ class Results:
         return run.config.arm.label
 
 
-def load_runs(runs: Path = "runs") -> Results:
+def load_runs(runs: PathLike = "runs") -> Results:
     """Every readable run of a folder.
 
     Args:
@@ -50,6 +57,12 @@ def load_runs(runs: Path = "runs") -> Results:
 
     Raises:
         BadInput: No such folder.
+
+    Example:
+        >>> import neatlab
+        >>> runs = neatlab.load_runs("runs")
+        >>> sorted(set(runs.frame()["status"]))
+        ['finished']
     """
     store = Store(runs)
     if not store.root.is_dir():

@@ -1,4 +1,4 @@
-"""Base checkpoints: trained on first use, kept as safetensors under the hash of their recipe."""
+"""Tensors that take long to make, such as base checkpoints: made on first use, stored under their recipe's hash."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neatlab.errors import StoreError
-from neatlab.runtime.distributed import from_main
+from neatlab.runtime.distributed import broadcast_from_main
 
 Weights = dict[str, Tensor]
 
@@ -25,23 +25,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NEATLAB_CACHE") or platformdirs.user_cache_dir("neatlab"))
 
 
-def checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weights:
-    """The weights that `recipe` describes; of several processes one trains and writes them.
+def cached_tensors(recipe: Mapping[str, Any], compute: Callable[[], Weights]) -> Weights:
+    """The tensors that `recipe` describes; of several processes one computes and writes them.
 
     Args:
-        recipe: Everything that the weights depend on: architecture, data, steps, seeds, a version.
-        train: Makes them; called if they are not in the cache.
+        recipe: Everything that the tensors depend on: architecture, data, steps, seeds, a version; its "task" names
+            the file.
+        compute: Makes them; called if they are not in the cache.
 
     Returns:
-        Parameter name → tensor.
+        Name → tensor.
 
     Raises:
         StoreError: The cache folder cannot be written.
     """
-    return from_main(_checkpoint, recipe, train)
+    return broadcast_from_main(_cached_tensors, recipe, compute)
 
 
-def _checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weights:
+def _cached_tensors(recipe: Mapping[str, Any], compute: Callable[[], Weights]) -> Weights:
     digest = hashlib.sha256(orjson.dumps(recipe, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     path = cache_folder() / f"{recipe['task']}-{digest}.safetensors"
     if path.exists():
@@ -50,9 +51,9 @@ def _checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weig
         except (SafetensorError, OSError) as error:
             warnings.warn(f"{path} is damaged and is made again: {error}", stacklevel=2)
     _check_writable(path.parent)
-    weights = train()
-    _write(path, weights)
-    return weights
+    tensors = compute()
+    _write(path, tensors)
+    return tensors
 
 
 def _check_writable(folder: Path) -> None:
@@ -64,8 +65,8 @@ def _check_writable(folder: Path) -> None:
         raise StoreError(f"cache folder {folder} cannot be written; set NEATLAB_CACHE to another")
 
 
-def _write(path: Path, weights: Weights) -> None:
+def _write(path: Path, tensors: Weights) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         temporary = Path(folder) / path.name
-        save_file(weights, temporary)
+        save_file(tensors, temporary)
         temporary.replace(path)

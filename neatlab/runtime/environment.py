@@ -35,7 +35,7 @@ def pick_device(name: str) -> str:
 
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("training: device='cuda', but torch sees no GPU here; allowed: auto, cpu")
-    return distributed.own_gpu() if name != "cpu" and torch.cuda.is_available() else "cpu"
+    return distributed.local_gpu() if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def keep_random_state(device: "str | torch.device") -> AbstractContextManager[None]:
@@ -56,7 +56,7 @@ def environment(device: str = "auto") -> dict[str, Any]:
         "platform": platform.platform(),
         "device": pick_device(device),
         "threads": torch.get_num_threads(),
-        "processes": distributed.count(),
+        "processes": distributed.world_size(),
     }
 
 

@@ -1,45 +1,42 @@
-"""TASKS: every task that a run can name. One file a task, one row here."""
+"""What adapters are trained on: a frozen base model, splits fixed by a seed, a loss and a metric. TASKS lists all.
+
+What imports torch is loaded when first asked for: to list runs takes none of it.
+
+Example:
+    >>> import neatlab
+    >>> neatlab.TASKS["teacher"].metric.name
+    'recovered error'
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from neatlab.tasks.arithmetic import Arithmetic
-from neatlab.tasks.base import Score, Split, Task
-from neatlab.tasks.custom.task import Custom
-from neatlab.tasks.digits import Digits
-from neatlab.tasks.facts import Facts
 from neatlab.tasks.metrics import METRICS, Metric
-from neatlab.tasks.teacher import Teacher
-from neatlab.tasks.text import TextTask
+from neatlab.tasks.spec import TaskField, TaskSpec
 
-TASKS: dict[str, type[Task]] = {
-    "arithmetic": Arithmetic,
-    "custom": Custom,
-    "digits": Digits,
-    "facts": Facts,
-    "teacher": Teacher,
-    "text": TextTask,
-}
+if TYPE_CHECKING:
+    from neatlab.tasks.base import Score, Split, Task
+    from neatlab.tasks.table import TASKS
+
+_MODULES = {"Score": "base", "Split": "base", "Task": "base", "TASKS": "table"}
 
 
-def load_task(name: str, options: Mapping[str, Any]) -> Task:
+def load_task(name: str, options: Mapping[str, Any]) -> "Task":
     """A task of the table, its data and base checkpoint not yet loaded.
 
     Raises:
-        BadInput: Options that it does not have, or out of range.
+        BadInput: No such task, options that it does not have, or out of range.
     """
-    row: Any = TASKS[name]
-    return row(row.options.parse(options, f"task {name!r}"))
+    row: Any = TaskSpec(name).row
+    task: Task = row(row.options.parse(options, f"task {name!r}"))
+    return task
 
 
-def metric_of(name: str, options: Mapping[str, Any]) -> Metric:
-    """What a task of the table is judged by.
-
-    Raises:
-        BadInput: Options that it does not have, or out of range.
-    """
-    row: Any = TASKS[name]
-    return row.metric_for(row.options.parse(options, f"task {name!r}"))
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "load_task", "metric_of"]
+__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "TaskField", "TaskSpec", "load_task"]

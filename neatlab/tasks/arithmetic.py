@@ -4,7 +4,8 @@ A problem is written digit by digit, the lowest first: 123 + 989 = 1112 as "321+
 model never sees the two numbers of a validation or test problem together, digit for digit, in either order.
 """
 
-from functools import cache, cached_property
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -12,11 +13,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
-from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
+from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
 
 Operation = Literal["addition", "subtraction"]
 
@@ -50,7 +50,7 @@ class ArithmeticOptions(Schema):
         return self
 
 
-class Arithmetic(Task):
+class Arithmetic(PretrainedTask):
     """Decimal addition → subtraction, or addition in another base."""
 
     title: ClassVar[str] = "arithmetic: from adding to subtracting, or to another base"
@@ -60,30 +60,26 @@ class Arithmetic(Task):
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 300, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
     options: ClassVar[type[Schema]] = ArithmeticOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"arithmetic, a new operation": {}}
 
     def __init__(self, options: ArithmeticOptions) -> None:
         self._options = options
 
-    def base_model(self) -> nn.Module:
-        model = tiny_llama(len(CHARACTERS))
-        model.load_state_dict(_base_weights(self._options.number_base, self._options.split_seed))
-        return model
+    def recipe(self) -> dict[str, Any]:
+        o = self._options
+        avoided = {} if o.number_base == 10 else {"held_out_in_base": o.number_base}
+        training = {"training": PRETRAINING, "split_seed": o.split_seed}
+        return {"task": "arithmetic", "version": 1, "model": LLAMA, **training, **avoided}
 
-    def split(self, name: Split) -> Batch:
-        return self._splits[name]
+    def new_model(self) -> nn.Module:
+        return tiny_llama(len(CHARACTERS))
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return _loss(model, batch)
+    def base_examples(self, name: Literal["train", "test"]) -> Batch:
+        o = self._options
+        pairs = _known(o.number_base, o.split_seed) if name == "train" else _pairs(10, o.split_seed)[:TEST]
+        return _problems(pairs, "addition", 10)
 
-    def score(self, model: nn.Module, name: Split) -> Score:
-        return _score(model, self.split(name))
-
-    def base_score(self, model: nn.Module) -> float:
-        seed = self._options.split_seed
-        return _score(model, _problems(_pairs(10, seed)[:TEST], "addition", 10)).metric
-
-    @cached_property
-    def _splits(self) -> dict[Split, Batch]:
+    def make_splits(self) -> dict[Split, Batch]:
         o = self._options
         pairs = _pairs(o.number_base, o.split_seed)
         held_out = TEST + VALIDATION
@@ -93,6 +89,17 @@ class Arithmetic(Task):
             "test": pairs[:TEST],
         }
         return {name: _problems(part, o.operation, o.number_base) for name, part in parts.items()}
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return _cross_entropy(answer_logits(model, batch["tokens"], ANSWER), batch["tokens"])
+
+    def evaluate(self, model: nn.Module, batch: Batch) -> Score:
+        """Loss and exact match: a greedy answer is right if and only if each digit is, after the right ones."""
+        tokens = to_device(batch, model)["tokens"]
+        with eval_mode(model):
+            logits = answer_logits(model, tokens, ANSWER)
+        predicted, right = decode(logits.argmax(2)), decode(tokens[:, -ANSWER:])
+        return Score(float(_cross_entropy(logits, tokens)), METRICS["exact-match"].compute(right, predicted), {})
 
 
 @cache
@@ -133,34 +140,14 @@ def _problems(pairs: Tensor, operation: Operation, number_base: int) -> Batch:
 
 def _digits(values: Tensor, width: int, number_base: int) -> Tensor:
     """Digits of `values` (n) in a base, the lowest first: n × width."""
-    return torch.stack([values // number_base**place % number_base for place in range(width)], dim=1)
+    return torch.stack([values // number_base**index % number_base for index in range(width)], dim=1)
 
 
-def _loss(model: nn.Module, batch: Batch) -> Tensor:
-    logits = answer_logits(model, batch["tokens"], ANSWER)
-    return F.cross_entropy(logits.flatten(0, 1), batch["tokens"][:, -ANSWER:].flatten())
+def _cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Mean over all digits of the answers; logits n × ANSWER × vocabulary, tokens n × length."""
+    return F.cross_entropy(logits.flatten(0, 1), tokens[:, -ANSWER:].flatten())
 
 
-def _score(model: nn.Module, batch: Batch) -> Score:
-    """Loss and exact match; an answer written greedily is right if and only if each digit is, after the right ones."""
-    tokens = beside(batch, model)["tokens"]
-    with evaluating(model):
-        logits = answer_logits(model, tokens, ANSWER)
-    loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, -ANSWER:].flatten())
-    found, right = written(logits.argmax(2)), written(tokens[:, -ANSWER:])
-    return Score(float(loss), METRICS["exact-match"].compute(right, found), {})
-
-
-def written(tokens: Tensor) -> list[str]:
+def decode(tokens: Tensor) -> list[str]:
     """Each row of tokens (n × length) as text."""
     return ["".join(CHARACTERS[token] for token in row) for row in tokens.tolist()]
-
-
-@cache
-def _base_weights(number_base: int, seed: int) -> Weights:
-    recipe = {"task": "arithmetic", "version": 1, "model": LLAMA, "training": PRETRAINING, "split_seed": seed}
-    avoided = {} if number_base == 10 else {"held_out_in_base": number_base}
-    data = _problems(_known(number_base, seed), "addition", 10)
-    return checkpoint(
-        recipe | avoided, lambda: pretrain("arithmetic", lambda: tiny_llama(len(CHARACTERS)), _loss, data, PRETRAINING)
-    )

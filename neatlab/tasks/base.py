@@ -30,12 +30,14 @@ class Task(ABC):
     Attributes:
         title: Its name for people.
         metric: What it is judged by; `metric_for` where that depends on the options.
-        base_metric: What tells whether the model still does what the base was trained on; None where that is nothing.
+        base_metric: How well the model still does what the base was trained on; None where that is nothing.
         selects_by: What learning rates are chosen by on the validation split.
         targets: Names of the layers that adapters go on.
         head: Names of the modules that train whole.
         training: Its default training settings, `lr` for adapters.
         options: Schema of its options.
+        choices: What the page offers of it, title → options; nothing where options name files.
+        is_small: Whether its model is scored within seconds, so that the page does it on request.
     """
 
     title: ClassVar[str]
@@ -46,6 +48,8 @@ class Task(ABC):
     head: ClassVar[list[str]]
     training: ClassVar[dict[str, Any]]
     options: ClassVar[type[Schema]]
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    is_small: ClassVar[bool] = False
 
     @classmethod
     def metric_for(cls, options: Any) -> Metric:
@@ -53,7 +57,7 @@ class Task(ABC):
         return cls.metric
 
     def describe(self) -> list[str]:
-        """What the options left open and was found, a line each; loads data and model where there is any."""
+        """How what the options left open was filled in, a line each; loads data and model where there is any."""
         return []
 
     def without_data(self, shapes: Mapping[str, tuple[int, ...]]) -> "Task":
@@ -94,18 +98,18 @@ def size(batch: Batch) -> int:
     return len(next(iter(batch.values())))
 
 
-def take(batch: Batch, index: Tensor) -> Batch:
+def select(batch: Batch, index: Tensor) -> Batch:
     """The examples at `index`."""
     return {name: column[index] for name, column in batch.items()}
 
 
-def beside(batch: Batch, model: nn.Module) -> Batch:
+def to_device(batch: Batch, model: nn.Module) -> Batch:
     """The batch on the device that the model is on."""
     device = next(model.parameters()).device
     return {name: column.to(device) for name, column in batch.items()}
 
 
-def evaluating(model: nn.Module) -> torch.no_grad:
+def eval_mode(model: nn.Module) -> torch.no_grad:
     """Put `model` in evaluation mode and switch gradients off."""
     model.eval()
     return torch.no_grad()

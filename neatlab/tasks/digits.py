@@ -4,8 +4,9 @@ scikit-learn's bundled copy of the UCI handwritten digits: 1,797 images of 8 × 
 sees a validation or test image in any orientation.
 """
 
-from functools import cache, cached_property
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,12 +14,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
-from neatlab.tasks.pretraining import pretrain
+from neatlab.tasks.pretraining import PretrainedTask
 
 datasets, selection = lazy("sklearn.datasets"), lazy("sklearn.model_selection")
 transformers = lazy("transformers")
@@ -42,7 +42,7 @@ class DigitsOptions(Schema):
     split_seed: int = Field(0, ge=0, lt=2**32)
 
 
-class Digits(Task):
+class Digits(PretrainedTask):
     """Upright dark-on-light digits → turned by 90°, light-on-dark."""
 
     title: ClassVar[str] = "digits turned by 90°, ink inverted"
@@ -52,43 +52,40 @@ class Digits(Task):
     head: ClassVar[list[str]] = ["classifier"]
     training: ClassVar[dict[str, Any]] = {"steps": 150, "batch_size": 64, "lr": 2e-2, "head_lr": 5e-3}
     options: ClassVar[type[Schema]] = DigitsOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"digits, turned and inverted": {}}
 
     def __init__(self, options: DigitsOptions) -> None:
         self._seed = options.split_seed
 
-    def base_model(self) -> nn.Module:
-        model = _new_model()
-        model.load_state_dict(_base_weights(self._seed))
+    def recipe(self) -> dict[str, Any]:
+        return {
+            "task": "digits",
+            "version": 1,
+            "model": ARCHITECTURE,
+            "training": PRETRAINING,
+            "split_seed": self._seed,
+        }
+
+    def new_model(self) -> nn.Module:
+        model: nn.Module = transformers.ViTForImageClassification(transformers.ViTConfig(**ARCHITECTURE))
         return model
 
-    def split(self, name: Split) -> Batch:
-        return self._splits[name]
+    def base_examples(self, name: Literal["train", "test"]) -> Batch:
+        return _upright_splits(self._seed)[name]
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return _loss(model, batch)
-
-    def score(self, model: nn.Module, name: Split) -> Score:
-        return _score(model, self.split(name))
-
-    def base_score(self, model: nn.Module) -> float:
-        return _score(model, _upright_splits(self._seed)["test"]).metric
-
-    @cached_property
-    def _splits(self) -> dict[Split, Batch]:
+    def make_splits(self) -> dict[Split, Batch]:
         upright = _upright_splits(self._seed)
         return {name: {"pixels": turned(b["pixels"]), "label": b["label"]} for name, b in upright.items()}
 
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
 
-def _loss(model: nn.Module, batch: Batch) -> Tensor:
-    return F.cross_entropy(model(pixel_values=batch["pixels"]).logits, batch["label"])
-
-
-def _score(model: nn.Module, batch: Batch) -> Score:
-    batch = beside(batch, model)
-    with evaluating(model):
-        logits = model(pixel_values=batch["pixels"]).logits
-    accuracy = METRICS["accuracy"].compute(batch["label"].tolist(), logits.argmax(1).tolist())
-    return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
+    def evaluate(self, model: nn.Module, batch: Batch) -> Score:
+        batch = to_device(batch, model)
+        with eval_mode(model):
+            logits = model(pixel_values=batch["pixels"]).logits  # n × 10
+        accuracy = METRICS["accuracy"].compute(batch["label"].tolist(), logits.argmax(1).tolist())
+        return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
 
 
 def turned(pixels: Tensor) -> Tensor:
@@ -99,21 +96,10 @@ def turned(pixels: Tensor) -> Tensor:
 @cache
 def _upright_splits(seed: int) -> dict[Split, Batch]:
     data = datasets.load_digits()
-    pixels = torch.tensor(data.images / 8 - 1, dtype=torch.float32).unsqueeze(1)
-    labels = torch.tensor(data.target)
+    pixels = torch.tensor(data.images / 8 - 1, dtype=torch.float32).unsqueeze(1)  # n × 1 × 8 × 8, −1 to 1
+    labels = torch.tensor(data.target)  # n
     index = np.arange(len(labels))
     train, rest = selection.train_test_split(index, test_size=0.5, stratify=data.target, random_state=seed)
     validation, test = selection.train_test_split(rest, test_size=0.6, stratify=data.target[rest], random_state=seed)
     parts: dict[Split, Any] = {"train": train, "validation": validation, "test": test}
     return {name: {"pixels": pixels[i], "label": labels[i]} for name, i in parts.items()}
-
-
-def _new_model() -> nn.Module:
-    return transformers.ViTForImageClassification(transformers.ViTConfig(**ARCHITECTURE))
-
-
-@cache
-def _base_weights(seed: int) -> Weights:
-    data = _upright_splits(seed)["train"]
-    recipe = {"task": "digits", "version": 1, "model": ARCHITECTURE, "training": PRETRAINING, "split_seed": seed}
-    return checkpoint(recipe, lambda: pretrain("digits", _new_model, _loss, data, PRETRAINING))

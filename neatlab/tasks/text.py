@@ -70,6 +70,7 @@ class TextTask(Task):
         "spectrum_every": 50,
     }
     options: ClassVar[type[Schema]] = TextOptions
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"text, on MiniLM": {}}
 
     def __init__(self, options: TextOptions) -> None:
         self._options = options

@@ -1,1 +1,1 @@
-"""The loop, and the state from which it goes on."""
+"""The training loop, and the state from which it resumes."""

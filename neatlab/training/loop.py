@@ -19,10 +19,10 @@ from neatlab.errors import BadInput
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state
-from neatlab.tasks.base import Batch, Split, Task, beside, size, take
-from neatlab.training.checkpoint import Progress, restore, state_of
+from neatlab.tasks.base import Batch, Split, Task, select, size, to_device
+from neatlab.training.checkpoint import TrainingState, restore, state_of
 
-DIVERGED = 1e4
+MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
 
 
 def train(
@@ -31,8 +31,8 @@ def train(
     config: TrainingConfig,
     seed: int,
     test: bool = True,
-    progress: Progress | None = None,
-) -> Iterator[Event | Progress]:
+    state: TrainingState | None = None,
+) -> Iterator[Event | TrainingState]:
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
     The global random state is left alone: every step draws from its own seed, so that runs that take turns
@@ -46,19 +46,22 @@ def train(
         seed: Seed of the data order and of dropout.
         test: Whether to score the test split at the end, and the base task before and after; False while settings
             are being chosen.
-        progress: Where an interrupted run goes on from; what it yielded until then is not yielded again.
+        state: Where an interrupted run resumes; what it yielded until then is not yielded again.
 
     Yields:
-        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps Progress,
-        every `save_every` of them.
+        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps
+        TrainingState, every `save_every` of them.
     """
-    begin = time.perf_counter() - (progress.seconds if progress else 0)
-    if progress is None:
+    # Before the first step: what the model is, and how it does untrained.
+    begin = time.perf_counter() - (state.seconds if state else 0)
+    if state is None:
         yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
         yield from _measured(adapted, task, config, 0)
+
+    # Train, and measure every few steps.
     seconds = []
-    for event in _steps(adapted, task, config, seed, progress):
-        if isinstance(event, Progress):
+    for event in _steps(adapted, task, config, seed, state):
+        if isinstance(event, TrainingState):
             yield dataclasses.replace(event, seconds=time.perf_counter() - begin)
             continue
         yield event
@@ -66,15 +69,17 @@ def train(
             return
         seconds.append(event.seconds)
         yield from _measured(adapted, task, config, event.step)
-    left = None
+
+    # Touch the test split once, and see what is left of the base task.
+    base_metric = None
     if test:
         result = _evaluate(adapted, task, config.steps, "test")
         yield result
         if not math.isfinite(result.loss):
             yield RunFailed("the loss on the test split is not a number after the last step", config.steps)
             return
-        left = task.base_score(adapted.model)
-    yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), left)
+        base_metric = task.base_score(adapted.model)
+    yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), base_metric)
 
 
 def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -> Iterator[Event]:
@@ -86,51 +91,62 @@ def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -
 
 
 def _steps(
-    adapted: Adapted, task: Task, config: TrainingConfig, seed: int, progress: Progress | None
-) -> Iterator[Step | RunFailed | Progress]:
+    adapted: Adapted, task: Task, config: TrainingConfig, seed: int, state: TrainingState | None
+) -> Iterator[Step | RunFailed | TrainingState]:
+    # Optimiser, data order and, where a run resumes, its state.
     optimizer, device = _optimizer(adapted, config), next(adapted.model.parameters()).device
-    done, first = (progress.step, progress.first_loss) if progress else (0, math.nan)
-    if progress:
-        restore(progress, adapted.model, optimizer)
+    done, first_loss = (state.step, state.first_loss) if state else (0, math.nan)
+    if state:
+        restore(state, adapted.model, optimizer)
     batches = _batches(task.split("train"), config.batch_size, seed, done)
+
     for step in range(done + 1, config.steps + 1):
         begin = time.perf_counter()
+
+        # Learning rate of this step, the adapter's and the head's.
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate_factor(step - 1, config)
+
+        # Forward and backward, on random numbers of this step alone.
         with keep_random_state(device):
             torch.manual_seed((seed << 32) + (distributed.rank() << 20) + step)  # there are at most 10⁶ steps
             optimizer.zero_grad()
             loss = _backward(adapted, task, config, next(batches))
-        first = loss if step == 1 else first
-        if not math.isfinite(loss) or loss > DIVERGED * max(first, 1.0):
+
+        # Stop before a step that would ruin the weights.
+        first_loss = loss if step == 1 else first_loss
+        if not math.isfinite(loss) or loss > MAX_LOSS_RATIO * max(first_loss, 1.0):
             yield RunFailed(f"diverged: the loss is {loss:g} at step {step}; try a lower learning rate", step)
             return
+
+        # Update, and report.
         optimizer.step()
         yield Step(step, loss, optimizer.param_groups[0]["lr"], time.perf_counter() - begin)
         if config.save_every and step % config.save_every == 0 and step < config.steps:
-            yield Progress(step, first, 0.0, state_of(adapted.model, optimizer))
+            yield TrainingState(step, first_loss, 0.0, state_of(adapted.model, optimizer))
 
 
 def _backward(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> float:
-    """The batch's loss; its gradient is gathered part by part, each by its share of the loss's terms."""
+    """The batch's loss; its gradient is gathered micro-batch by micro-batch, each by its share of the loss's terms."""
     adapted.model.train()
     total = 0.0
-    for part in _parts(beside(distributed.share(batch), adapted.model), config.accumulate):
-        loss = _loss(adapted, task, config, part) * (task.weight(part) / task.weight(batch))
+    for part in _parts(to_device(distributed.shard(batch), adapted.model), config.accumulate):
+        loss = _loss(adapted, task, config, part) * (task.weight(part) / task.weight(batch))  # scalar
         loss.backward()
         total += float(loss.detach())
-    return distributed.add_up(total, adapted.model.parameters())
+    return distributed.all_reduce_gradients(total, adapted.model.parameters())
 
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
-    chunks = (column.chunk(count) for column in batch.values())
+    """A batch of n rows in at most `count` micro-batches of ⌈n / count⌉."""
+    chunks = (column.chunk(count) for column in batch.values())  # a column: n × …
     return (dict(zip(batch, columns, strict=True)) for columns in zip(*chunks, strict=True))
 
 
 def _loss(adapted: Adapted, task: Task, config: TrainingConfig, batch: Batch) -> Tensor:
     device = next(iter(batch.values())).device.type
     with torch.autocast(device, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        return task.loss(adapted.model, batch)
+        return task.loss(adapted.model, batch)  # scalar
 
 
 def checkpoint_gradients(model: Any) -> None:
@@ -152,24 +168,24 @@ def rate_factor(done: int, config: TrainingConfig) -> float:
         return (done + 1) / (warmup + 1)
     if config.schedule == "constant":
         return 1.0
-    progress = (done - warmup) / max(config.steps - warmup, 1)
-    return 1 - progress if config.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
+    fraction = (done - warmup) / max(config.steps - warmup, 1)  # 0 → 1 after the warm-up
+    return 1 - fraction if config.schedule == "linear" else (1 + math.cos(math.pi * fraction)) / 2
 
 
 def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimizer:
     groups = [(adapted.adapter_parameters(), config.lr), (adapted.head_parameters(), config.head_lr)]
-    filled = [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
-    return torch.optim.AdamW(filled, weight_decay=config.weight_decay)
+    nonempty = [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
+    return torch.optim.AdamW(nonempty, weight_decay=config.weight_decay)
 
 
 def _batches(data: Batch, batch_size: int, seed: int, done: int) -> Iterator[Batch]:
     """Epoch after epoch of shuffled batches after the first `done`, the last short one dropped unless it is alone."""
     generator, count = torch.Generator().manual_seed(seed), size(data)
     batch_size = min(batch_size, count)
-    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())
+    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())  # n, one an epoch
     starts = range(0, count - batch_size + 1, batch_size)
-    rows = (order[start : start + batch_size] for order in orders for start in starts)
-    return (take(data, index) for index in itertools.islice(rows, done, None))
+    rows = (order[start : start + batch_size] for order in orders for start in starts)  # batch_size
+    return (select(data, index) for index in itertools.islice(rows, done, None))
 
 
 def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
@@ -182,8 +198,8 @@ def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: 
 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
     data = task.split("train")
-    rows = beside(take(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
-    part = next(_parts(distributed.share(rows), config.accumulate))
+    rows = to_device(select(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
+    part = next(_parts(distributed.shard(rows), config.accumulate))
     adapted.model.train()
     with keep_random_state(next(adapted.model.parameters()).device):
         return saved_bytes(lambda: _loss(adapted, task, config, part), adapted.model.parameters())
@@ -195,17 +211,17 @@ def _evaluate(adapted: Adapted, task: Task, step: int, split: Split) -> Evaluate
 
 
 def _spectra(adapted: Adapted, step: int) -> Iterator[SpectrumMeasured]:
-    for name, delta in adapted.deltas().items():
-        found = spectrum(delta)
+    for name, delta in adapted.deltas().items():  # ΔW as thin factors: d_out × r and r × d_in
+        measured = spectrum(delta)
         yield SpectrumMeasured(
             step,
             name,
-            tuple(found.singular_values.tolist()),
-            found.effective_rank,
-            found.stable_rank,
-            found.participation_ratio,
-            found.norm,
-            found.norm / _norm(adapted.layers[name]),
+            tuple(measured.singular_values.tolist()),  # r
+            measured.effective_rank,
+            measured.stable_rank,
+            measured.participation_ratio,
+            measured.norm,
+            measured.norm / _norm(adapted.layers[name]),
             adapted.dead_units(name),
         )
 

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from neatlab import cli
 from neatlab.experiments.execute import make_task
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.browser.conftest import TRAINED, App, chart, serve, shows
 from tests.dashboard_runs import tiny, trained
 

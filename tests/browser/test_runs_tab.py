@@ -9,7 +9,8 @@ import orjson
 import pytest
 from playwright.sync_api import Page, expect
 
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 from tests.browser.conftest import App, chart, serve, shows
 from tests.dashboard_runs import tiny, trained
 

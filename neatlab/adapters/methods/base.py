@@ -1,12 +1,13 @@
 """What a method is, and what several of them share. Neither torch nor PEFT is needed to list the methods."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from neatlab.adapters.forms import write_merged
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from neatlab.adapters.factors import Delta, Factors
+    from neatlab.adapters.forms import Writer
 
 Targets = list[str]
 Parts = Mapping[str, "Tensor"]  # what follows the layer's name → tensor
-Config = Mapping[str, Any]
+Layers = Mapping[str, Parts]
+Config = Mapping[str, Any]  # what adapter_config.json says
 Shape = tuple[int, int]
 
 MAX_RANK = 4096
@@ -31,15 +34,15 @@ class RankOptions(Schema):
     rank: int = Field(4, ge=1, le=MAX_RANK)
 
 
-def unknown_shape(parts: Parts) -> Shape | None:
+def unknown_shape(parts: Parts, config: Config) -> Shape | None:
     """None: the tensors do not tell the layer's shape."""
     return None
 
 
-def pair_shape(left: str, right: str) -> Callable[[Parts], Shape | None]:
+def pair_shape(left: str, right: str) -> Callable[[Parts, Config], Shape | None]:
     """Shapes from a d_out × r and an r × d_in tensor."""
 
-    def shape(parts: Parts) -> Shape | None:
+    def shape(parts: Parts, config: Config) -> Shape | None:
         if left not in parts or right not in parts:
             return None
         return parts[left].shape[0], parts[right].shape[-1]
@@ -57,23 +60,61 @@ def always(config: Config) -> bool:
     return True
 
 
+def accept(config: Config) -> None:
+    """Every setting among `fields` is known."""
+
+
+def as_saved(config: Config, layers: Layers) -> Config:
+    """PEFT takes the settings as it saved them."""
+    return {}
+
+
+def leaves_weight(config: Config) -> Config:
+    """Nothing has to be made again: the start left W₀ as it was."""
+    return {}
+
+
+def layer_rank(layer: Any) -> int | None:
+    """The rank that PEFT's layer was given under "default", in its field r; None without one."""
+    ranks = getattr(layer, "r", None) or {}
+    return int(ranks["default"]) if "default" in ranks else None
+
+
+def no_rank(layer: Any) -> None:
+    """The method has no rank, whatever its layers call r."""
+
+
 @dataclass(frozen=True)
-class Kind:
-    """What the files of one type of PEFT adapter hold, and what it takes to state its ΔW from them.
+class AdapterFiles:
+    """What the files of one type of PEFT adapter hold, and what it takes to compute ΔW from them.
 
     Args:
         type: PEFT's name of the type.
         fields: Settings that ΔW depends on.
-        shape: (d_out, d_in) from a layer's tensors; None where they do not tell.
+        shape: (d_out, d_in) from a layer's tensors and the settings; None where they do not tell.
         needs_weight: Whether ΔW depends on W₀, given the settings.
         bounded: Settings that cannot exceed the largest side of the tensors.
+        harmless: Settings of this type alone that have no bearing on ΔW.
+        shared: Names of tensors that all layers share.
+        max_dims: Dimensions that a linear layer's tensors have at most; more belong to a convolution.
+        check: Refuses settings whose ΔW is not known.
+        adjust: Settings and layers → what PEFT's config takes in place of what it saved.
+        initial: Settings → those that make again from W₀ what the start took out of it; {} where it took nothing.
+        rank: PEFT's layer → the rank that was asked for; None for methods without one.
     """
 
     type: str
     fields: tuple[str, ...]
-    shape: Callable[[Parts], Shape | None] = unknown_shape
+    shape: Callable[[Parts, Config], Shape | None] = unknown_shape
     needs_weight: Callable[[Config], bool] = never
     bounded: tuple[str, ...] = ("r",)
+    harmless: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    max_dims: int = 2
+    check: Callable[[Config], None] = accept
+    adjust: Callable[[Config, Layers], Config] = as_saved
+    initial: Callable[[Config], Config] = leaves_weight
+    rank: Callable[[Any], int | None] = layer_rank
 
 
 @dataclass(frozen=True)
@@ -92,11 +133,13 @@ class Method:
         delta: (layer, adapter, W₀, its first factors if it took these out of W₀) → ΔW as d_out × d_in, thin
             factors where it has them; None for methods without an adapter.
         files: What its adapter files hold; None for methods without an adapter.
-        forms: In which forms its adapters can be exported.
+        forms: Form that its adapters can be exported in → what writes it; the names are keys of FORMS.
         size: The option that sets the parameter count; None where nothing does.
         rank: What rank means, for people.
         lr_factor: Its default learning rate as a multiple of the task's default for adapters.
         start: ΔW before the first step.
+        takes_from_weight: Whether its start takes the first factors out of W₀, which ΔW is then counted from.
+        fits_conv1d: Whether PEFT has it on transformers' Conv1D as well as on nn.Linear.
     """
 
     title: str
@@ -107,12 +150,14 @@ class Method:
     count: str
     params: Callable[[Any, int, int], int] | None
     delta: Callable[[Any, str, "Tensor", "Factors | None"], "Delta"] | None
-    files: Kind | None
-    forms: tuple[str, ...] = ("merged",)
+    files: AdapterFiles | None
+    forms: Mapping[str, "Writer"] = field(default_factory=lambda: {"merged": write_merged})
     size: str | None = "rank"
     rank: str = "ceiling on the rank of ΔW"
     lr_factor: float = 1.0
     start: str = "0"
+    takes_from_weight: bool = False
+    fits_conv1d: bool = True
 
 
 def peft_config(name: str, targets: Targets, **settings: Any) -> "PeftConfig":

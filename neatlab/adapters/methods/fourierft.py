@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from neatlab.adapters.methods.base import BOUND, Kind, Method, Targets, built_delta, never, peft_config, unknown_shape
+from neatlab.adapters.methods.base import (
+    BOUND,
+    AdapterFiles,
+    Method,
+    Targets,
+    built_delta,
+    never,
+    peft_config,
+    unknown_shape,
+)
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -55,7 +64,7 @@ METHOD = Method(
     "n_frequency",
     count,
     built_delta,
-    Kind(
+    AdapterFiles(
         "FOURIERFT",
         ("n_frequency", "scaling", "random_loc_seed", "n_frequency_pattern"),
         unknown_shape,

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from neatlab.adapters.methods.base import Kind, Method, RankOptions, Targets, always, pair_shape, peft_config
+from neatlab.adapters.methods.base import AdapterFiles, Method, RankOptions, Targets, always, pair_shape, peft_config
 from neatlab.adapters.methods.lora import count
 
 if TYPE_CHECKING:
@@ -31,6 +31,6 @@ METHOD = Method(
     "r·(d_in + d_out)",
     count,
     delta,
-    Kind("HIRA", ("r", "rank_pattern"), pair_shape("hira_B", "hira_A"), always),
+    AdapterFiles("HIRA", ("r", "rank_pattern"), pair_shape("hira_B", "hira_A"), always, harmless=("hira_dropout",)),
     rank="rank of B A; ΔW has any",
 )

@@ -2,7 +2,16 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from neatlab.adapters.methods.base import Kind, Method, Targets, always, peft_config, unknown_shape
+from neatlab.adapters.methods.base import (
+    AdapterFiles,
+    Config,
+    Layers,
+    Method,
+    Targets,
+    always,
+    peft_config,
+    unknown_shape,
+)
 from neatlab.schema import Schema
 
 if TYPE_CHECKING:
@@ -33,6 +42,11 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return (layer.ia3_l[adapter] - 1) * weight  # d_out × 1 or 1 × d_in
 
 
+def _sides(config: Config, layers: Layers) -> Config:
+    """Which layers are scaled by input: `feedforward_modules` may be an expression, the tensors are not."""
+    return {"feedforward_modules": [name for name, parts in layers.items() if parts["ia3_l"].shape[0] == 1]}
+
+
 METHOD = Method(
     "(IA)³",
     Ia3Options,
@@ -42,7 +56,15 @@ METHOD = Method(
     "d_out (d_in with side='in')",
     count,
     delta,
-    Kind("IA3", (), unknown_shape, always, ()),
+    AdapterFiles(
+        "IA3",
+        (),
+        unknown_shape,
+        always,
+        (),
+        harmless=("init_ia3_weights", "feedforward_modules"),
+        adjust=_sides,
+    ),
     size=None,
     rank="none; the size is fixed",
 )

@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING
 
 from neatlab.adapters.methods import lora
-from neatlab.adapters.methods.base import Kind, Method, RankOptions, Targets, built_delta, pair_shape, peft_config
+from neatlab.adapters.methods.base import (
+    AdapterFiles,
+    Method,
+    RankOptions,
+    Targets,
+    built_delta,
+    pair_shape,
+    peft_config,
+)
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -28,6 +36,12 @@ METHOD = Method(
     "2·r·(d_in + d_out)",
     count,
     built_delta,
-    Kind("LOHA", ("r", "alpha", "rank_pattern", "alpha_pattern"), pair_shape("hada_w1_a", "hada_w1_b")),
+    AdapterFiles(
+        "LOHA",
+        ("r", "alpha", "rank_pattern", "alpha_pattern"),
+        pair_shape("hada_w1_a", "hada_w1_b"),
+        harmless=("rank_dropout", "module_dropout"),
+    ),
+    fits_conv1d=False,
     rank="rank of each product; that of ΔW is at most its square",
 )

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from neatlab.adapters.methods.base import (
     MAX_RANK,
-    Kind,
+    AdapterFiles,
+    Config,
     Method,
     Parts,
     Shape,
@@ -49,11 +50,11 @@ def count(options: LokrOptions, d_out: int, d_in: int) -> int:
     return small_out * small_in + (options.rank * (large_out + large_in) if thin else large_out * large_in)
 
 
-def _shape(parts: Parts) -> Shape | None:
+def _shape(parts: Parts, config: Config) -> Shape | None:
     """C ⊗ W₂: each side is the product of the factors' sides."""
     sides = []
     for factor in ("lokr_w1", "lokr_w2"):
-        whole, pair = parts.get(factor), pair_shape(f"{factor}_a", f"{factor}_b")(parts)
+        whole, pair = parts.get(factor), pair_shape(f"{factor}_a", f"{factor}_b")(parts, config)
         if whole is None and pair is None:
             return None
         sides.append(pair if whole is None else (whole.shape[0], whole.shape[1]))
@@ -70,12 +71,14 @@ METHOD = Method(
     "C, A and B",
     count,
     built_delta,
-    Kind(
+    AdapterFiles(
         "LOKR",
         ("r", "alpha", "rank_pattern", "alpha_pattern", "decompose_both", "decompose_factor"),
         _shape,
         never,
         (),
+        harmless=("rank_dropout", "module_dropout", "rank_dropout_scale"),
     ),
+    fits_conv1d=False,
     rank="rank of the larger Kronecker factor",
 )

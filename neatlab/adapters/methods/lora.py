@@ -1,14 +1,15 @@
 """LoRA and its relatives: rsLoRA, DoRA and PiSSA are settings of PEFT's LoRA."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from neatlab.adapters.forms import write_lora, write_merged
 from neatlab.adapters.methods.base import (
     BOUND,
-    Kind,
+    AdapterFiles,
+    Config,
     Method,
     RankOptions,
     Targets,
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import Tensor
 
+    from neatlab.adapters.attach import Adapted
     from neatlab.adapters.factors import Delta, Factors
+    from neatlab.adapters.forms import Errors
+    from neatlab.runtime.files import PathLike
 
-IN_PLACE = (True, False, "gaussian", "eva", "orthogonal", "true", "True")  # starts of LoRA that leave W₀ as it is
-MOVED = ("pissa", "olora")  # starts that take BA out of W₀, and can be made again from it
+KEEP_WEIGHT = (True, False, "gaussian", "eva", "orthogonal", "true", "True")  # starts that leave W₀ as it is
+TAKE_FROM_WEIGHT = ("pissa", "olora")  # starts that take BA out of W₀, and can be made again from it
 
 
 class LoraOptions(RankOptions):
@@ -105,8 +109,39 @@ def _difference(now: "Factors", start: "Factors") -> "Factors":
     return Factors(torch.cat([now.left, -start.left], 1), torch.cat([now.right, start.right]))
 
 
-def _needs_weight(settings: Mapping[str, Any]) -> bool:
-    return bool(settings.get("use_dora")) or settings.get("init_lora_weights") in MOVED
+def write_neat(adapted: "Adapted", folder: "PathLike") -> "Errors":
+    """NEAT with twice the hidden units."""
+    from neatlab.adapters.convert import lora_to_neat
+
+    model: Any = adapted.model
+    return lora_to_neat(model, folder)
+
+
+def _needs_weight(settings: Config) -> bool:
+    return bool(settings.get("use_dora") or _initial(settings))
+
+
+def _initial(settings: Config) -> Config:
+    start = settings.get("init_lora_weights")
+    return {"init_lora_weights": start} if start in TAKE_FROM_WEIGHT else {}
+
+
+def _check(settings: Config) -> None:
+    start = settings.get("init_lora_weights", True)
+    if start not in (*KEEP_WEIGHT, *TAKE_FROM_WEIGHT):
+        raise BadInput(f"init_lora_weights={str(start)[:60]!r} changed W₀ itself in a way that cannot be made again")
+
+
+_HARMLESS = (
+    "lora_dropout",
+    "init_lora_weights",
+    "loftq_config",
+    "eva_config",
+    "corda_config",
+    "lora_ga_config",
+    "megatron_core",
+    "qalora_group_size",
+)
 
 
 LORA = Method(
@@ -118,13 +153,16 @@ LORA = Method(
     "r·(d_in + d_out)",
     count,
     delta,
-    Kind(
+    AdapterFiles(
         "LORA",
         ("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "lora_bias"),
         pair_shape("lora_B.weight", "lora_A.weight"),
         _needs_weight,
+        harmless=_HARMLESS,
+        check=_check,
+        initial=_initial,
     ),
-    forms=("lora", "neat", "merged"),
+    forms={"lora": write_lora, "neat": write_neat, "merged": write_merged},
 )
 RSLORA = replace(LORA, title="rsLoRA", config=_rslora, equation="ΔW = (α/√r)·B A")
 DORA = replace(
@@ -134,7 +172,7 @@ DORA = replace(
     equation="ΔW = m ⊙ V/‖V‖ − W₀, V = W₀ + (α/r)·B A, norms by row",
     count="r·(d_in + d_out) + d_out",
     params=_dora_count,
-    forms=("merged",),
+    forms={"merged": write_merged},
     rank="rank of B A; ΔW has any",
 )
 PISSA = replace(
@@ -142,7 +180,8 @@ PISSA = replace(
     title="PiSSA",
     config=_pissa,
     equation="ΔW = (α/r)·(B A − B₀A₀), B₀A₀ the leading part of W₀",
-    forms=("lora", "merged"),
+    forms={"lora": write_lora, "merged": write_merged},
     rank="half the ceiling on the rank of ΔW",
+    takes_from_weight=True,
     start="0 up to the rounding of W₀ − B₀A₀ + B₀A₀",
 )

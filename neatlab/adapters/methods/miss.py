@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from neatlab.adapters.methods.base import Kind, Method, RankOptions, Targets, check_rank, peft_config
+from neatlab.adapters.forms import write_lora, write_merged
+from neatlab.adapters.methods.base import AdapterFiles, Config, Method, RankOptions, Targets, check_rank, peft_config
+from neatlab.errors import BadInput
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -34,6 +36,15 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return Factors(block.T, right)
 
 
+def _check(settings: Config) -> None:
+    if settings.get("init_weights") in ("bat", "mini"):
+        raise BadInput(f"MiSS with init_weights={settings['init_weights']!r}: the ΔW of this variant is not known here")
+
+
+def _layer_rank(layer: Any) -> int:
+    return int(layer.miss_r["default"])
+
+
 METHOD = Method(
     "MiSS",
     RankOptions,
@@ -43,6 +54,7 @@ METHOD = Method(
     "r·d_out",
     count,
     delta,
-    Kind("MISS", ("r",)),
-    forms=("lora", "merged"),
+    AdapterFiles("MISS", ("r",), harmless=("miss_dropout", "mini_r"), check=_check, rank=_layer_rank),
+    forms={"lora": write_lora, "merged": write_merged},
+    fits_conv1d=False,
 )

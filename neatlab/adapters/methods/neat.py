@@ -1,18 +1,32 @@
 """NEAT as a row of METHODS; the layer itself is `neatlab.adapters.neat`."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from neatlab.adapters.methods.base import BOUND, Kind, Method, RankOptions, Targets, check_rank, unknown_shape
-from neatlab.adapters.neat.sizes import Conditioning, Orientation, Residual
+from neatlab.adapters.forms import write_lora, write_merged, write_saved
+from neatlab.adapters.methods.base import (
+    BOUND,
+    AdapterFiles,
+    Config,
+    Method,
+    Parts,
+    RankOptions,
+    Shape,
+    Targets,
+    check_rank,
+)
+from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual
+from neatlab.schema import STORED
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from neatlab.adapters.attach import Adapted
     from neatlab.adapters.factors import Factors
+    from neatlab.adapters.forms import Errors
     from neatlab.adapters.neat.config import NeatConfig
+    from neatlab.runtime.files import PathLike
 
 
 class NeatOptions(RankOptions):
@@ -28,7 +42,8 @@ class NeatOptions(RankOptions):
 
     def model_post_init(self, context: Any, /) -> None:
         """Let `NeatConfig` refuse what no layer could be built from, before any model is loaded."""
-        config(self, [])
+        if context != STORED:
+            config(self, [])
 
 
 def config(options: NeatOptions, targets: Targets) -> "NeatConfig":
@@ -52,8 +67,33 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return layer.factors(adapter)
 
 
-def _needs_weight(settings: Mapping[str, Any]) -> bool:
+def write_peanut(adapted: "Adapted", folder: "PathLike") -> "Errors":
+    """PEANuT, where its settings can say the same."""
+    from neatlab.adapters.convert import neat_to_peanut
+
+    model: Any = adapted.model
+    neat_to_peanut(model, folder)
+    return {}
+
+
+def _needs_weight(settings: Config) -> bool:
     return settings.get("conditioning", "weight") == "weight"
+
+
+def _shape(parts: Parts, settings: Config) -> Shape | None:
+    """A layer that does not look at W₀ has its free side in the first map, the other side in the last."""
+    thetas = [tensor for name, tensor in parts.items() if name.startswith("neat_theta.")]
+    if _needs_weight(settings) or not thetas:
+        return None
+    first, last = thetas[0].shape[-1], thetas[-1].shape[-1]
+    orientation = settings.get("orientation", "out")
+    if orientation == "auto" and first != last:
+        return None  # wide and tall layers keep the same shapes
+    return (first, last) if orientation == "in" else (last, first)
+
+
+def _layer_rank(layer: Any) -> int:
+    return int(layer.neat_config["default"].r)
 
 
 METHOD = Method(
@@ -65,12 +105,13 @@ METHOD = Method(
     "2·r·n + (L−2)·r² (n the mapped side)",
     count,
     delta,
-    Kind(
+    AdapterFiles(
         "NEAT",
         ("r", "depth", "activation", "residual", "orientation", "conditioning", "scaling", "frequency"),
-        unknown_shape,
+        _shape,
         _needs_weight,
         ("r", "depth"),
+        rank=_layer_rank,
     ),
-    forms=("neat", "peanut", "lora", "merged"),
+    forms={"neat": write_saved, "peanut": write_peanut, "lora": write_lora, "merged": write_merged},
 )

@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from neatlab.adapters.methods.base import MAX_RANK, Kind, Method, Targets, always, peft_config, unknown_shape
+from neatlab.adapters.methods.base import (
+    MAX_RANK,
+    AdapterFiles,
+    Config,
+    Layers,
+    Method,
+    Targets,
+    always,
+    no_rank,
+    peft_config,
+    unknown_shape,
+)
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -40,6 +51,11 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return weight.to(rotation.dtype) @ rotation.T - weight
 
 
+def _one_size(config: Config, layers: Layers) -> Config:
+    """PEFT takes the size or the number of the blocks, and saves both."""
+    return {"r": 0} if config.get("oft_block_size") else {}
+
+
 METHOD = Method(
     "OFT",
     OftOptions,
@@ -49,13 +65,17 @@ METHOD = Method(
     "d_in·(b − 1)/2 (b the block size)",
     count,
     delta,
-    Kind(
+    AdapterFiles(
         "OFT",
         ("r", "oft_block_size", "coft", "eps", "block_share", "use_cayley_neumann", "num_cayley_neumann_terms"),
         unknown_shape,
         always,
         ("r", "num_cayley_neumann_terms"),
+        harmless=("module_dropout",),
+        adjust=_one_size,
+        rank=no_rank,
     ),
+    fits_conv1d=False,
     size="block_size",
     rank="none; block_size sets the size",
 )

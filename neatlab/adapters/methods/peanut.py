@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from neatlab.adapters.forms import write_lora, write_merged, write_saved
 from neatlab.adapters.methods.base import (
     BOUND,
-    Kind,
+    AdapterFiles,
     Method,
     RankOptions,
     Targets,
@@ -16,12 +17,16 @@ from neatlab.adapters.methods.base import (
     unknown_shape,
 )
 from neatlab.errors import unknown
+from neatlab.schema import STORED
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import Tensor
 
+    from neatlab.adapters.attach import Adapted
     from neatlab.adapters.factors import Factors
+    from neatlab.adapters.forms import Errors
+    from neatlab.runtime.files import PathLike
 
 
 class PeanutOptions(RankOptions):
@@ -33,6 +38,8 @@ class PeanutOptions(RankOptions):
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse an activation that PEFT does not know."""
+        if context == STORED:
+            return
         from transformers.activations import ACT2FN
 
         if self.activation not in ACT2FN:
@@ -65,6 +72,15 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return Factors(last * layer.scaling[adapter], hidden)
 
 
+def write_neat(adapted: "Adapted", folder: "PathLike") -> "Errors":
+    """NEAT of depth 2·pairs + 2."""
+    from neatlab.adapters.convert import peanut_to_neat
+
+    model: Any = adapted.model
+    peanut_to_neat(model, folder)
+    return {}
+
+
 METHOD = Method(
     "PEANuT (PEFT)",
     PeanutOptions,
@@ -74,6 +90,7 @@ METHOD = Method(
     "2·r·d_out + 2·pairs·r²",
     count,
     delta,
-    Kind("PEANUT", ("r", "depth", "act_fn", "scaling"), unknown_shape, always, ("r", "depth")),
-    forms=("peanut", "neat", "lora", "merged"),
+    AdapterFiles("PEANUT", ("r", "depth", "act_fn", "scaling"), unknown_shape, always, ("r", "depth")),
+    forms={"peanut": write_saved, "neat": write_neat, "lora": write_lora, "merged": write_merged},
+    fits_conv1d=False,
 )

@@ -2,9 +2,30 @@
 
 Every adapter but NEAT comes from PEFT, with dropout 0. AdaLoRA is not here: it needs `update_and_allocate` after
 each optimiser step, and a loop without it would train something else under that name.
+
+Example:
+    >>> import neatlab
+    >>> lora = neatlab.METHODS["lora"]
+    >>> lora.equation
+    'ΔW = (α/r)·B A'
+    >>> lora.params(lora.options(rank=4), 64, 256)
+    1280
 """
 
-from neatlab.adapters.methods import fourierft, hira, ia3, loha, lokr, lora, miss, neat, oft, peanut, vera, whole
+from neatlab.adapters.methods import (
+    fourierft,
+    hira,
+    ia3,
+    loha,
+    lokr,
+    lora,
+    miss,
+    neat,
+    oft,
+    peanut,
+    vera,
+    whole,
+)
 from neatlab.adapters.methods.base import Method
 
 METHODS: dict[str, Method] = {

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from neatlab.adapters.methods.base import BOUND, Kind, Method, Targets, peft_config
+from neatlab.adapters.forms import write_lora, write_merged
+from neatlab.adapters.methods.base import BOUND, AdapterFiles, Method, Targets, peft_config
 from neatlab.schema import Schema
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ METHOD = Method(
     "r + d_out",
     count,
     delta,
-    Kind("VERA", ("r", "projection_prng_key", "save_projection", "d_initial")),
-    forms=("lora", "merged"),
+    AdapterFiles(
+        "VERA",
+        ("r", "projection_prng_key", "save_projection", "d_initial"),
+        harmless=("vera_dropout",),
+        shared=("vera_A", "vera_B"),
+    ),
+    forms={"lora": write_lora, "merged": write_merged},
     rank="rank of the frozen matrices, one parameter each",
 )

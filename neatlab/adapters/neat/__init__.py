@@ -1,15 +1,8 @@
-"""NEAT as a PEFT method. Its names are loaded when first used: what it costs can be counted without torch."""
+"""NEAT as a PEFT method. Importing it checks the versions below it and registers the type "NEAT" with PEFT.
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+What a NEAT layer costs can be counted without it, and so without torch: `neatlab.adapters.neat_sizes`.
+"""
 
-if TYPE_CHECKING:
-    from neatlab.adapters.neat.layer import NeatConfig, NeatLinear, NeatModel
+from neatlab.adapters.neat.layer import NeatConfig, NeatLinear, NeatModel
 
 __all__ = ["NeatConfig", "NeatLinear", "NeatModel"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'neatlab.adapters.neat' has no attribute {name!r}")
-    return getattr(import_module("neatlab.adapters.neat.layer"), name)

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from peft import PeftConfig
 
 from neatlab.adapters.neat.hidden import activation_names, make_activation
-from neatlab.adapters.neat.sizes import Conditioning, Orientation, Residual, neat_parameters
+from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters
 from neatlab.errors import BadInput, unknown
 
 
@@ -45,6 +45,13 @@ class NeatConfig(PeftConfig):
 
     Raises:
         BadInput: A value that no layer could be built from.
+
+    Example:
+        >>> import neatlab, peft, torch
+        >>> config = neatlab.NeatConfig(r=2, depth=3, residual="none", target_modules=["0"])
+        >>> model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), config)
+        >>> model.get_nb_trainable_parameters()[0]  # 2·r·d_out + (depth − 2)·r²
+        20
     """
 
     r: int = 8

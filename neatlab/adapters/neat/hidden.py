@@ -1,4 +1,4 @@
-"""The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is kept of it between forwards."""
+"""The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is cached of it between forwards."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -25,14 +25,17 @@ class Sine(nn.Module):
         return torch.sin(self.frequency * x)
 
 
+LAB_ACTIVATIONS = {"sin": Sine}  # those that transformers does not have; each is given the frequency
+
+
 def activation_names() -> list[str]:
-    """Every activation that a NEAT layer accepts: transformers' ACT2FN and "sin"."""
-    return sorted([*ACT2FN, "sin"])
+    """Every activation that a NEAT layer accepts: transformers' ACT2FN and the lab's."""
+    return sorted([*ACT2FN, *LAB_ACTIVATIONS])
 
 
 def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
     """A fresh module for `name`; "prelu" and "xielu" bring parameters, which train with the adapter."""
-    return Sine(frequency) if name == "sin" else ACT2FN[name]
+    return LAB_ACTIVATIONS[name](frequency) if name in LAB_ACTIVATIONS else ACT2FN[name]
 
 
 def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
@@ -47,24 +50,25 @@ def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
     """
     half = weight.dtype in (torch.bfloat16, torch.float16)
     if weight.dtype == theta.dtype and not (half and weight.device.type == "cpu"):
+        # (r × m)(m × n); for a transposed weight the same product from the other side
         return theta @ weight if weight.is_contiguous() else (weight.T @ theta.T).T.contiguous()
     if weight.device.type != "cpu":
         return (theta.to(weight.dtype) @ weight).to(theta.dtype)
     wide = torch.promote_types(theta.dtype, torch.float32)
     total = torch.zeros(theta.shape[0], weight.shape[1], dtype=wide, device=theta.device)
     for rows, block in zip(theta.to(wide).split(BLOCK_ROWS, dim=1), weight.split(BLOCK_ROWS), strict=True):
-        total.addmm_(rows, block.to(wide))
+        total.addmm_(rows, block.to(wide))  # (r × b)(b × n)
     return total.to(theta.dtype)
 
 
 class _Product(torch.autograd.Function):
-    """Θᵀ W₀ with a gradient for Θ alone; its value may have been kept from an earlier forward."""
+    """Θᵀ W₀ with a gradient for Θ alone; its value may be cached from an earlier forward."""
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, weight: Tensor, value: Callable[[], Tensor]) -> Tensor:
         ctx.save_for_backward(weight)
-        kept = value()
-        return kept.view_as(kept)  # an alias: autograd writes its history on what is returned
+        product = value()
+        return product.view_as(product)  # an alias: autograd writes its history on what is returned
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -102,7 +106,7 @@ def _checksum(tensor: Tensor) -> int:
     return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data)
 
 
-class Kept:
+class Memo:
     """One value and the fingerprint of the tensors that it was computed from."""
 
     def __init__(self) -> None:
@@ -114,7 +118,7 @@ class Kept:
         self._value: Any = None
 
     def get(self, key: Key | None, compute: Callable[[], Any]) -> Any:
-        """The kept value if `key` is the one it was computed under, else a new one."""
+        """The cached value if `key` is the one it was computed under, else a new one."""
         if key is None:
             return compute()
         if key != self._key:
@@ -122,12 +126,12 @@ class Kept:
         return self._value
 
 
-def weight_product(theta: Tensor, weight: Tensor, kept: Kept, key: Key | None) -> Tensor:
-    """Θᵀ W₀ (r × n), taken from `kept` where neither has changed since."""
+def weight_product(theta: Tensor, weight: Tensor, memo: Memo, key: Key | None) -> Tensor:
+    """Θᵀ W₀ (r × n), taken from `memo` where neither has changed since."""
 
     def value() -> Tensor:
         with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not serve a later training step
-            return kept.get(key, lambda: thin_product(theta.detach(), weight))
+            return memo.get(key, lambda: thin_product(theta.detach(), weight))
 
     if key is None:
         return thin_product(theta, weight)
@@ -146,15 +150,15 @@ def hidden_layers(product: Tensor, inner: Sequence[Tensor], activation: nn.Modul
     Returns:
         r × n.
     """
-    hidden = activation(product)
+    hidden = activation(product)  # r × n
     if not paired:
         for theta in inner:
-            hidden = activation(theta @ hidden)
+            hidden = activation(theta @ hidden)  # (r × r)(r × n)
         return hidden
     half, skips = len(inner) // 2, []
     for theta in inner[:half]:
         skips.append(hidden)
         hidden = activation(theta @ hidden)
     for theta in inner[half:]:
-        hidden = activation(theta @ hidden) + skips.pop()
+        hidden = activation(theta @ hidden) + skips.pop()  # r × n, the last skip first
     return hidden

@@ -10,15 +10,16 @@ from typing import Any, cast
 
 import torch
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer, check_adapters_to_merge
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.config import PEFT_TYPE, NeatConfig
-from neatlab.adapters.neat.hidden import Kept, fingerprint, hidden_layers, make_activation, weight_product
-from neatlab.adapters.neat.sizes import maps_out, sides
+from neatlab.adapters.neat.hidden import Memo, fingerprint, hidden_layers, make_activation, weight_product
+from neatlab.adapters.neat.merging import MergingLayer
+from neatlab.adapters.neat_sizes import maps_out, sides
 from neatlab.errors import BadInput
 from neatlab.runtime.versions import misfits
 
@@ -28,11 +29,11 @@ for _line in misfits():  # otherwise met two calls later, as a traceback of tran
     warnings.warn(_line, stacklevel=2)
 
 
-class NeatLinear(nn.Module, BaseTunerLayer):
+class NeatLinear(nn.Module, MergingLayer):
     """A linear layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
 
     ΔW is never built: with Hᵀ = σ(…σ(Θ₁ᵀ W₀)…) of r × d_in the update costs what LoRA's does, and the
-    extra product Θ₁ᵀ W₀ does not grow with the batch. It is kept between forwards in which neither Θ nor
+    extra product Θ₁ᵀ W₀ does not grow with the batch. It is cached between forwards in which neither Θ nor
     W₀ has changed.
 
     Args:
@@ -45,7 +46,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     """
 
     adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation")
-    other_param_names: tuple[str, ...] = ("neat_config", "neat_kept")
+    other_param_names: tuple[str, ...] = ("neat_config", "neat_memo")
 
     def __init__(self, base_layer: nn.Module, adapter_name: str, config: NeatConfig) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), Θ₂ᵀ … (r × r), Θ_L (r × n): thin matrices lie flat
         self.neat_activation = nn.ModuleDict()
         self.neat_config: dict[str, NeatConfig] = {}
-        self.neat_kept: dict[str, tuple[Kept, Kept]] = {}
+        self.neat_memo: dict[str, tuple[Memo, Memo]] = {}
         self.merged_adapters: list[str] = []
         self._weight_before_merge: Tensor | None = None
         self._disable_adapters = False
@@ -61,14 +62,6 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         self.out_features, self.in_features = weight.shape
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, config)
-
-    def base_weight(self) -> Tensor:
-        """W₀ as d_out × d_in, before any merge; a view wherever nothing is merged."""
-        base: Any = self.get_base_layer()
-        weight: Tensor = base.weight.detach()
-        if self._weight_before_merge is not None:
-            weight = self._weight_before_merge.to(weight.device)
-        return weight.T if isinstance(base, Conv1D) else weight
 
     def update_layer(self, adapter_name: str, config: NeatConfig) -> None:
         """Add an adapter, or draw an existing one anew.
@@ -80,7 +73,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         if config.r > limit:
             raise BadInput(f"r={config.r} on a {self.out_features} × {self.in_features} layer; allowed: 1 to {limit}")
         self.neat_config[adapter_name] = config
-        self.neat_kept[adapter_name] = (Kept(), Kept())
+        self.neat_memo[adapter_name] = (Memo(), Memo())
         self.neat_activation[adapter_name] = make_activation(config.activation, config.frequency)
         self.neat_theta[adapter_name] = nn.ParameterList(
             nn.Parameter(torch.empty(shape)) for shape in self._theta_shapes(config)
@@ -109,7 +102,7 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def factors(self, adapter_name: str) -> Factors:
         """ΔW = left @ right with left d_out × r and right r × d_in, the scaling folded in.
 
-        With gradients enabled they carry the graph to every Θ; without, they are kept until a Θ or W₀
+        With gradients enabled they carry the graph to every Θ; without, they are cached until a Θ or W₀
         changes.
         """
         if torch.compiler.is_compiling():
@@ -117,44 +110,42 @@ class NeatLinear(nn.Module, BaseTunerLayer):
         key = self._fingerprint(adapter_name)
         if torch.is_grad_enabled():
             return self._compute_factors(adapter_name, key)
-        return self.neat_kept[adapter_name][1].get(key, lambda: self._compute_factors(adapter_name, key))
+        return self.neat_memo[adapter_name][1].get(key, lambda: self._compute_factors(adapter_name, key))
 
     def _fingerprint(self, adapter_name: str) -> Any:
         base: Any = self.get_base_layer()
         weight = base.weight if self._weight_before_merge is None else self._weight_before_merge
         modules = (self.neat_theta[adapter_name], self.neat_activation[adapter_name])
-        found = fingerprint([weight, *(p for module in modules for p in module.parameters())])
-        return found and (*found, self.neat_config[adapter_name].scaling)
+        key = fingerprint([weight, *(p for module in modules for p in module.parameters())])
+        return key and (*key, self.neat_config[adapter_name].scaling)
 
     def _compute_factors(self, adapter_name: str, key: Any) -> Factors:
-        config, (first, *inner, last) = self.neat_config[adapter_name], self.thetas(adapter_name)
+        config = self.neat_config[adapter_name]
+        first, *inner, last = self.thetas(adapter_name)  # r × m, each r × r, r × n
         over_out = maps_out(config.orientation, self.in_features, self.out_features)
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
                 weight = self.base_weight() if over_out else self.base_weight().T
-                first = weight_product(first, weight, self.neat_kept[adapter_name][0], key)
+                first = weight_product(first, weight, self.neat_memo[adapter_name][0], key)  # Θ₁ᵀ W₀, r × n
             hidden = hidden_layers(first, inner, self.neat_activation[adapter_name], config.residual == "paired")
             last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
+        # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
         return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
 
     def train(self, mode: bool = True) -> "NeatLinear":
-        """Change between training and evaluation; what was kept is forgotten with it."""
+        """Change between training and evaluation; what was cached is forgotten with it."""
         if mode != self.training:
-            for kept in (kept for pair in self.neat_kept.values() for kept in pair):
-                kept.clear()
+            self.clear_memos()
         super().train(mode)
         return self
 
-    def get_delta_weight(self, adapter_name: str) -> Tensor:
-        """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
-        base: Any = self.get_base_layer()
-        delta = self._dense_delta(adapter_name).to(base.weight.dtype)
-        return delta.T if isinstance(base, Conv1D) else delta
+    def clear_memos(self) -> None:
+        """Forget the cached products and factors of every adapter."""
+        for memo in (memo for pair in self.neat_memo.values() for memo in pair):
+            memo.clear()
 
-    def _dense_delta(self, adapter_name: str) -> Tensor:
-        factors = self.factors(adapter_name)
-        dtype = torch.promote_types(factors.left.dtype, torch.float32)
-        return factors.left.to(dtype) @ factors.right.to(dtype)
+    def holds(self, adapter_name: str) -> bool:
+        return adapter_name in self.neat_theta
 
     def dead_units(self, adapter_name: str) -> float:
         """Share of the r columns of H that are 0 for every row of W₀: directions that ΔW cannot use.
@@ -173,43 +164,6 @@ class NeatLinear(nn.Module, BaseTunerLayer):
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         """True: a trained NEAT update is a product of two rank-r factors."""
         return True
-
-    @torch.no_grad()
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Write W₀ + ΣΔW into the base layer; every ΔW is f of the weight before any merge.
-
-        Args:
-            safe_merge: Check that the sum is finite before anything is written.
-            adapter_names: Adapters to merge; the active ones by default.
-
-        Raises:
-            ValueError: `safe_merge` and a sum that is not finite; the layer is left as it was.
-        """
-        names = [name for name in check_adapters_to_merge(self, adapter_names) if name in self.neat_theta]
-        if not names:
-            return
-        base: Any = self.get_base_layer()
-        before = self.base_weight()
-        merged = before.to(torch.promote_types(before.dtype, torch.float32), copy=True)
-        for name in [*self.merged_adapters, *names]:
-            merged += self._dense_delta(name)
-        if safe_merge and not torch.isfinite(merged).all():
-            raise ValueError(f"NaN or infinity in the merged weights: adapters {names} cannot be merged")
-        if self._weight_before_merge is None:
-            self._weight_before_merge = base.weight.detach().clone().cpu()
-        base.weight.copy_(merged.T if isinstance(base, Conv1D) else merged)
-        self.merged_adapters.extend(names)
-
-    @torch.no_grad()
-    def unmerge(self) -> None:
-        """Restore W₀ bit by bit."""
-        if self._weight_before_merge is None:
-            warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
-            return
-        base: Any = self.get_base_layer()
-        base.weight.copy_(self._weight_before_merge)
-        self._weight_before_merge = None
-        self.merged_adapters.clear()
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.disable_adapters and self.merged:

@@ -2,34 +2,22 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field
 
-from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm, parse_task
-from neatlab.dashboard.shared.choices import TASK_CHOICES, check_arm
-from neatlab.errors import BadInput, unknown
+from neatlab.adapters.activations import COMPARED
+from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
+from neatlab.dashboard.shared.choices import check_arm, offered_task
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.errors import BadInput
 from neatlab.schema import Schema
+from neatlab.tasks import TaskField
 
-Place = Literal["base", "depth", "activation", "run"]
-PLACES: tuple[Place, ...] = ("base", "depth", "activation", "run")
+FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
-ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sin", "linear")
-MOST_RUNS = 100
-LONGEST = 200  # characters of the base arm
-
-
-class SweepRefusal(BadInput):
-    """A sweep that cannot be run.
-
-    Args:
-        place: Where the mistake is.
-        message: What was wrong and what is allowed.
-    """
-
-    def __init__(self, place: Place, message: str) -> None:
-        super().__init__(message)
-        self.place = place
+MAX_RUNS = 100
+MAX_BASE_LENGTH = 200  # characters of the base arm
 
 
 class SweepLimits(Schema):
@@ -43,15 +31,15 @@ class SweepOrder(SweepLimits):
     """A grid of depths and activations, checked as far as that goes without a model.
 
     Args:
-        task: One of TASK_CHOICES.
+        task: One that the page offers.
         base: Label of the arm that the grid varies.
         depths: Depths L, rising.
-        activations: Activations σ, in the order of ACTIVATIONS.
+        activations: Activations σ, in the order of COMPARED.
         seeds: How many seeds.
         steps: Optimiser steps; None takes the task's default.
     """
 
-    task: str
+    task: TaskField
     base: str
     depths: tuple[int, ...]
     activations: tuple[str, ...]
@@ -61,34 +49,36 @@ class SweepOrder(SweepLimits):
         """The order, or why not.
 
         Args:
-            task: One of TASK_CHOICES.
+            task: Text of one that the page offers.
             base: An arm as one writes it.
             depths: Some of DEPTHS, as numbers or text.
-            activations: Some of ACTIVATIONS.
+            activations: Some of COMPARED.
             seeds: 1 to 5.
             steps: 1 to 5000; nothing takes the task's default.
 
         Raises:
-            SweepRefusal: Says where the mistake is.
+            FieldError: Says where the mistake is.
         """
-        if task not in TASK_CHOICES.values():
-            raise SweepRefusal("run", str(unknown("task", task, TASK_CHOICES.values())))
+        try:
+            spec = offered_task(task)
+        except BadInput as error:
+            raise FieldError("run", str(error)) from None
         arm = _base_arm(base)
         several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
-        functions = chosen("activation", _several(activations), ACTIVATIONS)
+        functions = chosen("activation", _several(activations), COMPARED)
         _check_depths(arm, several)
         limits = _limits(seeds, steps)
-        order = cls(task=task, base=arm.label, depths=several, activations=functions, **limits.model_dump())
+        order = cls(task=spec, base=arm.label, depths=several, activations=functions, **limits.model_dump())
         return order._within_limits()
 
     def _within_limits(self) -> Self:
         count = (len(self.depths) * len(self.activations) + 1) * self.seeds
-        if count > MOST_RUNS:
-            raise SweepRefusal("run", f"{count} runs; at most {MOST_RUNS} from this page, more with: {self.command}")
+        if count > MAX_RUNS:
+            raise FieldError("run", f"{count} runs; at most {MAX_RUNS} from this page, more with: {self.command}")
         try:
             runs_of(self)
         except BadInput as error:
-            raise SweepRefusal("run", str(error)) from None
+            raise FieldError("run", str(error)) from None
         return self
 
     @property
@@ -123,32 +113,33 @@ class SweepOrder(SweepLimits):
 
 @lru_cache(maxsize=256)
 def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
-    """The runs of an order; kept, as the page asks for them twice a second."""
-    base, (name, options) = parse_arm(order.base), parse_task(order.task)
+    """The runs of an order; cached, as the page asks for them twice a second."""
+    base, task = parse_arm(order.base), order.task
     points = [{"depth": depth, "activation": function} for depth in order.depths for function in order.activations]
     arms = [parse_arm(order.reference), *(make_arm(base.method, base.given() | point) for point in points)]
-    return tuple(make_run(name, arm, seed, options, order.training) for arm in arms for seed in range(order.seeds))
+    seeds = range(order.seeds)
+    return tuple(make_run(task.name, arm, seed, task.options, order.training) for arm in arms for seed in seeds)
 
 
 def _base_arm(text: Any) -> Arm:
     try:
-        if not isinstance(text, str) or len(text) > LONGEST:
-            raise BadInput(f"the base arm is a line of at most {LONGEST} characters, such as neat:rank=4")
+        if not isinstance(text, str) or len(text) > MAX_BASE_LENGTH:
+            raise BadInput(f"the base arm is a line of at most {MAX_BASE_LENGTH} characters, such as neat:rank=4")
         arm = parse_arm(text)
         if missing := {"rank", "depth", "activation"} - arm.options.keys():
             raise BadInput(f"{arm.method} has no {' and no '.join(sorted(missing))}; take neat, such as neat:rank=4")
         return check_arm("a", arm.method, arm.given())
     except BadInput as error:
-        raise SweepRefusal("base", str(error)) from None
+        raise FieldError("base", str(error)) from None
 
 
 def _check_depths(base: Arm, depths: Sequence[int]) -> None:
-    odd = [depth for depth in depths if depth % 2]
-    if odd and base.options.get("residual") == "paired":
+    impossible = [depth for depth in depths if depth % 2]
+    if impossible and base.options.get("residual") == "paired":
         plain = make_arm(base.method, base.given() | {"residual": "none"}).label
-        raise SweepRefusal(
+        raise FieldError(
             "depth",
-            f"depth {', '.join(map(str, odd))} cannot be built: paired residuals need an even depth; "
+            f"depth {', '.join(map(str, impossible))} cannot be built: paired residuals need an even depth; "
             f"take even depths, or residual=none in the base arm: {plain}",
         )
 
@@ -158,11 +149,11 @@ def _limits(seeds: Any, steps: Any) -> SweepLimits:
     try:
         return SweepLimits.parse(given, "this page")
     except BadInput as error:
-        raise SweepRefusal("run", str(error)) from None
+        raise FieldError("run", str(error)) from None
 
 
 def _several(values: Any) -> list[Any]:
-    return list(values)[: MOST_RUNS + 1] if isinstance(values, list | tuple) else []
+    return list(values)[: MAX_RUNS + 1] if isinstance(values, list | tuple) else []
 
 
 def _whole(value: Any) -> Any:
@@ -170,15 +161,15 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
 
 
-def chosen(place: Place, values: Sequence[Any], allowed: Sequence[Any]) -> tuple[Any, ...]:
+def chosen(field: str, values: Sequence[Any], allowed: Sequence[Any]) -> tuple[Any, ...]:
     """The values in the order of `allowed`, once each.
 
     Raises:
-        SweepRefusal: Another value, or none.
+        FieldError: Another value, or none.
     """
     for value in values:
         if isinstance(value, bool) or value not in allowed:
-            raise SweepRefusal(place, f"{place} {str(value)[:40]!r}; allowed: {', '.join(map(str, allowed))}")
+            raise FieldError(field, f"{field} {str(value)[:40]!r}; allowed: {', '.join(map(str, allowed))}")
     if not values:
-        raise SweepRefusal(place, f"choose at least one {place}")
+        raise FieldError(field, f"choose at least one {field}")
     return tuple(value for value in allowed if value in values)

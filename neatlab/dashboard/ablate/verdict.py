@@ -1,14 +1,20 @@
 """The verdict of a sweep: a table of its arms against the reference, and the same in sentences."""
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from markupsafe import Markup
+
+from neatlab.report.markup import breakable, row, table
 from neatlab.report.text import HOW_TO_READ, ordered
-from neatlab.report.words import DASH, breakable, escape, number, p_number, row, table
+from neatlab.runs.arms import ArmResult
 from neatlab.runs.comparison import Comparison
+from neatlab.runtime.numbers import DASH, interval, number, p_number, signed, signed_interval
+from neatlab.runtime.templates import macros
 
-NO_VERDICT = '<p class="hint">The arms, their intervals and the verdict appear here.</p>'
+_HTML = macros(__file__)
+NO_VERDICT = _HTML.no_verdict()
+LIMITS = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
 HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "shown")
 
 
@@ -19,29 +25,26 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
         whole: The runs that have ended.
         reference: Label of the arm that the others are held against.
         total: How many runs there will be.
+
+    Returns:
+        The HTML.
     """
     complete = len(whole.runs) == total
     judged = _against(whole, reference) if complete else {}
-    arms = {arm["arm"]: arm for arm in whole.arms()}
+    arms = {arm.arm: arm for arm in whole.arms()}
     rows = [_row(arms[label], judged.get(label), whole, label == reference) for label in ordered(whole)]
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
-    title = f"<h3>Verdict</h3><p>{escape(_title(whole, reference) + ('' if complete else waits))}</p>"
-    return f"{title}{table(head, rows, 'Arms of the sweep')}{_sentences(whole) if complete else ''}"
+    title = _title(whole, reference) + ("" if complete else waits)
+    sentences = [breakable(text) for text in whole.verdict()] if complete else []
+    return _HTML.verdict(title, table(head, rows, "Arms of the sweep"), sentences, f"{HOW_TO_READ} {LIMITS}")
 
 
 def _title(whole: Comparison, reference: str) -> str:
     metric = whole.metric
     better = "higher is better" if metric.higher_is_better else "lower is better"
-    where = f"{metric.name} ({metric.unit}) on the test split; {better}."
-    return f"Reference: {reference}, LoRA of the same rank. {where}"
-
-
-def _sentences(whole: Comparison) -> str:
-    items = "".join(f"<li>{breakable(text)}</li>" for text in whole.verdict())
-    limits = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
-    note = f'<p class="hint">{escape(HOW_TO_READ)} {escape(limits)}</p>'
-    return f"<details><summary>The same in sentences</summary><ul>{items}</ul></details>{note}"
+    judged = f"{metric.name} ({metric.unit}) on the test split; {better}."
+    return f"Reference: {reference}, LoRA of the same rank. {judged}"
 
 
 class _Against(NamedTuple):
@@ -56,39 +59,35 @@ class _Against(NamedTuple):
 
 def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
     """Arm → its difference from the reference, which may be written as a or as b."""
-    found = {}
-    for one in whole.differences():
-        low, high = one["ci95"]
-        if one["b"] == reference:
-            found[one["a"]] = _Against(one["mean"], low, high, one["p_holm"], one["shown"])
-        elif one["a"] == reference:
-            found[one["b"]] = _Against(-one["mean"], -high, -low, one["p_holm"], one["shown"])
-    return found
+    against = {}
+    for difference in whole.differences():
+        low, high = difference.ci95
+        if difference.b == reference:
+            against[difference.a] = _Against(difference.mean, low, high, difference.p_holm, difference.shown)
+        elif difference.a == reference:
+            against[difference.b] = _Against(-difference.mean, -high, -low, difference.p_holm, difference.shown)
+    return against
 
 
-def _row(arm: Mapping[str, Any], judged: _Against | None, whole: Comparison, is_reference: bool) -> str:
-    ended = sum(run["status"] == "finished" for run in arm["runs"])
+def _row(arm: ArmResult, judged: _Against | None, whole: Comparison, is_reference: bool) -> Markup:
+    ended, runs = arm.finished, len(arm.runs)
     cells = [
-        number(arm["adapter_params"], 0),
-        f"{ended} of {len(arm['runs'])}" if ended < len(arm["runs"]) else str(ended),
-        number(arm["mean"]),
-        _interval(*arm["ci95"]),
+        number(arm.adapter_params, 0),
+        f"{ended} of {runs}" if ended < runs else str(ended),
+        number(arm.mean),
+        interval(*arm.ci95),
         DASH if judged is None else _difference(judged),
         DASH if judged is None else p_number(judged.p),
         "reference" if is_reference else _word(judged, whole),
     ]
-    return row(breakable(arm["arm"]), cells, "reference" if is_reference else "")
-
-
-def _interval(low: float, high: float) -> str:
-    return f"{low:.4f} to {high:.4f}" if math.isfinite(low) else DASH
+    return row(breakable(arm.arm), cells, "reference" if is_reference else "")
 
 
 def _difference(judged: _Against) -> str:
     if not math.isfinite(judged.mean):
         return DASH
-    interval = f" ({judged.low:+.4f} to {judged.high:+.4f})" if math.isfinite(judged.low) else ""
-    return f"{judged.mean:+.4f}{interval}"
+    ends = f" ({signed_interval(judged.low, judged.high)})" if math.isfinite(judged.low) else ""
+    return f"{signed(judged.mean)}{ends}"
 
 
 def _word(judged: _Against | None, whole: Comparison) -> str:

@@ -8,26 +8,30 @@ from neatlab import plots
 from neatlab.analysis.statistics import Interval
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.verdict import NO_VERDICT, verdict
-from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.follow import queue_text
+from neatlab.dashboard.shared.html import hint
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.report.text import ordered
-from neatlab.report.words import escape
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from neatlab.runtime.templates import macros
 
-MOST_DRAWN = 10  # arms in the chart of intervals; the table has all
+_HTML = macros(__file__)
+MAX_DRAWN = 10  # arms in the chart of intervals; the table has all
 
 
-class Picture(NamedTuple):
+class SweepSnapshot(NamedTuple):
     """What is known of a sweep.
 
     Args:
         order: The sweep.
-        found: Its runs that have ended, by id.
+        ended: Its runs that have ended, by id.
     """
 
     order: SweepOrder
-    found: dict[str, Run]
+    ended: dict[str, Run]
 
     @property
     def total(self) -> int:
@@ -37,18 +41,18 @@ class Picture(NamedTuple):
     @property
     def complete(self) -> bool:
         """Whether all of them have ended."""
-        return len(self.found) == self.total
+        return len(self.ended) == self.total
 
     def comparison(self, reference: bool = True) -> Comparison | None:
         """The runs that have ended, with those of the reference or without; None where there is none."""
         label = self.order.reference
-        ended = [self.found[c.run_id] for c in self.order.runs() if c.run_id in self.found]
-        kept = [run for run in ended if reference or run.config.arm.label != label]
-        known = any(run.config.arm.label == label for run in kept)
-        return Comparison(kept, reference=label if known else None) if kept else None
+        ended = [self.ended[config.run_id] for config in self.order.runs() if config.run_id in self.ended]
+        runs = [run for run in ended if reference or run.config.arm.label != label]
+        has_reference = any(run.config.arm.label == label for run in runs)
+        return Comparison(runs, reference=label if has_reference else None) if runs else None
 
 
-def picture(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = None) -> Picture:
+def read_sweep(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = None) -> SweepSnapshot:
     """Read a sweep's runs.
 
     Args:
@@ -58,10 +62,10 @@ def picture(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = 
     """
     known = before or {}
     runs = [known.get(config.run_id) or store.finished(config) for config in order.runs()]
-    return Picture(order, {run.run_id: run for run in runs if run is not None})
+    return SweepSnapshot(order, {run.run_id: run for run in runs if run is not None})
 
 
-class Board(NamedTuple):
+class SweepCharts(NamedTuple):
     """Values of the tab's right side."""
 
     heat: str | None
@@ -69,39 +73,39 @@ class Board(NamedTuple):
     verdict: str
 
 
-EMPTY = Board(None, None, NO_VERDICT)
+EMPTY = SweepCharts(None, None, NO_VERDICT)
 
 
-def board(seen: Picture) -> Board:
+def draw_sweep(seen: SweepSnapshot) -> SweepCharts:
     """Draw what is there; an invitation where nothing is."""
     whole = seen.comparison()
     if whole is None:
         return EMPTY
-    return Board(_heat(seen), _scores(whole, seen.order.reference), verdict(whole, seen.order.reference, seen.total))
+    return SweepCharts(
+        _heat(seen), _scores(whole, seen.order.reference), verdict(whole, seen.order.reference, seen.total)
+    )
 
 
-def _heat(seen: Picture) -> str | None:
+def _heat(seen: SweepSnapshot) -> str | None:
     """The whole grid from the start: cells without a run stay empty, and nothing moves when they fill."""
     varied = seen.comparison(reference=False)
     if varied is None or not _has_score(varied):
         return None
     data = plots.heatmap_data(varied)
-    found = {
+    cells = {
         (depth, function): cell
         for depth, row in zip(data.rows, data.cells, strict=True)
         for function, cell in zip(data.columns, row, strict=True)
         if cell is not None
     }
     columns, rows = list(seen.order.activations), [str(depth) for depth in seen.order.depths]
-    grid = [[found.get((row, column)) for column in columns] for row in rows]
+    grid = [[cells.get((row, column)) for column in columns] for row in rows]
     figure = plots.heatmap(varied).update_xaxes(title="activation σ").update_yaxes(title="depth L")
     means = [[None if cell is None else cell.mean for cell in row] for row in grid]
     texts = [[_cell(cell, seen.order.seeds) for cell in row] for row in grid]
     figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="darker is better")
-    return shown(
-        figure.update_layout(height=None, uirevision=str(seen.order)),
-        _heat_words(found, data.name, len(rows) * len(columns)),
-    )
+    figure.update_layout(height=None, uirevision=str(seen.order))
+    return shown(figure, _heat_words(cells, data.name, len(rows) * len(columns)))
 
 
 def _cell(cell: Interval | None, seeds: int) -> str:
@@ -111,18 +115,18 @@ def _cell(cell: Interval | None, seeds: int) -> str:
     return f"{cell.mean:.3f}{half}<br>{cell.count} of {seeds} seeds"
 
 
-def _heat_words(found: Mapping[tuple[str, str], Interval], name: str, many: int) -> str:
-    low, high = (choose(found, key=lambda place: found[place].mean) for choose in (min, max))
-    ends = [f"{found[place].mean:.3f} (depth {place[0]}, {place[1]})" for place in (low, high)]
-    told = f"{len(found)} of {many} cells have a run. {name}: from {' to '.join(ends)}."
-    return f"{told} Mean over seeds ± half the 95 % interval."
+def _heat_words(cells: Mapping[tuple[str, str], Interval], name: str, total: int) -> str:
+    low, high = (choose(cells, key=lambda key: cells[key].mean) for choose in (min, max))
+    ends = [f"{cells[depth, function].mean:.3f} (depth {depth}, {function})" for depth, function in (low, high)]
+    text = f"{len(cells)} of {total} cells have a run. {name}: from {' to '.join(ends)}."
+    return f"{text} Mean over seeds ± half the 95 % interval."
 
 
 def _scores(whole: Comparison, reference: str) -> str | None:
     if not _has_score(whole):
         return None
-    arms = [arm["arm"] for arm in whole.arms() if math.isfinite(arm["mean"])]
-    best = [arm for arm in ordered(whole) if arm in arms][:MOST_DRAWN]
+    arms = [arm.arm for arm in whole.arms() if math.isfinite(arm.mean)]
+    best = [arm for arm in ordered(whole) if arm in arms][:MAX_DRAWN]
     figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
     left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
     marked = f"The dotted line marks the reference, {reference}." if reference in best else ""
@@ -130,44 +134,43 @@ def _scores(whole: Comparison, reference: str) -> str | None:
 
 
 def _has_score(comparison: Comparison) -> bool:
-    return any(math.isfinite(arm["mean"]) for arm in comparison.arms())
+    return any(math.isfinite(arm.mean) for arm in comparison.arms())
 
 
 def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
     """The status line: `text` is read out by screen readers when it changes, `detail` is not."""
-    bar = f'<progress max="{max(total, 1)}" value="{done}" aria-label="runs done"></progress>'
-    said = f'<span role="status">{escape(text)}</span> <span class="count">{escape(detail)}</span>'
-    return f'<p class="status-text">{said}</p>{bar}'
+    return _HTML.status(text, detail, done, total)
 
 
+INTRO = _HTML.intro()
 INVITATION = status("Choose a grid and press Start.")
 
 
-def outlook(seen: Picture) -> str:
+def run_count(seen: SweepSnapshot) -> str:
     """How many runs a sweep has and how many are there already."""
     arms = len(seen.order.depths) * len(seen.order.activations)
     text = f"{seen.total} runs: {arms} arms and the reference {seen.order.reference}, {seen.order.seeds} seeds each."
-    return f'<p class="hint">{escape(f"{text} The runs folder holds {len(seen.found)} of them already.")}</p>'
+    return hint(f"{text} The runs folder holds {len(seen.ended)} of them already.")
 
 
 def command(order: SweepOrder) -> str:
     """What does the same outside this page."""
-    return f"<p class='hint'>The same on the command line:</p><pre><code>{escape(order.command)}</code></pre>"
+    return _HTML.command(order.command)
 
 
-def resting(seen: Picture) -> str:
+def resting(seen: SweepSnapshot) -> str:
     """The status of a sweep that nobody runs."""
     if seen.complete:
         return "All runs are there."
-    return "Press Resume to go on." if seen.found else "Press Start."
+    return "Press Resume to go on." if seen.ended else "Press Start."
 
 
-def doing(job: Job, place: int) -> str:
+def doing(job: Job, position: int) -> str:
     """The status of a sweep's process.
 
     Args:
         job: The process.
-        place: Its place in the queue.
+        position: Its position in the queue.
     """
     if job.refusal:
         return f"Not finished. {job.refusal}"
@@ -175,6 +178,4 @@ def doing(job: Job, place: int) -> str:
         return "Stopped; what had finished is kept. Press Resume to go on."
     if job.stopped:
         return "Stopping."
-    if job.phase == "waiting":
-        return f"Waiting for a free place: number {place} in the queue."
-    return "Preparing." if job.phase == "preparing" else "Sweeping."
+    return queue_text(position, "Preparing." if job.phase == "preparing" else "Sweeping.")

@@ -13,7 +13,7 @@ from neatlab.dashboard.shared.process import begin
 from neatlab.errors import NeatlabError
 from neatlab.experiments.sweep import Sweep
 
-WORKERS = 2  # at most; the other cores belong to those who train beside it
+WORKERS = 2  # at most; the other cores belong to the trainings
 
 
 def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -22,17 +22,17 @@ def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: The grid.
         root: Runs folder.
-        pipe: "stop", or its end, ends the sweep; gives ("runs", configurations) before the first step and
+        pipe: "stop", or its end, ends the sweep; it gives ("runs", configurations) before the first step and
             ("refused", "run", message) where there will be none or some were lost.
     """
     begin()
-    _hush()
+    _silence_logs()
     try:
-        asked = sweep(order, root)
-        pipe.send(("runs", [config.model_dump() for config in asked.todo]))
+        planned = sweep(order, root)
+        pipe.send(("runs", [config.model_dump() for config in planned.todo]))
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Thread(target=_obey, args=(pipe,), daemon=True).start()
-        asked.run(workers=min(WORKERS, os.cpu_count() or 1))
+        threading.Thread(target=_wait_for_stop, args=(pipe,), daemon=True).start()
+        planned.run(workers=min(WORKERS, os.cpu_count() or 1))
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "run", str(error)))
     finally:
@@ -45,13 +45,13 @@ def sweep(order: SweepOrder, root: str) -> Sweep:
     return Sweep(order.task, [order.base], order.grid, runs=root, **settings)
 
 
-def _hush() -> None:
+def _silence_logs() -> None:
     """Keep Dask's complaints about a cluster that goes down in the middle of its work out of the server's log."""
     logging.disable(logging.CRITICAL)
     sys.unraisablehook = lambda _: None
 
 
-def _obey(pipe: "Connection[Any, Any]") -> None:
+def _wait_for_stop(pipe: "Connection[Any, Any]") -> None:
     """Interrupt the main thread when the page says stop, or is gone.
 
     A real signal, as `_thread.interrupt_main` does not wake a thread that waits for a lock.

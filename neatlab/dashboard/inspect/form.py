@@ -6,30 +6,22 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from neatlab.dashboard.inspect.request import (
-    BASES,
+    FIELDS,
     FOLDER,
-    PLACES,
     RUN,
     UPLOAD,
     InspectOrder,
-    Refused,
     order_folder,
     order_runs,
     order_upload,
 )
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import by_task, choices, read_store
-from neatlab.dashboard.shared.tab import LIGHT
-from neatlab.runs.store import Run
+from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED, message_slot
+from neatlab.runs.run import Run
 
-# Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
-RAW: dict[str, Any] = {**LIGHT, "preprocess": False}
-
-
-def message(place: str) -> gr.HTML:
-    """Where a refusal is said, beside the control that it is about."""
-    return gr.HTML("", elem_id=f"inspect-message-{place}", elem_classes=["message"], apply_default_css=False)
+RAW = LIGHT | UNCHECKED
 
 
 class OpenForm:
@@ -72,7 +64,7 @@ class OpenForm:
 
     def _lay_base(self) -> None:
         self._base = gr.Dropdown(
-            [("none", ""), *((f"of {title}", name) for title, name in BASES.items())],
+            [("none", ""), *((f"of {title}", name) for title, name in task_choices().items())],
             value="",
             label="base model",
             info="NEAT, DoRA and others state their ΔW through W₀.",
@@ -85,8 +77,8 @@ class OpenForm:
         root = self._context.inspect_root
         return gr.Textbox("", label=label, info=f"under {root}", max_lines=1, elem_id=name, visible=root is not None)
 
-    def _message(self, place: str) -> None:
-        self._messages[place] = message(place)
+    def _message(self, field: str) -> None:
+        self._messages[field] = message_slot(f"inspect-message-{field}")
 
     @property
     def inputs(self) -> list[Any]:
@@ -95,8 +87,8 @@ class OpenForm:
 
     @property
     def messages(self) -> list[gr.HTML]:
-        """The messages, in the order of `said`."""
-        return [self._messages[place] for place in PLACES]
+        """The slots for messages, in the order of FIELDS."""
+        return [self._messages[field] for field in FIELDS]
 
     def connect(self) -> None:
         """Attach the handlers that the form answers alone."""
@@ -113,7 +105,7 @@ class OpenForm:
         """What the form asks for, and the run that it opens.
 
         Raises:
-            Refused: It cannot be opened; says beside which control.
+            FieldError: It cannot be opened; says next to which control.
         """
         if kind == UPLOAD:
             return order_upload(get_upload_folder(), files, base), None
@@ -128,20 +120,15 @@ class OpenForm:
         listing = read_store(self._context.store)
         runs = [run for run in listing.runs.values() if run.status == "finished"]
         if like is not None:
-            same = next((own for own in by_task(runs).values() if like in [run.run_id for run in own]), [])
+            same = next((group for group in by_task(runs).values() if like in [run.run_id for run in group]), [])
             runs = [run for run in same if run.run_id != like]
         return choices(listing._replace(runs={run.run_id: run for run in runs}))
 
     def _fill(self, run: Any, other: Any) -> list[Any]:
         """The lists anew; what is chosen stays if it still can."""
-        beside = [("none", ""), *(self.finished(str(run)) if run else [])]
-        kept = other if other in [run_id for _, run_id in beside] else ""
-        return [gr.update(choices=self.finished()), gr.update(choices=beside, value=kept)]
-
-
-def said(refusal: Refused | None) -> list[str]:
-    """The messages."""
-    return [mistake(str(refusal)) if refusal and refusal.place == place else "" for place in PLACES]
+        others = [("none", ""), *(self.finished(str(run)) if run else [])]
+        value = other if other in [run_id for _, run_id in others] else ""
+        return [gr.update(choices=self.finished()), gr.update(choices=others, value=value)]
 
 
 def _picker(label: str, name: str) -> gr.Dropdown:

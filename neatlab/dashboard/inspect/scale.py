@@ -1,29 +1,26 @@
 """The causal slider: scale a part of ΔW down and see what the task and the base's task lose."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Protocol
 
 import gradio as gr
 
 from neatlab.dashboard.inspect import view
-from neatlab.dashboard.inspect.form import RAW, message
-from neatlab.dashboard.inspect.request import PARTS, SMALL, WHOLE, Found, Refused, Scaled, order_scale
+from neatlab.dashboard.inspect.form import RAW
+from neatlab.dashboard.inspect.request import PARTS, WHOLE, InspectionResult, ScalingCurve, order_scale, small_tasks
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.entries import SCALE
-from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.shared.follow import follow, stopping
+from neatlab.dashboard.shared.html import doing, mistake
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
+from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
 from neatlab.errors import BadInput
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
 
-PULSE = 0.25
-STEP = 0.25  # the factors that are measured
-ABOUT = """<h2>What does a direction do?</h2>
-<p>Take a part of ΔW out and measure again: factor 1 leaves the model as it was trained, 0 removes the part. The task's
-metric says what the part is for, the base task's metric what it has cost.</p>"""
+STEP = 0.25  # between the factors that are measured
 HINT = (
     "If the task's curve hardly moves, the direction was not needed. If the base's rises towards factor 0, it was what "
     "made the model forget. Measured on validation data, at five factors."
@@ -36,17 +33,17 @@ class Scaling:
 
     Args:
         job: Its process, while there is one.
-        found: What was measured.
+        curve: What was measured.
     """
 
     job: Job | None = None
-    found: Scaled | None = None
+    curve: ScalingCurve | None = None
 
 
-class Opened(Protocol):
+class OpenInspection(Protocol):
     """A window with a run open."""
 
-    found: Found | None
+    result: InspectionResult | None
     run: Run | None
     scaling: Scaling
 
@@ -59,15 +56,15 @@ class ScalePart:
         windows: Session hash → the window.
     """
 
-    def __init__(self, context: Context, windows: Callable[[str | None], Opened]) -> None:
+    def __init__(self, context: Context, windows: Callable[[str | None], OpenInspection]) -> None:
         self._context, self._windows = context, windows
-        gr.HTML(ABOUT, apply_default_css=False, elem_classes=["inspect-about"])
+        gr.HTML(view.ABOUT_SCALING, apply_default_css=False, elem_classes=["inspect-about"])
         with gr.Row(elem_classes=["inspect-scale"]):
             self._part = gr.Radio(list(PARTS.items()), value="direction", label="part of ΔW", elem_id="scale-part")
             self._index = gr.Number(1, label="direction i", precision=0, elem_id="scale-index", min_width=90)
             self._layer = gr.Dropdown([WHOLE], value=WHOLE, label="where", elem_id="scale-layer", interactive=True)
             self._start = gr.Button("Measure", elem_id="scale-start", interactive=False, min_width=110)
-        self._message = message("scale")
+        self._message = message_slot("inspect-message-scale")
         self._note = gr.HTML(_note(None), elem_id="scale-note", apply_default_css=False)
         self._slider = gr.Slider(
             0, 1, value=1, step=STEP, label="factor", elem_id="scale-factor", interactive=False, buttons=[]
@@ -84,10 +81,10 @@ class ScalePart:
     def _measured(self) -> list[Any]:
         return [self._slider, self._said, self._chart]
 
-    def show(self, window: Opened) -> list[Any]:
+    def show(self, window: OpenInspection) -> list[Any]:
         """Offer what there is of the run that is open."""
-        possible = window.run is not None and window.found is not None and window.run.config.task in SMALL
-        names = [WHOLE, *view.layers(window.found)]
+        possible = window.run is not None and window.result is not None and window.run.config.spec.row.is_small
+        names = [WHOLE, *view.layers(window.result)]
         return [
             gr.update(choices=names, value=WHOLE),
             gr.update(interactive=possible),
@@ -101,10 +98,8 @@ class ScalePart:
             self._measure,
             [self._part, self._index, self._layer],
             [self._message, self._start, self._note, *self._measured],
-            preprocess=False,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
+            **UNCHECKED,
+            **LONG,
         )
         self._slider.input(
             self._slide, self._slider, [self._message, self._said, self._chart], trigger_mode="always_last", **RAW
@@ -117,49 +112,41 @@ class ScalePart:
         scaling = window.scaling
         try:
             if scaling.job is not None:
-                raise Refused("scale", "a measurement of this window is not done; wait for it")
-            order = order_scale(window.run, window.found, part, index, layer)
+                raise FieldError("scale", "a measurement of this window is not done; wait for it")
+            order = order_scale(window.run, window.result, part, index, layer)
             scaling.job = job = self._context.jobs.submit(SCALE, order, brief=True)
         except BadInput as error:
             yield [mistake(str(error)), gr.update(), _note(window), *self._results(window, 1.0)]
             return
         try:
-            while job.phase != "ended":
-                job.look()
-                said = "Waiting for a free place." if job.phase == "waiting" else "Measuring at five factors."
-                yield ["", gr.update(interactive=False), _told(said), *self._results(window, 1.0)]
-                await asyncio.sleep(PULSE)
+            with stopping(self._context.jobs, job):
+                async for position in follow(self._context.jobs, job):
+                    text = "Waiting for a free place." if position else "Measuring at five factors."
+                    yield ["", gr.update(interactive=False), doing(text), *self._results(window, 1.0)]
         finally:
             scaling.job = None
-            if job.phase != "ended":
-                self._context.jobs.tell(job, "stop")
-        done = isinstance(job.result, Scaled)
-        scaling.found = job.result if done else None
-        message = "" if done else mistake(str(job.refusal or "it was stopped; press Measure again"))
+        scaling.curve = job.result if isinstance(job.result, ScalingCurve) else None
+        message = "" if scaling.curve else mistake(str(job.refusal or "it was stopped; press Measure again"))
         yield [message, gr.update(interactive=True), _note(window), *self._results(window, 1.0)]
 
-    def _results(self, window: Opened, at: float) -> list[Any]:
-        found = window.scaling.found
-        return [gr.update(value=at, interactive=found is not None), view.scaled(found, at), view.scaling(found, at)]
+    def _results(self, window: OpenInspection, at: float) -> list[Any]:
+        curve = window.scaling.curve
+        return [gr.update(value=at, interactive=curve is not None), view.scaled(curve, at), view.scaling(curve, at)]
 
     def _slide(self, at: Any, request: gr.Request) -> list[Any]:
-        found = self._windows(request.session_hash).scaling.found
+        curve = self._windows(request.session_hash).scaling.curve
         try:
-            factor, message = view.place(at), ""
+            factor, message = view.factor(at), ""
         except BadInput as error:
             factor, message = 1.0, mistake(str(error))
-        return [message, view.scaled(found, factor), view.scaling(found, factor)]
+        return [message, view.scaled(curve, factor), view.scaling(curve, factor)]
 
 
-def _note(window: Opened | None) -> str:
-    if window is None or window.run is None or window.found is None:
-        return _told(f"Open a finished run of {', '.join(SMALL)} above.")
-    if window.run.config.task not in SMALL:
-        return _told(f"For runs of {', '.join(SMALL)}: their models are measured again within seconds.")
-    if window.scaling.found is None:
-        return _told(f"Of {window.found.adapters[0].title}: choose a part and press Measure.")
+def _note(window: OpenInspection | None) -> str:
+    if window is None or window.run is None or window.result is None:
+        return doing(f"Open a finished run of {', '.join(small_tasks())} above.")
+    if not window.run.config.spec.row.is_small:
+        return doing(f"For runs of {', '.join(small_tasks())}: their models are measured again within seconds.")
+    if window.scaling.curve is None:
+        return doing(f"Of {window.result.adapters[0].title}: choose a part and press Measure.")
     return ""
-
-
-def _told(text: str) -> str:
-    return f'<p class="hint" role="status">{escape(text)}</p>'

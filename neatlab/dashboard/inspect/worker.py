@@ -13,8 +13,15 @@ import orjson
 import pandas as pd
 from safetensors.torch import save_file
 
-from neatlab.config import parse_task
-from neatlab.dashboard.inspect.request import LARGEST, Found, InspectOrder, Opened, Place, Progress, Scaled, ScaleOrder
+from neatlab.dashboard.inspect.request import (
+    MAX_BYTES,
+    AdapterSummary,
+    InspectionProgress,
+    InspectionResult,
+    InspectOrder,
+    ScaleOrder,
+    ScalingCurve,
+)
 from neatlab.dashboard.shared.listing import run_text
 from neatlab.dashboard.shared.process import begin
 from neatlab.errors import NeatlabError
@@ -27,12 +34,12 @@ from neatlab.inspection import (
     open_upload,
 )
 from neatlab.inspection.causal import Slider
-from neatlab.inspection.opening import DIRECTIONS, Listener
+from neatlab.inspection.opening import DIRECTIONS, OnLayer
 from neatlab.inspection.runs import run_source
 from neatlab.inspection.sources import Source, open_source
 from neatlab.report.inspection import write_inspection
-from neatlab.runs.store import Run, Store
-from neatlab.tasks import load_task
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
 
 
 def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -41,21 +48,21 @@ def inspect(order: InspectOrder, root: str, pipe: "Connection[Any, Any]") -> Non
     Args:
         order: What to open.
         root: Runs folder.
-        pipe: Gives ("result", Progress) before each layer, ("result", Found) at the end, or ("refused", place,
-            message) for what cannot be opened.
+        pipe: Gives ("result", InspectionProgress) before each layer, ("result", InspectionResult) at the end, or
+            ("refused", field, message) for what cannot be opened.
     """
     begin()
     tempfile.tempdir = order.target  # the page's server removes it, however this process ends
-    place: Place = "upload" if order.files else "folder" if order.folder else "run"
+    field = "upload" if order.files else "folder" if order.folder else "run"
 
-    def listen(done: int, total: int, layer: str) -> None:
-        pipe.send(("result", Progress(done, total, layer)))
+    def on_layer(done: int, total: int, layer: str) -> None:
+        pipe.send(("result", InspectionProgress(done, total, layer)))
 
     try:
-        pipe.send(("result", _found(order, Store(root), listen)))
+        pipe.send(("result", _inspected(order, Store(root), on_layer)))
     except (NeatlabError, OSError) as error:
         said = str(error).replace(f"{order.target}/", "").replace(order.target, "the upload")
-        pipe.send(("refused", "base" if "--base" in said else place, said.replace("--base", "“base model”")))
+        pipe.send(("refused", "base" if "--base" in said else field, said.replace("--base", "“base model”")))
 
 
 def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -64,43 +71,43 @@ def scale(order: ScaleOrder, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: Run and part.
         root: Runs folder.
-        pipe: Gives ("result", Scaled) or ("refused", "scale", message).
+        pipe: Gives ("result", ScalingCurve) or ("refused", "scale", message).
     """
     begin()
     try:
         layers = [order.layer] if order.layer else None
-        found = Slider(Store(root).get(order.run)).scale(order.which, layers=layers)
+        measured = Slider(Store(root).get(order.run)).scale(order.which, layers=layers)
         what = {"intruders": "Intruders", "all": "All of ΔW"}.get(str(order.which), f"Direction {order.which}")
         part = f"{what} in {order.layer or 'all layers'}"
-        pipe.send(("result", Scaled(part, found.metric, found.base_metric, found.frame())))
+        pipe.send(("result", ScalingCurve(part, measured.metric, measured.base_metric, measured.frame())))
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "scale", str(error)))
 
 
-def _found(order: InspectOrder, store: Store, listen: Listener) -> Found:
+def _inspected(order: InspectOrder, store: Store, on_layer: OnLayer) -> InspectionResult:
     with ExitStack() as open_until_read:
         if order.runs:
-            found = _runs([store.get(run_id) for run_id in order.runs], listen)
+            inspected = _runs([store.get(run_id) for run_id in order.runs], on_layer)
         else:
-            found = _opened(open_until_read, order, listen)
-    return _written(found, Path(order.target), _command(order, store))
+            inspected = _opened(open_until_read, order, on_layer)
+    return _written(inspected, Path(order.target), _command(order, store))
 
 
-def _runs(runs: list[Run], listen: Listener) -> Inspection | AdapterComparison:
+def _runs(runs: list[Run], on_layer: OnLayer) -> Inspection | AdapterComparison:
     sources = [run_source(run) for run in runs]
     if len({source.title for source in sources}) < len(sources):
         for run, source in zip(runs, sources, strict=True):
             source.title = run_text(run)
     if len(sources) == 1:
-        return inspect_source(sources[0], listen=listen)
-    return compare_sources(sources, directions=DIRECTIONS, listen=listen)
+        return inspect_source(sources[0], on_layer=on_layer)
+    return compare_sources(sources, directions=DIRECTIONS, on_layer=on_layer)
 
 
-def _opened(until_read: ExitStack, order: InspectOrder, listen: Listener) -> Inspection:
+def _opened(until_read: ExitStack, order: InspectOrder, on_layer: OnLayer) -> Inspection:
     """An upload or a folder, with the base that was asked for."""
     source: Source
     if order.files:
-        folder = until_read.enter_context(open_upload(_whole(order.files), LARGEST))
+        folder = until_read.enter_context(open_upload(_whole(order.files), MAX_BYTES))
         title = Path(order.files[0]).stem if len(order.files) == 1 else "uploaded adapter"
     else:
         folder = allowed_folder(Path(order.root) / order.folder, [order.root])
@@ -108,7 +115,7 @@ def _opened(until_read: ExitStack, order: InspectOrder, listen: Listener) -> Ins
     base, name = until_read.enter_context(_base(order))
     source = open_source(folder, base)
     source.title = title
-    return replace(inspect_source(source, listen=listen), base=name)
+    return replace(inspect_source(source, on_layer=on_layer), base=name)
 
 
 def _whole(files: tuple[str, ...]) -> str | tuple[str, ...]:
@@ -127,7 +134,7 @@ def _base(order: InspectOrder) -> Iterator[tuple[Path | None, str | None]]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "model.safetensors"
-        model = load_task(*parse_task(order.base)).base_model()
+        model = order.base.load().base_model()
         save_file({name: weight.contiguous().clone() for name, weight in model.state_dict().items()}, file)
         yield file, f"base of task {order.base}"
 
@@ -149,24 +156,25 @@ def _command(order: InspectOrder, store: Store) -> str:
     return shlex.join(["python", "-c", "; ".join(lines)])
 
 
-def _written(found: Inspection | AdapterComparison, folder: Path, command: str) -> Found:
+def _written(inspected: Inspection | AdapterComparison, folder: Path, command: str) -> InspectionResult:
+    """The result, with its files in a folder."""
     json, report = folder / "inspection.json", folder / "inspection.html"
-    json.write_bytes(orjson.dumps(found.to_dict(), option=orjson.OPT_INDENT_2))
-    write_inspection(found, report, command)
-    return Found(
-        [_adapter(one) for one in found.inspections],
-        found.verdict() if isinstance(found, AdapterComparison) else [],
-        found.frame(),
-        pd.concat([one.spectra() for one in found.inspections], ignore_index=True),
-        found.angles() if isinstance(found, AdapterComparison) else None,
+    json.write_bytes(orjson.dumps(inspected.to_dict(), option=orjson.OPT_INDENT_2))
+    write_inspection(inspected, report, command)
+    comparison = inspected if isinstance(inspected, AdapterComparison) else None
+    return InspectionResult(
+        [_summary(inspection) for inspection in inspected.inspections],
+        comparison.verdict() if comparison else [],
+        inspected.frame(),
+        pd.concat([inspection.spectra() for inspection in inspected.inspections], ignore_index=True),
+        comparison.angles() if comparison else None,
         str(json),
         str(report),
     )
 
 
-def _adapter(one: Inspection) -> Opened:
-    told = ", ".join(f"{name} {value}" for name, value in one.settings.items() if not isinstance(value, dict | list))
-    base = f"base: {one.base}" if one.base else "no base given, so nothing is measured beside W₀"
-    return Opened(
-        one.title, "; ".join(filter(None, [f"method {one.method}", told, base])), [f.to_dict() for f in one.verdict()]
-    )
+def _summary(inspection: Inspection) -> AdapterSummary:
+    settings = [f"{name} {value}" for name, value in inspection.settings.items() if not isinstance(value, dict | list)]
+    base = f"base: {inspection.base}" if inspection.base else "no base given, so nothing is measured beside W₀"
+    about = "; ".join(filter(None, [f"method {inspection.method}", ", ".join(settings), base]))
+    return AdapterSummary(inspection.title, about, [finding.to_dict() for finding in inspection.verdict()])

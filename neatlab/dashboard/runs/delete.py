@@ -1,12 +1,15 @@
 """Deleting runs: what is asked before, and what is done."""
 
-import html
 from collections.abc import Collection, Sequence
 
-from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.html import doing, mistake, plural
 from neatlab.dashboard.shared.listing import run_text
 from neatlab.errors import BadInput, NeatlabError
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from neatlab.runtime.templates import macros
+
+_HTML = macros(__file__)
 
 
 def asking(runs: Sequence[Run], training: Collection[str]) -> tuple[tuple[str, ...], str]:
@@ -26,15 +29,9 @@ def asking(runs: Sequence[Run], training: Collection[str]) -> tuple[tuple[str, .
 
 
 def _question(runs: Sequence[Run]) -> str:
-    items = "".join(f"<li>{html.escape(run_text(run))} ({run.status})</li>" for run in runs)
     count = "This run" if len(runs) == 1 else f"These {len(runs)} runs"
-    warning = ""
-    if any(run.status == "unfinished" for run in runs):
-        warning = "<p>One that is unfinished may be in training elsewhere; that training then ends with an error.</p>"
-    return (
-        f'<div role="status"><p>{count} will be deleted for good, with curves and '
-        f"adapter:</p><ul>{items}</ul>{warning}</div>"
-    )
+    is_unfinished = any(run.status == "unfinished" for run in runs)
+    return _HTML.question(count, [(run_text(run), run.status) for run in runs], is_unfinished)
 
 
 def delete_runs(store: Store, ids: Sequence[str], training: Collection[str]) -> tuple[list[str], str]:
@@ -57,5 +54,4 @@ def delete_runs(store: Store, ids: Sequence[str], training: Collection[str]) -> 
             gone.append(run_id)
         except NeatlabError as error:
             problems.append(str(error))
-    count = f"{len(gone)} run{'' if len(gone) == 1 else 's'} deleted."
-    return gone, f'<p class="hint" role="status">{count}</p>' + "".join(map(mistake, problems))
+    return gone, "".join([doing(f"{plural(len(gone), 'run')} deleted."), *map(mistake, problems)])

@@ -1,33 +1,33 @@
 """The Runs tab's downloads: tables, reports and notebooks at once, adapters by a process of their own."""
 
-import html
-import time
-from collections.abc import Callable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from neatlab.dashboard.runs.files import write_comparison, write_csv, write_notebook
-from neatlab.dashboard.runs.view import sound
+from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.download_folder import DownloadFolder
 from neatlab.dashboard.shared.entries import EXPORT
-from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.jobs import Job
-from neatlab.dashboard.shared.listing import read_store, run_text, some
-from neatlab.dashboard.shared.shelf import Shelf
-from neatlab.dashboard.shared.tab import LIGHT
+from neatlab.dashboard.shared.follow import follow, queue_text, stopping
+from neatlab.dashboard.shared.html import doing, mistake
+from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.listing import read_store, require_runs, run_text
+from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.export.formats import check_export, export_note, formats
-from neatlab.runs.store import Run, Store
+from neatlab.runs.run import Run
+from neatlab.runs.store import Store
+from neatlab.runtime.templates import macros
 
-# Lists are filled while one looks; Gradio would refuse a value of the list before, so the handlers check alone.
-RAW: dict[str, Any] = {**LIGHT, "preprocess": False}
-LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+_HTML = macros(__file__)
+RAW = LIGHT | UNCHECKED
 NOTHING_YET = "Save again"
 NO_FILE = gr.update(value=None, interactive=False, label=NOTHING_YET)
-LOOK = 0.2  # seconds between looks at an export
-Writer = Callable[[Sequence[Run], Store, Shelf], Path]
+Writer = Callable[[Sequence[Run], Store, DownloadFolder], Path]
 FILES: dict[str, tuple[str, Writer]] = {  # name → text on its button, what writes it
     "csv": ("CSV", write_csv),
     "report": ("HTML report", write_comparison),
@@ -45,13 +45,19 @@ SAVE = """(file, said) => {
 }"""
 
 
-class Window:
-    """What a browser window has on this tab: its downloads, and the runs that it was asked whether to delete."""
+class RunsWindow:
+    """What a browser window has on this tab.
+
+    Attributes:
+        files: Its downloads.
+        asked: The runs that it was asked whether to delete.
+        job: The process that writes an adapter for it, while there is one.
+    """
 
     def __init__(self) -> None:
-        self.shelf = Shelf()
+        self.files = DownloadFolder()
         self.asked: tuple[str, ...] = ()
-        self.exporting = False
+        self.job: Job | None = None
 
 
 class Downloads:
@@ -60,13 +66,13 @@ class Downloads:
     Args:
         context: What the tabs share.
         windows: The state of each browser window.
-        result: Says what became of it.
+        result: Where the outcome is said.
     """
 
-    def __init__(self, context: Context, windows: Windows[Window], result: gr.HTML) -> None:
+    def __init__(self, context: Context, windows: Windows[RunsWindow], result: gr.HTML) -> None:
         self._context, self._windows, self._result = context, windows, result
         with gr.Column(min_width=300):
-            gr.HTML("<h3>Download</h3>", apply_default_css=False, padding=False)
+            gr.HTML(_HTML.heading(), apply_default_css=False, padding=False)
             with gr.Row(elem_classes=["runs-buttons"]):
                 self._files = {
                     name: gr.Button(text, elem_id=f"runs-{name}", size="sm", min_width=80, interactive=False)
@@ -108,7 +114,7 @@ class Downloads:
         """
         outputs = [self._file, self._result]
         made = [button.click(self._maker(name), chosen, outputs, **LONG) for name, button in self._files.items()]
-        made.append(self._adapter.click(self._export, [self.run, self.format], outputs, preprocess=False, **LONG))
+        made.append(self._adapter.click(self._export, [self.run, self.format], outputs, **UNCHECKED, **LONG))
         for event in made:
             event.then(None, outputs, None, js=SAVE)
         self.run.input(self._offer, [self.run, self.format], self.format, **RAW)
@@ -122,55 +128,49 @@ class Downloads:
         def make(given: Any, request: gr.Request) -> Iterator[list[Any]]:
             yield [NO_FILE, doing(f"Writing the {text}.")]
             try:
-                runs = sound(some(read_store(self._context.store), given)).runs
-                yield _made(write(runs, self._context.store, self._windows.get(request.session_hash).shelf))
+                runs = readable_runs(require_runs(read_store(self._context.store), given)).runs
+                yield _made(write(runs, self._context.store, self._windows.get(request.session_hash).files))
             except (NeatlabError, OSError) as error:
                 yield [NO_FILE, mistake(str(error))]
 
         return make
 
-    def _export(self, run_id: Any, format: Any, request: gr.Request) -> Iterator[list[Any]]:
+    async def _export(self, run_id: Any, format: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
         """The adapter, written by a process of its own."""
         window = self._windows.get(request.session_hash)
         try:
-            if window.exporting:
-                raise BadInput("an adapter is being written for this window already; wait for it")
-            run = some(read_store(self._context.store), [run_id])[0]
-            target = window.shelf.place(f"{run.run_id}-{check_export(run, format)}.zip")
-            job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
+            job, target = await asyncio.to_thread(self._submit, window, run_id, format)
         except (NeatlabError, OSError) as error:
             yield [NO_FILE, mistake(str(error))]
             return
-        for said in self._follow(job, window, target.name):
-            yield [NO_FILE, doing(said)]
+        try:
+            with stopping(self._context.jobs, job):
+                async for position in follow(self._context.jobs, job):
+                    yield [NO_FILE, doing(queue_text(position, f"Writing {target.name}."))]
+        finally:
+            window.job = None
         if target.exists():
             yield _made(target, export_note(target))
         else:
             yield [NO_FILE, mistake(str(job.refusal or "nothing was written: the process was stopped"))]
 
-    def _follow(self, job: Job, window: Window, name: str) -> Iterator[str]:
-        """What the process does, until it ends; it is stopped when nobody asks any more."""
-        window.exporting = True
-        try:
-            while job.phase != "ended":
-                job.look()
-                place = self._context.jobs.place(job)
-                yield f"Waiting for a free place: number {place} in the queue." if place else f"Writing {name}."
-                time.sleep(LOOK)
-        finally:
-            window.exporting = False
-            if job.phase != "ended":
-                self._context.jobs.tell(job, "stop")
+    def _submit(self, window: RunsWindow, run_id: Any, format: Any) -> tuple[Job, Path]:
+        """Queue the writing of an adapter; returns the job and the file to be.
+
+        Raises:
+            BadInput: No such run or format, or a window that has one written already.
+        """
+        if window.job is not None:
+            raise BadInput("an adapter is being written for this window already; wait for it")
+        run = require_runs(read_store(self._context.store), [run_id])[0]
+        target = window.files.new_path(f"{run.run_id}-{check_export(run, format)}.zip")
+        window.job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
+        return window.job, target
 
 
 def _formats(run: Run | None, format: Any) -> Any:
     names = formats(run) if run else ()
     return gr.update(choices=list(names), value=format if format in names else next(iter(names), None))
-
-
-def doing(text: str) -> str:
-    """What goes on, said to those who do not see it too."""
-    return f'<p class="hint" role="status">{html.escape(text)}</p>'
 
 
 def _made(path: Path, note: str = "") -> list[Any]:

@@ -45,9 +45,11 @@ def notebook(root: str, arms: Mapping[str, str], tasks: Mapping[str, tuple[str, 
         arms: Run id → the arm that it is drawn as.
         tasks: Task → its metric, and the ids of its runs.
     """
-    here = f"RUNS = {root!r}\nARMS = {_literal(dict(arms))}\nTASKS = {_literal(dict(tasks))}"
+    constants = f"RUNS = {root!r}\nARMS = {_literal(dict(arms))}\nTASKS = {_literal(dict(tasks))}"
     cells = [_cell(0, "markdown", INTRODUCTION)]
-    cells += [_cell(place, "code", text) for place, text in enumerate((here, LOAD, DIFFER, CURVES, SPECTRA), start=1)]
+    cells += [
+        _cell(index, "code", text) for index, text in enumerate((constants, LOAD, DIFFER, CURVES, SPECTRA), start=1)
+    ]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return orjson.dumps(whole, option=orjson.OPT_INDENT_2)
@@ -57,6 +59,6 @@ def _literal(value: object) -> str:
     return pformat(value, width=110, sort_dicts=False)
 
 
-def _cell(place: int, kind: str, text: str) -> dict[str, object]:
-    cell: dict[str, object] = {"id": f"cell-{place}", "cell_type": kind, "metadata": {}, "source": text}
+def _cell(index: int, kind: str, text: str) -> dict[str, object]:
+    cell: dict[str, object] = {"id": f"cell-{index}", "cell_type": kind, "metadata": {}, "source": text}
     return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}

@@ -5,23 +5,23 @@ from typing import Any, ClassVar
 
 import gradio as gr
 
-from neatlab.dashboard.runs.delete import asking, delete_runs
-from neatlab.dashboard.runs.downloads import RAW, Downloads, Window
-from neatlab.dashboard.runs.table import COLUMNS, EMPTY, ID, count_text, rows
-from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, sound
+from neatlab.dashboard.runs.delete_part import DeletePart
+from neatlab.dashboard.runs.downloads import RAW, Downloads, RunsWindow
+from neatlab.dashboard.runs.link import RunsLink
+from neatlab.dashboard.runs.table import COLUMNS, EMPTY, ID, count_text, rows, selected_texts
+from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, readable_runs
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.listing import MOST, Chosen, Listing, by_task, choices, choose, read_store, some
+from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choices, choose, read_store
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, Tab
-from neatlab.errors import BadInput, NeatlabError
+from neatlab.errors import BadInput
 
 TABLE_SCRIPT = (Path(__file__).parent / "runs_table.js").read_text(encoding="utf-8")
 FOLLOW = "(runs) => { window.neatlabPick?.(runs ?? []); window.neatlabSetLink?.({ run: runs ?? [] }); }"
-FOCUS = "() => { setTimeout(() => document.querySelector('#runs-no')?.focus(), 100); }"
 
 
-class RunsTab(Tab):
+class RunsTab(Tab[RunsLink]):
     """Table above; what is selected in it below."""
 
     name: ClassVar[str] = "runs"
@@ -29,7 +29,7 @@ class RunsTab(Tab):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._windows: Windows[Window] = Windows(Window)
+        self._windows: Windows[RunsWindow] = Windows(RunsWindow)
         self._holder = gr.context.Context.block
         self._table_part()
         self._selection_part()
@@ -38,7 +38,7 @@ class RunsTab(Tab):
         )
         with gr.Row(elem_classes=["runs-actions"]):
             self._downloads = Downloads(context, self._windows, self._result)
-            self._delete_part()
+            self._delete = DeletePart(context, self._windows, self._result, self._training)
         self._result.render()
         self.fields = {"run": self._chosen}
 
@@ -65,10 +65,10 @@ class RunsTab(Tab):
             [],
             value=[],
             multiselect=True,
-            max_choices=MOST,
+            max_choices=MAX_SELECTED,
             allow_custom_value=True,
             label="selected runs",
-            info=f"At most {MOST}: click rows above, or type here to find a run.",
+            info=f"At most {MAX_SELECTED}: click rows above, or type here to find a run.",
             elem_id="runs-chosen",
         )
         self._message = gr.HTML("", elem_id="runs-message", elem_classes=["message"], apply_default_css=False)
@@ -78,21 +78,19 @@ class RunsTab(Tab):
         )
         self._differences = gr.HTML(NOTHING, elem_id="runs-differences", apply_default_css=False)
 
-    def _delete_part(self) -> None:
-        with gr.Column(min_width=300, elem_classes=["runs-delete"]):
-            gr.HTML("<h3>Delete</h3>", apply_default_css=False, padding=False)
-            self._delete = gr.Button("Delete…", elem_id="runs-delete", size="sm", interactive=False)
-            with gr.Column(visible=False, elem_id="runs-sure") as self._sure:
-                self._question = gr.HTML("", elem_id="runs-question", apply_default_css=False)
-                with gr.Row():
-                    self._yes = gr.Button("Delete", variant="stop", elem_id="runs-yes", size="sm", min_width=90)
-                    self._no = gr.Button("Keep", elem_id="runs-no", size="sm", min_width=90)
-
     @property
     def _shown(self) -> list[Any]:
         """What a selection changes, in the order of `_show`."""
         view = [self._message, self._task, self._curves, self._differences]
-        return [self._count, self._empty, self._table, *view, *self._downloads.shown, self._delete, self._sure]
+        return [
+            self._count,
+            self._empty,
+            self._table,
+            *view,
+            *self._downloads.shown,
+            self._delete.button,
+            self._delete.confirmation,
+        ]
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
@@ -107,11 +105,7 @@ class RunsTab(Tab):
         self._chosen.change(None, self._chosen, None, js=FOLLOW)
         self._task.input(self._draw, [self._chosen, self._task], self._curves, **looked)
         self._downloads.connect(self._chosen)
-        asked = self._delete.click(self._ask, self._chosen, [self._result, self._sure, self._question], **LIGHT)
-        asked.then(None, None, None, js=FOCUS)
-        self._no.click(self._keep, None, self._sure, **LIGHT)
-        gone = self._yes.click(self._confirm, self._chosen, [self._chosen, self._result, self._sure], **LIGHT)
-        gone.then(**anew)
+        self._delete.connect(self._chosen, anew)
         demo.unload(self._close)
 
     def _training(self) -> set[str]:
@@ -131,73 +125,46 @@ class RunsTab(Tab):
         listing, _ = self._chosen_now(given)
         shown = self._show(given, task, run_id, format, request)
         table = gr.update(value=rows(listing, self._training()), visible=bool(listing.runs))
-        place = self._shown.index(self._table)
-        return [gr.update(choices=choices(listing)), *shown[:place], table, *shown[place + 1 :]]
+        index = self._shown.index(self._table)
+        return [gr.update(choices=choices(listing)), *shown[:index], table, *shown[index + 1 :]]
 
     def _show(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
         listing, (asked, problems) = self._chosen_now(given)
         self._windows.get(request.session_hash).asked = ()
-        found, broken = sound(asked)
-        groups = by_task(found)
+        runs, broken = readable_runs(asked)
+        groups = by_task(runs)
         at = str(task) if str(task) in groups else next(iter(groups), None)
         messages = "".join(mistake(text) for text in (*problems, *broken))
         return [
-            count_text(listing, len(found)),
+            count_text(listing, len(runs)),
             "" if listing.runs else EMPTY,
             gr.update(),  # a thousand rows are not sent again for a click; the page marks those selected
             messages,
             gr.update(choices=list(groups), value=at, visible=len(groups) > 1),
             curves(groups.get(at or "", [])),
-            difference_table(found),
-            *self._downloads.show(found, run_id, format),
+            difference_table(runs),
+            *self._downloads.show(runs, run_id, format),
             gr.update(interactive=bool(asked)),
             gr.update(visible=False),
         ]
 
     def _draw(self, given: Any, task: Any) -> str | None:
         _, (asked, _) = self._chosen_now(given)
-        return curves(by_task(sound(asked).runs).get(str(task), []))
+        return curves(by_task(readable_runs(asked).runs).get(str(task), []))
 
     def _toggle(self, given: Any, event: gr.SelectData) -> list[Any]:
         """Select the row's run, or take it away."""
         row = event.row_value if isinstance(event.row_value, list) else []
-        before = _texts(given)
+        before = selected_texts(given)
         if len(row) <= ID or not isinstance(row[ID], str):
             return [gr.update(), ""]
         after = [item for item in before if item != row[ID]]
         if len(after) == len(before):
             after.append(row[ID])
-        if len(after) > MOST:
-            return [gr.update(), mistake(f"{MOST} runs are selected, the most that are shown together.")]
+        if len(after) > MAX_SELECTED:
+            return [gr.update(), mistake(f"{MAX_SELECTED} runs are selected, the most that are shown together.")]
         return [gr.update(value=after), ""]
-
-    def _ask(self, given: Any, request: gr.Request) -> list[Any]:
-        """Say what would be deleted."""
-        window = self._windows.get(request.session_hash)
-        try:
-            ids, question = asking(some(read_store(self.context.store), given), self._training())
-        except NeatlabError as error:
-            return [mistake(str(error)), gr.update(visible=False), ""]
-        window.asked = ids
-        return ["", gr.update(visible=True), question]
-
-    def _keep(self, request: gr.Request) -> Any:
-        self._windows.get(request.session_hash).asked = ()
-        return gr.update(visible=False)
-
-    def _confirm(self, given: Any, request: gr.Request) -> list[Any]:
-        """Delete what was asked about, and nothing else."""
-        window = self._windows.get(request.session_hash)
-        asked, window.asked = window.asked, ()
-        gone, said = delete_runs(self.context.store, asked, self._training())
-        left = [item for item in _texts(given) if item not in gone]
-        return [gr.update(value=left), said, gr.update(visible=False)]
 
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):
-            window.shelf.close()
-
-
-def _texts(given: Any) -> list[str]:
-    """The texts of what should be a list of them."""
-    return [item for item in given if isinstance(item, str)] if isinstance(given, list) else []
+            window.files.close()

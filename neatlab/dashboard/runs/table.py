@@ -1,12 +1,14 @@
 """The runs folder as the Runs tab shows it: its table, and how many runs there are."""
 
-import html
 from collections.abc import Collection
 from typing import Any, Literal
 
-from neatlab.dashboard.shared.listing import Listing, metric, task_text
-from neatlab.runs.store import Run
+from neatlab.dashboard.shared.html import plural
+from neatlab.dashboard.shared.listing import Listing
+from neatlab.runs.run import Run
+from neatlab.runtime.templates import macros
 
+_HTML = macros(__file__)
 ID = 0  # column of the run's id
 COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Gradio's type, width
     "run": ("str", "140px"),
@@ -23,10 +25,7 @@ COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Grad
     "s/step": ("number", "88px"),
     "created (UTC)": ("str", "170px"),
 }
-EMPTY = """<section class="runs-empty"><h3>No runs yet</h3>
-<p>Train two arms on the Train tab, or type <code>python -m neatlab compare --task digits --arm lora:rank=4
---arm neat:rank=4</code>. Every run that is trained into this folder appears here, with its curves, its settings and
-its adapter.</p></section>"""
+EMPTY = _HTML.empty()
 
 
 def rows(listing: Listing, training: Collection[str]) -> list[list[Any]]:
@@ -40,11 +39,11 @@ def rows(listing: Listing, training: Collection[str]) -> list[list[Any]]:
 
 
 def _row(run: Run, training: bool) -> list[Any]:
-    config, summary, judged = run.config, run.summary, metric(run.config)
+    config, summary, judged = run.config, run.summary, run.config.spec.metric
     return [
         run.run_id,
         "training" if training and not summary else run.status,
-        task_text(config),
+        config.spec.label,
         config.arm.label,
         config.seed,
         config.training.steps,
@@ -64,11 +63,10 @@ def _rounded(value: Any, digits: int) -> float | None:
 
 def count_text(listing: Listing, chosen: int) -> str:
     """How many runs there are, and the damaged ones by name."""
-    count = len(listing.runs)
-    said = f'<p class="hint" role="status">{count:,} run{"" if count == 1 else "s"}, {chosen} selected.</p>'
-    if not listing.damaged:
-        return said
-    items = "".join(f"<li>{html.escape(f'{i}: {why}')}</li>" for i, why in listing.damaged.items())
-    number = len(listing.damaged)
-    title = "1 damaged run is left out" if number == 1 else f"{number} damaged runs are left out"
-    return f'{said}<details class="runs-damaged"><summary>{title}</summary><ul>{items}</ul></details>'
+    text = f"{plural(len(listing.runs), 'run')}, {chosen} selected."
+    return _HTML.count(text, [f"{run_id}: {problem}" for run_id, problem in listing.damaged.items()])
+
+
+def selected_texts(given: Any) -> list[str]:
+    """The texts of what should be a list of them."""
+    return [item for item in given if isinstance(item, str)] if isinstance(given, list) else []

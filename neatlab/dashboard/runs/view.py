@@ -1,6 +1,5 @@
 """The selected runs: their curves over each other, and the settings in which they differ."""
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -8,17 +7,20 @@ from typing import Any
 import pandas as pd
 
 from neatlab import plots
-from neatlab.dashboard.shared.html import DASH, number
-from neatlab.dashboard.shared.listing import Chosen, metric, task_text
+from neatlab.dashboard.shared.html import hint
+from neatlab.dashboard.shared.listing import Chosen
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.errors import StoreError
 from neatlab.runs.curves import read_points
 from neatlab.runs.labels import AT, labels
 from neatlab.runs.results import Results
-from neatlab.runs.store import Run
+from neatlab.runs.run import Run
+from neatlab.runtime.numbers import DASH, number
+from neatlab.runtime.templates import macros
 from neatlab.tasks import Metric
 
-NOTHING = '<p class="hint">Select two runs or more to see in which settings they differ.</p>'
+_HTML = macros(__file__)
+NOTHING = _HTML.nothing()
 
 
 class Selection(Results):
@@ -40,33 +42,33 @@ def arm_names(runs: Sequence[Run]) -> dict[str, str]:
         values: dict[str, set[str]] = {}
         for run_id, label in names.items():
             values.setdefault(label, set()).add(hidden[run_id][name])
-        names = {i: _told(label, f"{name}={hidden[i][name]}", len(values[label]) > 1) for i, label in names.items()}
+        names = {i: _with(label, f"{name}={hidden[i][name]}", len(values[label]) > 1) for i, label in names.items()}
     return names
 
 
-def _told(label: str, setting: str, varies: bool) -> str:
+def _with(label: str, setting: str, varies: bool) -> str:
     if not varies:
         return label
     return f"{label},{setting}" if AT in label else f"{label}{AT}{setting}"
 
 
-def sound(runs: Sequence[Run]) -> Chosen:
+def readable_runs(runs: Sequence[Run]) -> Chosen:
     """The runs whose events can be read, and what is wrong with the others."""
-    good, problems = [], []
+    readable, problems = [], []
     for run in runs:
         try:
             read_points(run)
-            good.append(run)
+            readable.append(run)
         except StoreError as error:
             problems.append(str(error))
-    return Chosen(good, problems)
+    return Chosen(readable, problems)
 
 
 def curves(runs: Sequence[Run]) -> str | None:
     """The chart of runs of one task: mean and band over the seeds of each arm; None without runs."""
     if not runs:
         return None
-    table, judged = Selection(runs).curves(), metric(runs[0].config)
+    table, judged = Selection(runs).curves(), runs[0].config.spec.metric
     figure = plots.learning_curves(table, judged.name).update_layout(uirevision="-".join(r.run_id for r in runs))
     return shown(figure, _curve_words(table, judged, runs))
 
@@ -78,11 +80,11 @@ def _curve_words(table: pd.DataFrame, judged: Metric, runs: Sequence[Run]) -> st
         for line in lines
     )
     better = "higher" if judged.higher_is_better else "lower"
-    where = "Markers: validation split, mean over seeds; band: lowest to highest seed; thin lines: training batches."
+    legend = "Markers: validation split, mean over seeds; band: lowest to highest seed; thin lines: training batches."
     if not lines:
-        return f"None of the selected runs of {task_text(runs[0].config)} has been evaluated yet. {where}"
+        return f"None of the selected runs of {runs[0].config.spec.label} has been evaluated yet. {legend}"
     return (
-        f"{task_text(runs[0].config)}: latest validation {judged.name}, {better} is better: {'; '.join(last)}. {where}"
+        f"{runs[0].config.spec.label}: latest validation {judged.name}, {better} is better: {'; '.join(last)}. {legend}"
     )
 
 
@@ -90,35 +92,21 @@ def difference_table(runs: Sequence[Run]) -> str:
     """The settings in which the runs differ, a column a run."""
     if len(runs) < 2:
         return NOTHING
-    found = differences(runs)
-    if not found:
-        return '<p class="hint">The selected runs differ in no setting.</p>'
-    arms = [html.escape(run.config.arm.label) for run in runs]
-    heads = "".join(
-        f'<th scope="col">{arm}<br><small>{run.run_id}</small></th>' for arm, run in zip(arms, runs, strict=True)
-    )
-    body = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>{"".join(f"<td>{html.escape(v)}</td>" for v in values)}</tr>'
-        for name, values in found.items()
-    )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="settings that differ">'
-        f'<table class="summary runs-differences"><caption>Settings that differ ({len(found)})</caption>'
-        f'<thead><tr><th scope="col">setting</th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    settings = differences(runs)
+    return _HTML.differences(runs, settings) if settings else hint("The selected runs differ in no setting.")
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Setting → its value in each run, where they are not all the same."""
     settings = [_settings(run) for run in runs]
-    names = dict.fromkeys(name for own in settings for name in own)
-    table = {name: [_text(own.get(name)) for own in settings] for name in names}
+    names = dict.fromkeys(name for values in settings for name in values)
+    table = {name: [_text(values.get(name)) for values in settings] for name in names}
     return {name: values for name, values in table.items() if len(set(values)) > 1}
 
 
 def _settings(run: Run) -> Mapping[str, Any]:
-    config, here = run.config, run.environment
-    packages = here.get("packages")
+    config, environment = run.config, run.environment
+    packages = environment.get("packages")
     return {
         "task": config.task,
         **{f"task {name}": value for name, value in config.task_options.items()},
@@ -127,7 +115,7 @@ def _settings(run: Run) -> Mapping[str, Any]:
         **config.training.model_dump(),
         "seed": config.seed,
         "purpose": config.purpose,
-        **{name: here.get(name) for name in ("python", "platform", "device", "threads")},
+        **{name: environment.get(name) for name in ("python", "platform", "device", "threads")},
         **(packages if isinstance(packages, dict) else {}),
     }
 

@@ -1,47 +1,67 @@
 """What the page offers and allows: its tasks, its arms and their limits."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from neatlab.config import Arm, make_arm
-from neatlab.dashboard.shared.field_error import Part, Refusal
-from neatlab.errors import BadInput
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.errors import BadInput, unknown
 from neatlab.schema import Schema
+from neatlab.tasks import TASKS, TaskSpec
 
-PARTS: tuple[Literal["a", "b", "c", "d"], ...] = ("a", "b", "c", "d")
+PARTS = ("a", "b", "c", "d")  # the arms of the form
 UPLOADED = "upload:"  # begins the keys of data that a window has brought
 
-# What the page offers as a task, written as on the command line. Nothing else is taken but keys of what a window has
-# uploaded: a task's options can name files and sizes of any kind.
-TASK_CHOICES = {
-    "digits, turned and inverted": "digits",
-    "teacher, ΔW* a function of W₀": "teacher:kind=weight-aware",
-    "teacher, ΔW* of low rank": "teacher:kind=low-rank",
-    "teacher, ΔW* of full rank": "teacher:kind=full-rank",
-    "arithmetic, a new operation": "arithmetic",
-    "facts, another world": "facts",
-    "text, on MiniLM": "text",
-}
+
+def task_choices() -> dict[str, str]:
+    """Title → text of every task that the page offers, as the rows of TASKS say.
+
+    Nothing else is taken but keys of what a window has uploaded: a task's options can name files and sizes of any kind.
+    """
+    return {
+        title: str(TaskSpec(name, options)) for name, row in TASKS.items() for title, options in row.choices.items()
+    }
+
+
+def offered_task(text: Any) -> TaskSpec:
+    """The task that this text of the page's list stands for.
+
+    Raises:
+        BadInput: A text that is not on it.
+    """
+    if text not in task_choices().values():
+        raise unknown("task", text, task_choices().values())
+    return TaskSpec.parse(text)
+
+
+def _check_offered(text: str) -> str:
+    texts = [repr(offered) for offered in task_choices().values()]
+    if repr(text) not in texts:
+        raise ValueError(f"input should be {', '.join(texts[:-1])} or {texts[-1]}")
+    return text
+
+
+OfferedTask = Annotated[str, AfterValidator(_check_offered)]  # of a schema: a text of the page's list
 
 
 class ArmLimits(Schema):
-    """The same for an arm."""
+    """What an arm of this page may be."""
 
     rank: int = Field(4, ge=1, le=512)
     depth: int = Field(2, le=16)
 
 
-def check_arm(part: Part, method: Any, options: Mapping[str, Any]) -> Arm:
-    """One arm within the page's limits.
+def check_arm(part: str, method: Any, options: Mapping[str, Any]) -> Arm:
+    """An arm within the page's limits.
 
     Raises:
-        Refusal: It cannot be built.
+        FieldError: It cannot be built.
     """
     try:
         arm = make_arm(str(method), options)
         ArmLimits.parse({n: v for n, v in arm.options.items() if n in ArmLimits.model_fields}, "this page")
     except BadInput as error:
-        raise Refusal(part, str(error)) from None
+        raise FieldError(part, str(error)) from None
     return arm

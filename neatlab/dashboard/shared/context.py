@@ -10,7 +10,7 @@ from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.runs.store import Store
 
 T = TypeVar("T")
-FORGET = 3600.0  # seconds after which a window that nobody has touched is forgotten; it comes back empty
+FORGET_SECONDS = 3600.0  # after which a window that nobody has touched is forgotten; it comes back empty
 
 
 class Context(NamedTuple):
@@ -43,7 +43,7 @@ class Windows(Generic[T]):
         """The window's state, made on first use."""
         now = time.monotonic()
         with self._lock:
-            self._open = {name: kept for name, kept in self._open.items() if now - kept[0] < FORGET}
+            self._open = {name: entry for name, entry in self._open.items() if now - entry[0] < FORGET_SECONDS}
             _, state = self._open.get(str(key)) or (now, self._make())
             self._open[str(key)] = (now, state)
         return state
@@ -51,8 +51,8 @@ class Windows(Generic[T]):
     def touch(self, key: str | None) -> None:
         """Say that a window is in use; one that was closed stays closed."""
         with self._lock:
-            if kept := self._open.get(str(key)):
-                self._open[str(key)] = (time.monotonic(), kept[1])
+            if entry := self._open.get(str(key)):
+                self._open[str(key)] = (time.monotonic(), entry[1])
 
     def end(self, key: str | None) -> T | None:
         """Forget a window that was closed; returns its state."""

@@ -1,20 +1,16 @@
-"""The refusal of one field of the form."""
-
-from typing import Literal
+"""Input that is refused, and the field of the form that it is about."""
 
 from neatlab.errors import BadInput
 
-Part = Literal["a", "b", "c", "d", "run"]
 
-
-class Refusal(BadInput):
-    """Something that cannot be trained.
+class FieldError(BadInput):
+    """Input that cannot be used.
 
     Args:
-        part: Where the mistake is: one of the arms, or the settings of the run.
+        field: The field that the message stands next to, such as "b" for arm B or "run" for the settings of a run.
         message: What was wrong and what is allowed.
     """
 
-    def __init__(self, part: Part, message: str) -> None:
+    def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
-        self.part = part
+        self.field = field

@@ -1,17 +1,17 @@
-"""Small pieces of the page's HTML, and numbers as it writes them."""
+"""Pieces of HTML that several tabs use."""
 
-import html
-import math
-from typing import Any
+from collections.abc import Iterable
 
-DASH = "–"
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.runtime.templates import macros
+
+_HTML = macros(__file__)
+MAX_MESSAGE = 600  # characters of a message
 
 
-def number(value: Any, digits: int) -> str:
-    """A number for people; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{value:,.{digits}f}"
+def plural(count: int, noun: str) -> str:
+    """A count with its noun: "1 run", "2,000 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
@@ -23,10 +23,24 @@ def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
         done: Steps done.
         total: Steps in all.
     """
-    bar = f'<progress max="{max(total, 1)}" value="{done}" aria-label="steps done"></progress>'
-    return f'<p class="status-text"><span role="status">{html.escape(text)}</span> {html.escape(detail)}</p>{bar}'
+    return _HTML.status(text, detail, done, total)
+
+
+def hint(text: str) -> str:
+    """A remark in small print."""
+    return _HTML.hint(text)
+
+
+def doing(text: str) -> str:
+    """What goes on, said to those who do not see it too."""
+    return _HTML.doing(text)
 
 
 def mistake(text: str) -> str:
-    """A message beside the fields that it is about."""
-    return f'<p role="alert">{html.escape(text[:600])}</p>'
+    """A message next to the fields that it is about."""
+    return _HTML.mistake(text[:MAX_MESSAGE])
+
+
+def field_messages(error: FieldError | None, fields: Iterable[str]) -> list[str]:
+    """A message for each field; empty except for the one that the error is about."""
+    return [mistake(str(error)) if error and error.field == field else "" for field in fields]

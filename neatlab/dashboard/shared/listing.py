@@ -1,15 +1,13 @@
 """The runs folder as the page reads it, and which of its runs are selected."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
-from neatlab.config import RunConfig
 from neatlab.errors import BadInput
-from neatlab.runs.store import RUN_ID, Run, Store
-from neatlab.tasks import TASKS, Metric, metric_of
+from neatlab.runs.run import Run
+from neatlab.runs.store import RUN_ID, Store
 
-MOST = 20  # runs that are shown together
+MAX_SELECTED = 20  # runs that are shown together
 
 
 class Listing(NamedTuple):
@@ -33,11 +31,11 @@ class Chosen(NamedTuple):
 
 def read_store(store: Store) -> Listing:
     """Every run of the folder; one whose method or task this version does not know counts as damaged."""
-    found, broken = store.survey()
+    readable, broken = store.survey()
     runs, damaged = {}, {run_id: str(error) for run_id, error in broken.items()}
-    for run in reversed(found):
+    for run in reversed(readable):
         try:
-            run.config.arm.label, metric(run.config)  # both look their names up
+            _ = run.config.arm.label, run.config.spec.metric  # both look their names up
         except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
             damaged[run.run_id] = f"its settings are not known to this version ({_first_line(error)})"
         else:
@@ -62,14 +60,14 @@ def choose(listing: Listing, given: Any) -> Chosen:
     asked = [] if given is None else given
     if not isinstance(asked, list | tuple) or not all(isinstance(item, str) for item in asked):
         raise BadInput("the selection is not a list of run ids")
-    if len(ids := list(dict.fromkeys(asked))) > MOST:
-        raise BadInput(f"{len(ids)} runs selected; at most {MOST} are shown together: take some away")
+    if len(ids := list(dict.fromkeys(asked))) > MAX_SELECTED:
+        raise BadInput(f"{len(ids)} runs selected; at most {MAX_SELECTED} are shown together: take some away")
     problems = [_problem(listing, run_id) for run_id in ids if run_id not in listing.runs]
     return Chosen([listing.runs[run_id] for run_id in ids if run_id in listing.runs], problems)
 
 
-def some(listing: Listing, given: Any) -> list[Run]:
-    """The runs with these ids, of which there must be one at least.
+def require_runs(listing: Listing, given: Any) -> list[Run]:
+    """The runs with these ids, at least one of which must exist.
 
     Raises:
         BadInput: None of them is there, or what `choose` refuses.
@@ -88,28 +86,11 @@ def _problem(listing: Listing, run_id: str) -> str:
     return f"no run {run_id} in this runs folder; it may have been deleted"
 
 
-def metric(config: RunConfig) -> Metric:
-    """What the run is judged by."""
-    return metric_of(config.task, config.task_options)
-
-
-def task_text(config: RunConfig) -> str:
-    """The task as one writes it, with the options that differ from its defaults."""
-    defaults = _defaults(config.task)
-    options = ",".join(f"{name}={value}" for name, value in config.task_options.items() if value != defaults[name])
-    return ":".join(filter(None, [config.task, options]))
-
-
-@cache
-def _defaults(task: str) -> dict[str, Any]:
-    return {name: field.default for name, field in TASKS[task].options.model_fields.items()}
-
-
 def by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Task → its runs; metrics and losses of different tasks do not belong on one axis."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(task_text(run.config), []).append(run)
+        groups.setdefault(run.config.spec.label, []).append(run)
     return groups
 
 
@@ -121,4 +102,4 @@ def choices(listing: Listing) -> list[tuple[str, str]]:
 def run_text(run: Run) -> str:
     """A run in a few words."""
     config = run.config
-    return f"{config.arm.label} · seed {config.seed} · {task_text(config)} · {run.run_id}"
+    return f"{config.arm.label} · seed {config.seed} · {config.spec.label} · {run.run_id}"

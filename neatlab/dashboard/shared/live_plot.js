@@ -1,7 +1,7 @@
 // Charts that are drawn once and then fed: Plotly.react keeps the node, the zoom and the hidden traces.
 // `element`, `props` and `watch` are what gr.HTML hands to js_on_load.
 const themes = JSON.parse(props.themes);
-const MOST_ROWS = 400;
+const MAX_ROWS = 400;
 const config = {
   responsive: true,
   displaylogo: false,
@@ -11,7 +11,7 @@ const config = {
 };
 
 const pressed = { at: -Infinity };
-const PATIENCE = 150; // milliseconds: after a press, what was pressed for is drawn first
+const DRAW_DELAY = 150; // milliseconds: after a press, what was pressed for is drawn first
 
 const charts = [...element.querySelectorAll(".live-figure")].map(live);
 
@@ -34,7 +34,7 @@ function live(figure) {
     wanted = text;
     if (asked) return;
     asked = true;
-    const late = Math.max(0, pressed.at + PATIENCE - performance.now());
+    const late = Math.max(0, pressed.at + DRAW_DELAY - performance.now());
     (document.hidden ? requestAnimationFrame : setTimeout)(() => {
       asked = false;
       draw();
@@ -116,10 +116,10 @@ function fillTable(chart, table) {
   made.className = "summary";
   addRow(made.createTHead(), head, "th");
   const body = made.createTBody();
-  rows.slice(0, MOST_ROWS).forEach((row) => addRow(body, row, "td"));
+  rows.slice(0, MAX_ROWS).forEach((row) => addRow(body, row, "td"));
   const note = document.createElement("p");
   note.className = "hint";
-  note.textContent = rows.length > MOST_ROWS ? `The first ${MOST_ROWS} of ${rows.length} rows; CSV has all of them.` : "";
+  note.textContent = rows.length > MAX_ROWS ? `The first ${MAX_ROWS} of ${rows.length} rows; CSV has all of them.` : "";
   table.replaceChildren(made, note);
 }
 

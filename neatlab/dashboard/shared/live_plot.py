@@ -3,7 +3,6 @@
 `gr.Plot` mounts a new Plotly chart for every value, which flickers and forgets the zoom.
 """
 
-import html
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,9 @@ import plotly
 import plotly.graph_objects as go
 
 from neatlab.plots.theme import DARK, LIGHT
+from neatlab.runtime.templates import macros
 
+_HTML = macros(__file__)
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 SCRIPT = (Path(__file__).parent / "live_plot.js").read_text(encoding="utf-8")
 # As text: Gradio copies a component's properties with every update, and objects part by part.
@@ -32,7 +33,7 @@ class Chart(NamedTuple):
     Args:
         name: Its id in the page.
         title: Its heading.
-        empty: What stands in its place before there are data.
+        empty: What is shown before there are data.
         height: In pixels; fixed, so that nothing moves when the data come.
         hint: How to read it, opened by whoever asks.
     """
@@ -55,42 +56,13 @@ def live_plot(*charts: Chart) -> gr.HTML:
     """
     return gr.HTML(
         None,
-        html_template=f'<div class="{"charts" if len(charts) > 1 else "chart"}">{"".join(map(_figure, charts))}</div>',
+        html_template=_HTML.figures(charts),
         js_on_load=SCRIPT,
-        head=f'<script src="gradio_api/file={PLOTLY_JS}"></script>',
+        head=_HTML.script(PLOTLY_JS),
         apply_default_css=False,
         elem_classes=["live-plot"],
         themes=THEMES,
     )
-
-
-def _figure(chart: Chart) -> str:
-    title, empty = html.escape(chart.title), html.escape(chart.empty)
-    return _TEMPLATE.format(name=chart.name, height=chart.height, title=title, empty=empty, hint=_hint(chart.hint))
-
-
-_TEMPLATE = """<figure class="live-figure" id="{name}" aria-labelledby="{name}-title {name}-caption">
-<h3 class="live-title" id="{name}-title">{title}</h3>
-<div class="live-area" style="height: {height}px">
-<div class="live-chart" id="{name}-chart"></div>
-<p class="live-empty">{empty}</p>
-</div>
-<figcaption class="live-caption" id="{name}-caption"></figcaption>
-{hint}
-<div class="live-tools" hidden>
-<button type="button" data-do="table" aria-expanded="false" aria-controls="{name}-table">Table</button>
-<button type="button" data-do="csv" aria-label="{title}: download the numbers as CSV">CSV</button>
-<button type="button" data-do="svg" aria-label="{title}: download as SVG">SVG</button>
-<button type="button" data-do="png" aria-label="{title}: download as PNG">PNG</button>
-</div>
-<div class="live-table scroll" id="{name}-table" tabindex="0" role="region" aria-label="{title}: numbers" hidden></div>
-</figure>"""
-
-
-def _hint(text: str) -> str:
-    if not text:
-        return ""
-    return f'<details class="live-hint"><summary>How to read this</summary><p>{html.escape(text)}</p></details>'
 
 
 def shown(figure: go.Figure, caption: str, layer: str | None = None) -> str:
@@ -99,7 +71,7 @@ def shown(figure: go.Figure, caption: str, layer: str | None = None) -> str:
     Args:
         figure: The figure; where `layer` is given, its name stands in `uirevision`.
         caption: The summary.
-        layer: The layer shown, if the page may put the lines of another one in its place.
+        layer: The layer shown, if the page may put the lines of another layer there.
     """
     plain = orjson.loads(figure.to_json())
     plain["layout"].pop("template", None)

@@ -1,4 +1,4 @@
-"""How a process of the page begins."""
+"""How a process of the page begins; Linux and macOS only."""
 
 import os
 

@@ -1,21 +1,29 @@
 """What every tab of the page is."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.links import Link
+from neatlab.dashboard.shared.links import PageLink
 
 # Of a handler that answers at once: not queued behind trainings, no veil over the page, nothing for API users.
 LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# Of a handler that goes on for long: as many at once as there are windows.
+LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+# Gradio checks no values, and a list is filled while one looks: the handlers check alone and say what is wrong.
+UNCHECKED: dict[str, Any] = {"preprocess": False}
+
+L = TypeVar("L", bound=PageLink)
 
 
-class Tab(ABC):
+class Tab(ABC, Generic[L]):
     """One tab; a subclass a file, one row in `page.TABS`. Made inside its `gr.Tab`, where it lays out its components.
+
+    The type parameter is the model of what a link can say of it.
 
     Attributes:
         name: Its name in links: `?tab=train`.
@@ -53,27 +61,32 @@ class Tab(ABC):
         """What a link updates: `link_inputs`, and what follows from their values."""
         return list(self.link_inputs)
 
-    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
+    def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
         """Link parameter → value.
 
         Args:
             values: Of `link_inputs`.
-            window: The window's session hash.
+            session: The window's session hash.
         """
         return dict(zip(self.fields, values, strict=True))
 
-    def read_link(self, link: Link, window: str | None) -> list[Any]:
+    def read_link(self, link: L, session: str | None) -> list[Any]:
         """Updates of `link_outputs`.
 
         Args:
-            link: Checked as far as the page knows its parameters; the tab checks the rest.
-            window: The window's session hash.
+            link: Checked by its model; the tab checks the rest.
+            session: The window's session hash.
 
         Raises:
             BadInput: Something that this tab cannot show.
         """
         said = link.said()
         return [gr.update(value=_plain(said[name])) if name in said else gr.update() for name in self.fields]
+
+
+def message_slot(name: str) -> gr.HTML:
+    """A slot for one line about a mistake; empty while there is none."""
+    return gr.HTML("", elem_id=name, elem_classes=["message"], apply_default_css=False)
 
 
 def _plain(value: Any) -> Any:

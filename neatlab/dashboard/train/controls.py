@@ -1,7 +1,7 @@
 """The Train tab's form: fields of an arm made from the METHODS table, and those of the run."""
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import gradio as gr
@@ -9,18 +9,17 @@ from gradio.blocks import Block
 from gradio.components import Component
 from pydantic.fields import FieldInfo
 
+from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
-from neatlab.config import parse_task
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
+from neatlab.dashboard.shared.choices import PARTS, UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.presets import PRESETS
-from neatlab.dashboard.shared.tab import LIGHT
+from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.dashboard.train.form import NO_MATCH, default, option_names
-from neatlab.dashboard.train.words import equation
+from neatlab.dashboard.train.words import arm_title, equation
 from neatlab.tasks import TASKS
 
 MAIN = ("rank", "depth", "activation")  # the others are under "More options"
 # The usual ones to choose from; any other that NEAT knows can be typed.
-ACTIVATIONS = ["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "sin", "linear"]
 NO_ARM = ("no arm", "")
 # A list that the keyboard passes by says its value too: "your own settings" must open nothing.
 OPEN_PRESET = "name => { if (name) location.search = `?tab=train&preset=${name}` }"
@@ -38,12 +37,29 @@ MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters"
 
 
 class Form(NamedTuple):
-    """Fields by name, slots for messages, blocks that a lesson may hide, and each arm's formula and "More options"."""
+    """The form, or a part of it.
 
-    fields: dict[str, Component]
-    messages: dict[str, gr.HTML]
-    groups: dict[str, list[Block]]
-    extras: dict[str, tuple[gr.HTML, gr.Accordion]]
+    Args:
+        fields: Name → field: "task", "steps", …, "a.method", "a.rank", …
+        messages: Part → slot for messages.
+        groups: Name in `hide=` → blocks that a lesson may hide.
+        extras: Arm → its formula and its "More options".
+    """
+
+    fields: Mapping[str, Component]
+    messages: Mapping[str, gr.HTML]
+    groups: Mapping[str, list[Block]]
+    extras: Mapping[str, tuple[gr.HTML, gr.Accordion]]
+
+    @classmethod
+    def of(cls, *parts: "Form") -> "Form":
+        """The form that these parts make."""
+        return cls(
+            {name: field for part in parts for name, field in part.fields.items()},
+            {name: slot for part in parts for name, slot in part.messages.items()},
+            {name: [b for part in parts for b in part.groups.get(name, [])] for part in parts for name in part.groups},
+            {name: extra for part in parts for name, extra in part.extras.items()},
+        )
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -52,7 +68,7 @@ class Form(NamedTuple):
 
     @property
     def blocks(self) -> list[Block]:
-        """What `updates` updates: the fields, then what stands beside them."""
+        """What `updates` updates: the fields, then what stands next to them."""
         return [*self.fields.values(), *(block for pair in self.extras.values() for block in pair)]
 
     def updates(self, given: Mapping[str, Any]) -> list[Any]:
@@ -105,51 +121,52 @@ def preset_control() -> gr.Dropdown:
     return picker
 
 
-def run_controls(form: Form) -> None:
+def run_controls() -> Form:
     """Task, steps, batch, learning rate, seed and match."""
     with gr.Group(elem_classes=["run"]) as group:
-        form.messages["run"] = message("message-run")
-        choices = list(TASK_CHOICES.items())
-        form.fields["task"] = task = gr.Dropdown(choices, value="digits", label="task", elem_id="task")
+        slot = message_slot("message-run")
+        task = gr.Dropdown(list(task_choices().items()), value="digits", label="task", elem_id="task")
         with gr.Row(elem_classes=["fields"]) as settings:
-            form.fields["steps"] = steps = _number("steps", TASKS["digits"].training["steps"])
-            form.fields["seed"] = _number("seed", 0)
-            form.fields["batch"] = _line("batch", "batch size", "task's own")
-            form.fields["lr"] = rate = _line("lr", "learning rate", _rate_hint("digits"))
-            form.fields["match"] = gr.Dropdown(
-                MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110
-            )
-    form.groups.update({"task": [task], "settings": [settings], "run": [group]})
-    task.input(task_defaults, task, [rate, steps], **LIGHT)
+            fields: dict[str, Component] = {
+                "task": task,
+                "steps": _number("steps", TASKS["digits"].training["steps"]),
+                "seed": _number("seed", 0),
+                "batch": _line("batch", "batch size", "task's own"),
+                "lr": _line("lr", "learning rate", _rate_hint("digits")),
+                "match": gr.Dropdown(MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110),
+            }
+    task.input(task_defaults, task, [fields["lr"], fields["steps"]], **LIGHT)
+    return Form(fields, {"run": slot}, {"task": [task], "settings": [settings], "run": [group]}, {})
 
 
-def arm_controls(part: str, method: str, form: Form) -> None:
-    """One arm's fields, added to `form` as "a.method", "a.rank", …; those of other methods are hidden."""
-    title = f'<h2 class="arm-title"><span class="swatch swatch-{part}"></span>Arm {part.upper()}</h2>'
+def arm_controls(part: str, method: str) -> Form:
+    """One arm's fields, "a.method", "a.rank", …; those of other methods are hidden."""
     with gr.Group(elem_classes=["arm"]) as group:
-        gr.HTML(title, apply_default_css=False)
-        choices = [(row.title, name) for name, row in METHODS.items()]
-        choices = choices if part in PARTS[:2] else [NO_ARM, *choices]
-        picker = gr.Dropdown(choices, value=method, label=f"method of arm {part.upper()}", elem_id=f"{part}-method")
-        form.fields[f"{part}.method"] = picker
+        gr.HTML(arm_title(part), apply_default_css=False)
+        picker = _method_picker(part, method)
         formula = gr.HTML(equation(method), apply_default_css=False)
-        form.messages[part] = message(f"message-{part}")
+        slot = message_slot(f"message-{part}")
         options = _all_options() | (METHODS[method].options.model_fields if method else {})
         with gr.Row(elem_classes=["fields"]):
-            _add_fields(part, method, form, [(n, options[n]) for n in MAIN])
+            fields = _option_fields(part, method, {name: options[name] for name in MAIN})
         more = gr.Accordion("More options", open=False, elem_id=f"{part}-more", visible=bool(method))
         with more, gr.Row(elem_classes=["fields"]):
-            _add_fields(part, method, form, [(n, f) for n, f in options.items() if n not in MAIN])
-    form.groups.setdefault("arms", []).append(group)
-    form.groups.setdefault("more", []).append(more)
-    form.extras[part] = (formula, more)
-    _show_own_fields(part, picker, form)
+            fields |= _option_fields(part, method, {n: f for n, f in options.items() if n not in MAIN})
+    groups: dict[str, list[Block]] = {"arms": [group], "more": [more]}
+    form = Form({f"{part}.method": picker, **fields}, {part: slot}, groups, {part: (formula, more)})
+    _show_options_of_method(part, picker, form)
+    return form
 
 
-def _add_fields(part: str, method: str, form: Form, options: Iterable[tuple[str, FieldInfo]]) -> None:
-    own = option_names(method) if method else []
-    for name, field in options:
-        form.fields[f"{part}.{name}"] = _widget(part, name, field, visible=name in own)
+def _method_picker(part: str, method: str) -> gr.Dropdown:
+    choices = [(row.title, name) for name, row in METHODS.items()]
+    choices = choices if part in PARTS[:2] else [NO_ARM, *choices]
+    return gr.Dropdown(choices, value=method, label=f"method of arm {part.upper()}", elem_id=f"{part}-method")
+
+
+def _option_fields(part: str, method: str, options: Mapping[str, FieldInfo]) -> dict[str, Component]:
+    shown = option_names(method) if method else []
+    return {f"{part}.{name}": _widget(part, name, field, visible=name in shown) for name, field in options.items()}
 
 
 def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
@@ -163,7 +180,7 @@ def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
         "min_width": 110,
     }
     if name == "activation":
-        return gr.Dropdown(ACTIVATIONS, allow_custom_value=True, **shared)
+        return gr.Dropdown(list(ACTIVATIONS), allow_custom_value=True, **shared)
     if choices := _choices(field.annotation):
         return gr.Dropdown(choices, **shared)
     # An empty gr.Number sends 0; where empty means something, it is a line of text.
@@ -176,7 +193,7 @@ def _choices(annotation: Any) -> list[str]:
     return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
-def _show_own_fields(part: str, picker: gr.Dropdown, form: Form) -> None:
+def _show_options_of_method(part: str, picker: gr.Dropdown, form: Form) -> None:
     def show(method: str) -> list[Any]:
         return form.arm_updates(part, {f"{part}.method": method if method in METHODS else ""})
 
@@ -200,17 +217,13 @@ def _line(name: str, label: str, hint: str) -> gr.Textbox:
 def task_defaults(text: str) -> list[Any]:
     """The task's own learning rate, as what an empty field stands for, and its number of steps."""
     if str(text).startswith(UPLOADED):
-        text = "custom"
-    elif text not in TASK_CHOICES.values():
+        name = "custom"
+    elif text in task_choices().values():
+        name = offered_task(text).name
+    else:
         return [gr.update(), gr.update()]
-    training = TASKS[parse_task(text)[0]].training
-    return [gr.update(value="", placeholder=_rate_hint(text)), gr.update(value=training["steps"])]
+    return [gr.update(value="", placeholder=_rate_hint(name)), gr.update(value=TASKS[name].training["steps"])]
 
 
-def _rate_hint(text: str) -> str:
-    return f"task's own: {TASKS[parse_task(text)[0]].training['lr']:g}"
-
-
-def message(name: str) -> gr.HTML:
-    """A slot for one line about a mistake; empty while there is none."""
-    return gr.HTML("", elem_id=name, elem_classes=["message"], apply_default_css=False)
+def _rate_hint(task: str) -> str:
+    return f"task's own: {TASKS[task].training['lr']:g}"

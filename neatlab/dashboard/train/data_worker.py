@@ -1,4 +1,4 @@
-"""What "Your own data" has done in a process: the upload checked, made a task, and told about."""
+"""What "Your own data" has done in a process: the upload checked, made a task, and described."""
 
 import resource
 import shutil
@@ -8,17 +8,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from neatlab.config import parse_task, task_text
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.process import begin
-from neatlab.dashboard.train.data_request import DataOrder, DataRefused, Made, Place
+from neatlab.dashboard.train.data_request import DataOrder, UploadedTask
 from neatlab.dashboard.train.data_zip import unzip_images
 from neatlab.errors import BadInput
 from neatlab.inspection import allowed_folder
-from neatlab.tasks import load_task, pretrained
+from neatlab.tasks import TaskSpec, load_task, pretrained
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions, architecture, usual_kind
 
-MOST_MEMORY = 8 * 2**30  # bytes that reading may take: a Parquet file can unpack to any size
+MAX_MEMORY_BYTES = 8 * 2**30  # that reading may take: a Parquet file can unpack to any size
 
 
 def make(order: DataOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -27,58 +27,58 @@ def make(order: DataOrder, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: The upload.
         root: Runs folder; nothing is written there.
-        pipe: Gives ("result", Made), or ("refused", place, message) with nothing left in the order's folder.
+        pipe: Gives ("result", UploadedTask), or ("refused", field, message) with nothing left in the order's folder.
     """
     begin()
     try:
-        pipe.send(("result", _made(order)))
-    except DataRefused as refusal:
+        pipe.send(("result", _uploaded_task(order)))
+    except FieldError as refusal:
         shutil.rmtree(order.target, ignore_errors=True)
-        pipe.send(("refused", refusal.place, str(refusal).replace(f"{order.target}/", "")))
+        pipe.send(("refused", refusal.field, str(refusal).replace(f"{order.target}/", "")))
 
 
-def _made(order: DataOrder) -> Made:
-    with _at("model"):
+def _uploaded_task(order: DataOrder) -> UploadedTask:
+    with _field("model"):
         folder = _model(order)
         kind = usual_kind("", architecture(folder))
-    with _limited():
-        with _at("file"):
-            data = _taken(order)
-        with _at("columns"):
+    with _memory_limit():
+        with _field("file"):
+            data = _copied(order)
+        with _field("columns"):
             options = _options(order, data, folder, kind)
-            text = _written(options)
-        with _at("model"):
+            spec = _spec(options)
+        with _field("model"):
             _check_model(options, folder)
         task = load_task("custom", options.model_dump())
-        with _at("file"):
+        with _field("file"):
             _check_images(options, data)
             task.split("train")
-    with _at("model"):
-        return Made(text, task.describe())
+    with _field("model"):
+        return UploadedTask(spec, task.describe())
 
 
 @contextmanager
-def _at(place: Place) -> Iterator[None]:
-    """Whatever goes wrong is said beside this control."""
+def _field(name: str) -> Iterator[None]:
+    """Whatever goes wrong is said next to this field."""
     try:
         yield
-    except DataRefused:
+    except FieldError:
         raise
     except BadInput as error:
-        raise DataRefused(place, str(error)) from error
+        raise FieldError(name, str(error)) from error
     except MemoryError:
-        raise DataRefused(place, f"to read it takes more than {MOST_MEMORY:,} bytes of memory, the limit") from None
+        raise FieldError(name, f"to read it takes more than {MAX_MEMORY_BYTES:,} bytes of memory, the limit") from None
     except Exception as error:  # whatever a reader raises on a stranger's file
         said = str(error).strip().splitlines() or [""]
-        raise DataRefused(place, f"it cannot be read: {type(error).__name__} {said[0]}".strip()) from error
+        raise FieldError(name, f"it cannot be read: {type(error).__name__} {said[0]}".strip()) from error
 
 
 @contextmanager
-def _limited() -> Iterator[None]:
+def _memory_limit() -> Iterator[None]:
     """A limit on this process's memory, where the system has one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, hard))
     try:
         yield
     finally:
@@ -92,8 +92,8 @@ def _model(order: DataOrder) -> Path:
     return pretrained.model_folder(str(allowed_folder(Path(order.root) / order.model, [order.root])))
 
 
-def _taken(order: DataOrder) -> Path:
-    """The data in the order's own folder: Gradio's copy may go at any time."""
+def _copied(order: DataOrder) -> Path:
+    """The data in the order's folder: Gradio's copy may go at any time."""
     source, target = Path(order.file), Path(order.target)
     if source.suffix.lower() == ".zip":
         folder = target / Path(order.name).stem
@@ -112,13 +112,13 @@ def _options(order: DataOrder, data: Path, folder: Path, kind: str) -> CustomOpt
     elif is_parquet and not order.text:
         kind = "auto"
     if order.image and not is_parquet:
-        raise DataRefused(
+        raise FieldError(
             "columns", "a column of images is taken from Parquet alone; else give a zip, one folder a class"
         )
     given = {"text": order.text, "label": order.label, "image": order.image} if data.is_file() else {}
     model = str(folder) if order.model else pretrained.MINILM
-    told = {"model": model, "data": str(data), "kind": kind, "new_head": order.new_head, **given}
-    return CustomOptions.parse(told, "your data")
+    values = {"model": model, "data": str(data), "kind": kind, "new_head": order.new_head, **given}
+    return CustomOptions.parse(values, "your data")
 
 
 def _check_model(options: CustomOptions, folder: Path) -> None:
@@ -129,14 +129,14 @@ def _check_model(options: CustomOptions, folder: Path) -> None:
         raise BadInput(f"these are images and {Path(options.model).name} reads text; give the folder of an image model")
 
 
-def _written(options: CustomOptions) -> str:
-    """The task as one writes it, whole: reading it back must give the same."""
+def _spec(options: CustomOptions) -> TaskSpec:
+    """The task, whole: reading its text must give the same."""
     defaults = {name: field.default for name, field in CustomOptions.model_fields.items()}
     given = {name: value for name, value in options.model_dump().items() if value != defaults[name]}
-    text = task_text("custom", given)
-    if CustomOptions.parse(parse_task(text)[1], "your data") != options:
+    spec = TaskSpec("custom", given)
+    if CustomOptions.parse(TaskSpec.parse(str(spec)).options, "your data") != options:
         raise BadInput("a column's name holds characters that a task cannot; rename it in the file")
-    return text
+    return spec
 
 
 def _check_images(options: CustomOptions, data: Path) -> None:
@@ -144,6 +144,6 @@ def _check_images(options: CustomOptions, data: Path) -> None:
     if options.kind != "images" or data.is_dir():
         return
     rows = readers.read(readers.find_source(str(data), "", "train"), options.rows, options.split_seed)
-    for place, value in enumerate(rows.frame[options.image]):
+    for index, value in enumerate(rows.frame[options.image]):
         if not isinstance(value, dict) or not isinstance(value.get("bytes"), bytes) or not value["bytes"]:
-            raise BadInput(f"row {place + 1} has no image in {options.image!r}; the bytes of each must be in the file")
+            raise BadInput(f"row {index + 1} has no image in {options.image!r}; the bytes of each must be in the file")

@@ -9,9 +9,9 @@ from neatlab.errors import BadInput
 from neatlab.inspection.uploads import check_member, copy_limited
 from neatlab.tasks.custom.images import SUFFIXES
 
-MOST_IMAGES = 10_000
-MOST_MEMBERS = 20_000
-LARGEST = 200 * 2**20  # bytes, unpacked
+MAX_IMAGES = 10_000
+MAX_MEMBERS = 20_000
+MAX_BYTES = 200 * 2**20  # unpacked
 LAYOUT = "one folder a class, such as cat/1.jpg and dog/2.jpg"
 
 
@@ -27,9 +27,9 @@ def unzip_images(archive: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            found = _images(opened.infolist())
-            left = LARGEST
-            for path, member in found.items():
+            images = _images(opened.infolist())
+            left = MAX_BYTES
+            for path, member in images.items():
                 for parent in reversed(path.parents):  # none above `folder`: one that was removed meanwhile stays so
                     (folder / parent).mkdir(exist_ok=True)
                 with opened.open(member) as source:
@@ -40,27 +40,27 @@ def unzip_images(archive: Path, folder: Path) -> None:
 
 def _images(members: list[zipfile.ZipInfo]) -> Mapping[PurePosixPath, zipfile.ZipInfo]:
     """Path → member, without a folder that holds everything."""
-    if len(members) > MOST_MEMBERS:
-        raise BadInput(f"the zip holds {len(members):,} files; allowed: {MOST_MEMBERS:,}")
-    found: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    if len(members) > MAX_MEMBERS:
+        raise BadInput(f"the zip holds {len(members):,} files; allowed: {MAX_MEMBERS:,}")
+    images: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for member in members:
         check_member(member)
         path = PurePosixPath(member.filename.replace("\\", "/"))
         if path.suffix.lower() in SUFFIXES and not any(part.startswith((".", "__MACOSX")) for part in path.parts):
-            if path in found:
+            if path in images:
                 raise BadInput(f"the zip holds {member.filename!r} twice")
-            found[path] = member
-    _check_layout(found)
-    is_wrapped = len({path.parts[0] for path in found}) == 1 and all(len(path.parts) > 2 for path in found)
-    return {PurePosixPath(*path.parts[is_wrapped:]): member for path, member in found.items()}
+            images[path] = member
+    _check_layout(images)
+    is_wrapped = len({path.parts[0] for path in images}) == 1 and all(len(path.parts) > 2 for path in images)
+    return {PurePosixPath(*path.parts[is_wrapped:]): member for path, member in images.items()}
 
 
-def _check_layout(found: Mapping[PurePosixPath, zipfile.ZipInfo]) -> None:
-    outside = [path for path in found if len(path.parts) < 2]
-    if not found or outside:
-        where = f"{outside[0]} lies in no folder" if outside else "the zip holds no images"
-        raise BadInput(f"{where}; give {LAYOUT}")
-    if len(found) > MOST_IMAGES:
-        raise BadInput(f"the zip holds {len(found):,} images; allowed: {MOST_IMAGES:,}")
-    if (size := sum(member.file_size for member in found.values())) > LARGEST:
-        raise BadInput(f"the zip unpacks to {size:,} bytes; allowed: {LARGEST:,}")
+def _check_layout(images: Mapping[PurePosixPath, zipfile.ZipInfo]) -> None:
+    outside = [path for path in images if len(path.parts) < 2]
+    if not images or outside:
+        problem = f"{outside[0]} lies in no folder" if outside else "the zip holds no images"
+        raise BadInput(f"{problem}; give {LAYOUT}")
+    if len(images) > MAX_IMAGES:
+        raise BadInput(f"the zip holds {len(images):,} images; allowed: {MAX_IMAGES:,}")
+    if (size := sum(member.file_size for member in images.values())) > MAX_BYTES:
+        raise BadInput(f"the zip unpacks to {size:,} bytes; allowed: {MAX_BYTES:,}")

@@ -9,29 +9,40 @@ from typing import Any
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import parse_lines
-from neatlab.runs.store import Run, read_run
+from neatlab.runs.run import Run, read_run
 
 
 @dataclass
 class _Tail:
     """What was read of one events file, and when its run was started: one that is started anew has another file."""
 
-    start: Any = None
+    created: Any = None
     offset: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)  # a follower and a handler may read at once
 
-    def read(self, path: Path, start: Any) -> list[dict[str, Any]]:
-        """All whole lines so far of the run that was started at `start`."""
+    def read(self, path: Path, created: Any) -> list[dict[str, Any]]:
+        """All whole lines so far of the run that was created at `created`."""
         with self.lock, open(path, "rb") as file:
-            if start != self.start or path.stat().st_size < self.offset:
-                self.start, self.offset, self.events = start, 0, []
+            if created != self.created or path.stat().st_size < self.offset:
+                self.created, self.offset, self.events = created, 0, []
             file.seek(self.offset)
             whole = file.read().rpartition(b"\n")[0]
             if whole:
                 self.events = [*self.events, *parse_lines(path, whole.split(b"\n"))]
                 self.offset += len(whole) + 1
             return self.events
+
+
+@dataclass(frozen=True)
+class LiveRun(Run):
+    """A run while it is written.
+
+    Args:
+        events: Those that were read so far.
+    """
+
+    events: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Feed:
@@ -51,6 +62,6 @@ class Feed:
         with contextlib.suppress(StoreError, OSError):
             run = read_run(path)
             tail = self._tails.setdefault(config.run_id, _Tail())
-            vars(run)["events"] = tail.read(path / "events.jsonl", run.environment.get("created"))
-            return run
+            events = tail.read(path / "events.jsonl", run.environment.get("created"))
+            return LiveRun(run.path, run.config, run.environment, run.summary, events)
         return None

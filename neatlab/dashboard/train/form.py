@@ -6,9 +6,10 @@ from typing import Any
 from neatlab.adapters.methods import METHODS
 from neatlab.config import Arm, parse_arm
 from neatlab.dashboard.shared.choices import PARTS, check_arm
-from neatlab.dashboard.shared.field_error import Refusal
-from neatlab.dashboard.train.request import FEWEST, Order
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.train.request import MIN_ARMS, Order
 from neatlab.errors import BadInput
+from neatlab.tasks import TaskSpec
 
 SETTINGS = ("task", "steps", "batch", "lr", "seed", "match")
 NO_MATCH = "none"
@@ -25,7 +26,7 @@ def default(method: str, name: str) -> Any:
     return None if name == "lr" else METHODS[method].options.model_fields[name].default
 
 
-def read_form(values: Values, uploads: Mapping[str, str] | None = None) -> Order:
+def read_form(values: Values, uploads: Mapping[str, TaskSpec] | None = None) -> Order:
     """Check the form.
 
     Args:
@@ -36,14 +37,14 @@ def read_form(values: Values, uploads: Mapping[str, str] | None = None) -> Order
         What to train.
 
     Raises:
-        Refusal: Something cannot be trained; says where.
+        FieldError: Something cannot be trained; says where.
     """
     chosen = [part for part in PARTS if values.get(f"{part}.method")]
     missing = next((part for part in PARTS if part not in chosen), PARTS[-1])
-    if len(chosen) < FEWEST:
-        raise Refusal(missing, "choose a second arm: the page shows two to four side by side")
+    if len(chosen) < MIN_ARMS:
+        raise FieldError(missing, "choose a second arm: the page shows two to four side by side")
     if missing < chosen[-1]:
-        raise Refusal(missing, f"choose arm {missing.upper()} before arm {chosen[-1].upper()}")
+        raise FieldError(missing, f"choose arm {missing.upper()} before arm {chosen[-1].upper()}")
     arms = {part: _arm(part, values) for part in chosen}
     given = {name: None if _empty(value := values.get(name)) else value for name in SETTINGS}
     settings = {name: given[name] for name in ("steps", "lr")}
@@ -53,7 +54,7 @@ def read_form(values: Values, uploads: Mapping[str, str] | None = None) -> Order
 
 
 def _arm(part: Any, values: Values) -> Arm:
-    """One arm of the form; options that its method does not have are left aside."""
+    """One arm of the form; options that its method does not have are ignored."""
     method = str(values[f"{part}.method"])
     names = option_names(method) if method in METHODS else []
     given = {name: values.get(f"{part}.{name}") for name in names}
@@ -70,8 +71,8 @@ def arm_text(part: str, values: Values) -> str | None:
     method = values.get(f"{part}.method")
     if method not in METHODS:
         return None
-    told = {name: values.get(f"{part}.{name}") for name in option_names(method)}
-    shown = [f"{n}={v}" for n, v in told.items() if not _empty(v) and (n == "rank" or v != default(method, n))]
+    options = {name: values.get(f"{part}.{name}") for name in option_names(method)}
+    shown = [f"{n}={v}" for n, v in options.items() if not _empty(v) and (n == "rank" or v != default(method, n))]
     return ":".join([method, ",".join(shown)]) if shown else str(method)
 
 
@@ -79,14 +80,14 @@ def arm_fields(arms: Sequence[str]) -> dict[str, Any]:
     """Field → value of these arms; parts without an arm have an empty method.
 
     Raises:
-        Refusal: An arm that cannot be built; says which.
+        FieldError: An arm that cannot be built; says which.
     """
     fields: dict[str, Any] = {f"{part}.method": "" for part in PARTS}
     for part, text in zip(PARTS, arms, strict=False):
         try:
             arm = parse_arm(text)
         except BadInput as error:
-            raise Refusal(part, str(error)) from None
+            raise FieldError(part, str(error)) from None
         check_arm(part, arm.method, arm.given())
         fields |= {f"{part}.method": arm.method, f"{part}.lr": arm.lr}
         fields |= {f"{part}.{name}": value for name, value in arm.options.items()}

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
-from neatlab.config import Arm, RunConfig, make_run, parse_arm, parse_task, task_text
-from neatlab.dashboard.shared.choices import PARTS, TASK_CHOICES, UPLOADED
-from neatlab.dashboard.shared.field_error import Refusal
-from neatlab.errors import BadInput, unknown
+from neatlab.config import Arm, RunConfig, make_run, parse_arm
+from neatlab.dashboard.shared.choices import PARTS, UPLOADED, offered_task
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.errors import BadInput
 from neatlab.schema import Schema
+from neatlab.tasks import TaskField, TaskSpec
 
 if TYPE_CHECKING:
     from neatlab.experiments.plan import Plan
 
-FEWEST = 2  # arms on the page; the API takes one
+MIN_ARMS = 2  # on the page; the API takes one arm
 
 
 class RunLimits(Schema):
@@ -33,7 +34,7 @@ class Order(RunLimits):
     """Arms to train side by side, checked as far as that goes without a model.
 
     Args:
-        task: One of TASK_CHOICES, or the task that a window's upload stands for.
+        task: One that the page offers, or the one that a window's upload stands for.
         arms: Labels of the arms.
         steps: Optimiser steps; None takes the task's default.
         batch_size: Examples a step; likewise.
@@ -42,36 +43,36 @@ class Order(RunLimits):
         match: Which size the first arm sets for the others.
     """
 
-    task: str
+    task: TaskField
     arms: tuple[str, ...]
 
     @classmethod
     def check(
-        cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any], uploads: Mapping[str, str] | None = None
+        cls, task: Any, arms: Sequence[Arm], settings: Mapping[str, Any], uploads: Mapping[str, TaskSpec] | None = None
     ) -> Self:
         """The order, or why not.
 
         Args:
-            task: One of TASK_CHOICES, or a key of `uploads`.
+            task: Text of one that the page offers, or a key of `uploads`.
             arms: What to train.
             settings: Fields of RunLimits.
             uploads: Key → task, of the window that asks.
 
         Raises:
-            Refusal: Says where the mistake is.
+            FieldError: Says where the mistake is.
         """
         labels = [arm.label for arm in arms]
         for part, label in zip(PARTS, labels, strict=False):
             if labels.index(label) < PARTS.index(part):
-                raise Refusal(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
+                raise FieldError(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
         try:
-            task = _known(task, uploads or {})
+            spec = _known(task, uploads or {})
             limits = RunLimits.parse(settings, "this page").model_dump()
             for arm in arms:
-                _run(task, arm, limits)
+                _run(spec, arm, limits)
         except BadInput as error:
-            raise Refusal("run", str(error)) from None
-        return cls(task=task, arms=tuple(labels), **limits)
+            raise FieldError("run", str(error)) from None
+        return cls(task=spec, arms=tuple(labels), **limits)
 
     def plan(self) -> "Plan":
         """The request for runs that this stands for; `match` builds the task's base model.
@@ -101,28 +102,24 @@ class Order(RunLimits):
         return " ".join([*words, "--seeds 3"])
 
 
-def _known(task: Any, uploads: Mapping[str, str]) -> str:
+def _known(task: Any, uploads: Mapping[str, TaskSpec]) -> TaskSpec:
     if isinstance(task, str) and task in uploads:
         return uploads[task]
     if isinstance(task, str) and task.startswith(UPLOADED):
         raise BadInput("these data are not here any more; upload them again under Your own data, or choose a task")
-    if task not in TASK_CHOICES.values():
-        raise unknown("task", task, TASK_CHOICES.values())
-    return str(task)
+    return offered_task(task)
 
 
-def _repeatable(task: str) -> str:
+def _repeatable(task: TaskSpec) -> str:
     """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
-    name, options = parse_task(task)
-    if name != "custom":
-        return task
-    kept = {option: value for option, value in options.items() if not option.endswith("sha256")}
-    return shlex.quote(task_text(name, kept | {"data": Path(options["data"]).name}))
+    if task.name != "custom":
+        return str(task)
+    options = {option: value for option, value in task.options.items() if not option.endswith("sha256")}
+    return shlex.quote(str(TaskSpec(task.name, options | {"data": Path(options["data"]).name})))
 
 
-def _run(task: str, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:
-    name, options = parse_task(task)
-    return make_run(name, arm, limits["seed"], options, _training(limits))
+def _run(task: TaskSpec, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:
+    return make_run(task.name, arm, limits["seed"], task.options, _training(limits))
 
 
 def _training(limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 // Gradio does not order the updates of two events, and an update may be lost on its way: each has a number, an older one
 // is put back, and a window that hears nothing though there is more to come asks again.
-const [SILENCE, LONGEST_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
+const [SILENCE, MAX_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
 const newest = { number: 0, value: props.value, more: false };
 let [known, heard, silence] = [null, performance.now(), SILENCE];
 
@@ -23,7 +23,7 @@ watch("value", () => {
 
 setInterval(() => {
   if (!newest.more || performance.now() - heard < silence) return;
-  [heard, silence] = [performance.now(), Math.min(2 * silence, LONGEST_SILENCE)];
+  [heard, silence] = [performance.now(), Math.min(2 * silence, MAX_SILENCE)];
   trigger("tick");
 }, 1000);
 

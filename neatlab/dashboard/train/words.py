@@ -1,56 +1,80 @@
-"""The page's fixed texts."""
-
-import html
+"""The Train tab's texts."""
 
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.html import status
+from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.snapshot import RunsSnapshot
+from neatlab.dashboard.train.window import TrainWindow
+from neatlab.runtime.templates import macros
+
+_HTML = macros(__file__)
 
 
 def equation(method: str) -> str:
     """What a method makes of ΔW; nothing where there is none."""
-    return f'<p class="equation">{html.escape(METHODS[method].equation)}</p>' if method else ""
+    return _HTML.equation(METHODS[method].equation) if method else ""
 
 
-_TWO = "".join(
-    f"<div><dt>{html.escape(METHODS[name].title)}</dt><dd>{html.escape(METHODS[name].equation)}</dd></div>"
-    for name in ("lora", "neat")
-)
+def arm_title(part: str) -> str:
+    """The heading of an arm's fields."""
+    return _HTML.arm_title(part)
 
-HEADER = f"""<header class="head">
-<h1>neatlab</h1>
-<p>Train two adapters side by side, from the same checkpoint, on the same data in the same order, and see what each
-does to the weights.</p>
-<dl class="equations"><div><dt>adapted layer</dt><dd>y = (W₀ + ΔW) x</dd></div>{_TWO}</dl>
-</header>"""
 
+HEADER = _HTML.header([METHODS["lora"], METHODS["neat"]])
 READY = status("Choose a task and two to four arms, then press Train. The settings as they are take about ten seconds.")
-PREPARING = status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds.")
-STARTING = status("Starting.")
-PAUSING = status("Pausing.")
-PAUSED = status("Paused. Before the first step.")
+BEFORE_FIRST_STEP = {
+    "preparing": status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds."),
+    "running": status("Starting."),
+    "pausing": status("Pausing."),
+    "paused": status("Paused. Before the first step."),
+}
 STOPPING = status("Stopping.")
 STOPPED = status("Stopped. Before the first step.")
-NO_TABLE = '<p class="hint">The table of results appears here.</p>'
-NOTE = (
-    '<p class="hint">A run that the runs folder already holds is shown from there and not trained again. '
-    "One seed an arm shows how training goes; it does not show which arm is better.</p>"
-)
+NO_TABLE = _HTML.no_table()
+NOTE = _HTML.note()
+ACTIVE = {"pausing": "Pausing", "paused": "Paused"}
 
 
-def waiting(place: int, training: int) -> str:
-    """The status in the queue."""
-    return status(f"Waiting: place {place} in the queue; {training} {'trains' if training == 1 else 'train'} now.")
+def before_first_step(window: TrainWindow, jobs: Jobs) -> str:
+    """The status while there is nothing to draw."""
+    job = window.job
+    if job and job.phase == "waiting":
+        training = sum(other.phase != "waiting" for other in jobs.active())
+        verb = "trains" if training == 1 else "train"
+        return status(f"Waiting: place {jobs.position(job)} in the queue; {training} {verb} now.")
+    if job and job.stopped:
+        return STOPPING if window.active else STOPPED
+    return BEFORE_FIRST_STEP.get(window.phase, READY)
 
 
-def refused(part: str, text: str) -> str:
+def progress_text(window: TrainWindow, runs: RunsSnapshot) -> str:
+    """How the runs go, in words."""
+    notes = [_activity(window, runs)]
+    if stored := sum(run.run_id in window.stored for run in runs.runs):
+        notes.append(f"{stored} of {len(runs.arms)} runs shown from the runs folder, not trained again.")
+    if failed := [run.config.arm.label for run in runs.runs if run.status == "failed"]:
+        notes.append(f"Diverged: {', '.join(failed)}; see the table.")
+    if window.view.at is not None:
+        notes.append(f"The cursor is at step {window.view.at}.")
+    return " ".join(notes)
+
+
+def _activity(window: TrainWindow, runs: RunsSnapshot) -> str:
+    if len(runs.runs) == len(runs.arms) and all(run.summary for run in runs.runs):
+        return "Done."
+    if window.active:
+        owner = "" if window.active.owned_by(window) else " in another window, which alone can pause or stop it"
+        word = "Stopping" if window.active.stopped else ACTIVE.get(window.phase, "Training")
+        return f"{word}{owner}."
+    return "Stopped. What did not finish starts anew, from the same initialisation, with the next Train."
+
+
+def refused(field: str, text: str) -> str:
     """The status after a refusal, for those who do not see the fields."""
-    return status(f"Not started. {'Settings' if part == 'run' else f'Arm {part.upper()}'}: {text}")
+    return status(f"Not started. {'Settings' if field == 'run' else f'Arm {field.upper()}'}: {text}")
 
 
 def command_note(order: Order | None) -> str:
     """The command that answers the question with intervals, once there is one."""
-    if order is None:
-        return NOTE
-    shown = f"<pre><code>{html.escape(order.command)}</code></pre>"
-    return f"{NOTE}<p class='hint'>For an answer with intervals over seeds:</p>{shown}"
+    return NOTE if order is None else _HTML.command_note(order.command)

@@ -6,10 +6,10 @@ from typing import Any
 
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.choices import PARTS
-from neatlab.dashboard.shared.field_error import Refusal
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.process import begin
-from neatlab.dashboard.train.race import Remote, race
 from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.round_robin import PipeControl, round_robin
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
@@ -21,17 +21,17 @@ def train(order: Order, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: The arms.
         root: Runs folder.
-        pipe: Takes the words of `race.Remote`; gives ("runs", configurations) before the first step and
+        pipe: Takes the commands of `round_robin.PipeControl`; gives ("runs", configurations) before the first step and
             ("refused", part, message) where there will be none.
     """
     begin()
     try:
         configs = _checked(order)
         pipe.send(("runs", [config.model_dump() for config in configs]))
-        for _ in race(configs, Store(root), Remote(pipe)):
+        for _ in round_robin(configs, Store(root), PipeControl(pipe)):
             pass
-    except Refusal as refusal:
-        pipe.send(("refused", refusal.part, str(refusal)))
+    except FieldError as refusal:
+        pipe.send(("refused", refusal.field, str(refusal)))
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "run", str(error)))
 
@@ -52,4 +52,4 @@ def _build_each(configs: Sequence[RunConfig]) -> None:
         try:
             check([config])
         except BadInput as error:
-            raise Refusal(part, str(error)) from error
+            raise FieldError(part, str(error)) from error

@@ -7,8 +7,9 @@ import numpy as np
 
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand.request import LayerSizes
-from neatlab.report.words import escape
+from neatlab.runtime.templates import macros
 
+_HTML = macros(__file__)
 WIDE = LayerSizes(d_in=256, d_out=64, rank=4)
 DRAWINGS = 50
 SQUARE = LayerSizes(d_in=64, d_out=64, rank=4)
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Card(NamedTuple):
-    """One question.
+    """A question.
 
     Args:
         question: The question.
@@ -139,18 +140,12 @@ def revealed(index: int, predicted: object) -> str:
     card = CARDS[index]
     answer = card.answer()
     chosen = predicted if predicted in card.choices else None
-    return f"<p>{_judged(answer, chosen)}{escape(answer.text)}{_link(answer.preset)}</p>"
+    title = PRESETS[answer.preset].title if answer.preset else ""
+    return _HTML.revealed(_judged(answer, chosen), answer.right, answer.text, answer.preset, title)
 
 
 def _judged(answer: Answer, chosen: object) -> str:
-    said = f"You predicted {chosen}. " if chosen is not None else ""
-    if answer.right is None:
-        return escape(said)
-    word = "" if chosen is None else "Right. " if chosen == answer.right else "Not so. "
-    return f"{escape(said + word)}<strong>{escape(answer.right)}</strong>. "
-
-
-def _link(preset: str) -> str:
-    if not preset:
+    if chosen is None:
         return ""
-    return f' <a href="?tab=train&amp;preset={preset}">See it train: {escape(PRESETS[preset].title)}</a>'
+    verdict = "" if answer.right is None else "Right. " if chosen == answer.right else "Not so. "
+    return f"You predicted {chosen}. {verdict}"

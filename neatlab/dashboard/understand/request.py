@@ -4,15 +4,16 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
+from neatlab.adapters.activations import COMPARED
 from neatlab.adapters.methods.base import RankOptions
 from neatlab.adapters.methods.lora import count
-from neatlab.adapters.neat.sizes import Orientation, maps_out, neat_parameters
-from neatlab.dashboard.shared.choices import TASK_CHOICES
-from neatlab.errors import BadInput, unknown
+from neatlab.adapters.neat_sizes import Orientation, maps_out, neat_parameters
+from neatlab.dashboard.shared.choices import offered_task
+from neatlab.errors import BadInput
 from neatlab.schema import Schema
+from neatlab.tasks import TaskField
 
-Function = Literal["relu", "gelu", "silu", "tanh", "sin", "linear"]
-LARGEST = 65_536  # inputs or outputs of a layer
+MAX_SIDE = 65_536  # inputs or outputs of a layer
 
 
 class LayerSizes(Schema):
@@ -27,12 +28,12 @@ class LayerSizes(Schema):
         activation: σ; it does not change a count.
     """
 
-    d_in: int = Field(256, ge=1, le=LARGEST)
-    d_out: int = Field(64, ge=1, le=LARGEST)
+    d_in: int = Field(256, ge=1, le=MAX_SIDE)
+    d_out: int = Field(64, ge=1, le=MAX_SIDE)
     rank: int = Field(4, ge=1, le=4096)
     depth: int = Field(2, ge=2, le=16)
     orientation: Orientation = "auto"
-    activation: Function = "relu"
+    activation: Literal[COMPARED] = "relu"  # type: ignore[valid-type]
 
     @classmethod
     def check(cls, *values: Any) -> Self:
@@ -41,10 +42,10 @@ class LayerSizes(Schema):
         Raises:
             BadInput: A value out of range, or a rank above the layer's size.
         """
-        found = cls.parse(dict(zip(cls.model_fields, values, strict=True)), "the layer")
-        if found.rank > found.limit:
-            raise BadInput(f"rank={found.rank} is above the layer's size; allowed: 1 to {found.limit}")
-        return found
+        sizes = cls.parse(dict(zip(cls.model_fields, values, strict=True)), "the layer")
+        if sizes.rank > sizes.limit:
+            raise BadInput(f"rank={sizes.rank} is above the layer's size; allowed: 1 to {sizes.limit}")
+        return sizes
 
     @property
     def limit(self) -> int:
@@ -88,7 +89,7 @@ class LayerSizes(Schema):
 class ContainsOrder(Schema):
     """A LoRA of rank r to be written as NEAT with 2r hidden units, on every target layer of a task's base model."""
 
-    task: str
+    task: TaskField
     rank: int = Field(4, ge=1, le=512)
 
     @classmethod
@@ -98,13 +99,11 @@ class ContainsOrder(Schema):
         Raises:
             BadInput: Another task, or a rank out of range.
         """
-        if task not in TASK_CHOICES.values():
-            raise unknown("task", task, TASK_CHOICES.values())
-        return cls.parse({"task": task, "rank": rank}, "the construction")
+        return cls.parse({"task": offered_task(task), "rank": rank}, "the construction")
 
 
 class Side(Schema):
-    """The construction on one side of a layer.
+    """The construction on a side of a layer.
 
     Args:
         rows: Rows of M.
@@ -127,7 +126,7 @@ class Side(Schema):
 
 
 class Layer(Schema):
-    """Both sides of one layer: "out" with M = W₀ᵀ, "in" with M = W₀."""
+    """Both sides of a layer: "out" with M = W₀ᵀ, "in" with M = W₀."""
 
     name: str
     out: Side

@@ -1,6 +1,5 @@
 """The Understand tab: the equations with live numbers, the knobs, "contains LoRA", cards for a class."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -8,20 +7,22 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab import plots
-from neatlab.dashboard.shared.choices import TASK_CHOICES
+from neatlab.adapters.activations import COMPARED
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import CONTAINS
-from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.jobs import Job
+from neatlab.dashboard.shared.follow import follow
+from neatlab.dashboard.shared.html import doing, mistake
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot, shown
-from neatlab.dashboard.shared.tab import LIGHT, Tab
+from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab, message_slot
 from neatlab.dashboard.understand.cards import CARDS, revealed
 from neatlab.dashboard.understand.equations import side_by_side
+from neatlab.dashboard.understand.link import UnderstandLink
 from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes
-from neatlab.dashboard.understand.words import FREE, PROPOSITION, construction, hints, knobs
+from neatlab.dashboard.understand.words import FREE, PROPOSITION, construction, heading, hints, knobs
 from neatlab.errors import BadInput
 
-PULSE = 0.2  # seconds between two looks at a construction
 START = LayerSizes()
 SIDES = ["auto", "out", "in"]
 # Link parameter → value at the start, which a link need not say.
@@ -38,7 +39,7 @@ FIELDS: dict[str, Any] = {
 
 
 @dataclass
-class Window:
+class UnderstandWindow:
     """What one browser window has constructed.
 
     Args:
@@ -50,7 +51,7 @@ class Window:
     layers: list[Layer] = field(default_factory=list)
 
 
-class UnderstandTab(Tab):
+class UnderstandTab(Tab[UnderstandLink]):
     """For a class."""
 
     name: ClassVar[str] = "understand"
@@ -58,7 +59,7 @@ class UnderstandTab(Tab):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._windows: Windows[Window] = Windows(Window)
+        self._windows: Windows[UnderstandWindow] = Windows(UnderstandWindow)
         self._lay_sizes()
         self._lay_knobs()
         self._lay_contains()
@@ -77,14 +78,14 @@ class UnderstandTab(Tab):
                 gr.Number(START.depth, label="depth L", precision=0, elem_id="size-depth", min_width=90),
                 gr.Dropdown(SIDES, value=START.orientation, label="orientation", elem_id="size-side", min_width=90),
                 gr.Dropdown(
-                    list(plots.FUNCTIONS),
+                    list(COMPARED),
                     value=START.activation,
                     label="activation σ",
                     elem_id="size-sigma",
                     min_width=90,
                 ),
             ]
-        self._size_message = gr.HTML("", elem_id="size-message", elem_classes=["message"], apply_default_css=False)
+        self._size_message = message_slot("size-message")
         self._equations = gr.HTML(side_by_side(START), elem_id="equations", apply_default_css=False)
         with gr.Row(elem_classes=["charts"]):
             self._lines = live_plot(Chart("size-lines", "Parameters over the rank", "A line a method.", 260))
@@ -99,17 +100,15 @@ class UnderstandTab(Tab):
         gr.HTML(PROPOSITION, apply_default_css=False, elem_classes=["prose"])
         with gr.Row(elem_classes=["understand-fields"]):
             self._task = gr.Dropdown(
-                list(TASK_CHOICES.items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
+                list(task_choices().items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
             )
             self._rank = gr.Number(
                 FIELDS["contains_rank"], label="LoRA's rank r", precision=0, elem_id="contains-rank", min_width=90
             )
             self._layer = gr.Dropdown([], label="layer", elem_id="contains-layer", interactive=True)
             self._construct = gr.Button("Construct", variant="primary", elem_id="contains-start", min_width=110)
-        self._contains_message = gr.HTML(
-            "", elem_id="contains-message", elem_classes=["message"], apply_default_css=False
-        )
-        self._found = gr.HTML(FREE, elem_id="contains-found", apply_default_css=False)
+        self._contains_message = message_slot("contains-message")
+        self._construction = gr.HTML(FREE, elem_id="contains-found", apply_default_css=False)
 
     def _lay_cards(self) -> None:
         _heading("Predict, then reveal")
@@ -122,26 +121,24 @@ class UnderstandTab(Tab):
                     answer = gr.HTML("", elem_id=f"answer-{index}", elem_classes=["answer"], apply_default_css=False)
                 self._cards.append((choice, button, answer))
 
-    def write_link(self, values: list[Any], window: str | None) -> dict[str, Any]:
-        said = super().write_link(values, window)
+    def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
+        said = super().write_link(values, session)
         return {name: value for name, value in said.items() if value != FIELDS[name]}
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the orders say what is wrong."""
-        raw: dict[str, Any] = {**LIGHT, "preprocess": False}
+        raw = LIGHT | UNCHECKED
         sized = [self._size_message, self._equations, self._lines, self._curve]
         gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
         self.restored = [(_size, self._sizes, sized, raw)]
         self._construct.click(
             self._contains,
             [self._task, self._rank],
-            [self._contains_message, self._found, self._layer, self._construct],
-            preprocess=False,
-            show_progress="hidden",
-            concurrency_limit=None,
-            api_visibility="private",
+            [self._contains_message, self._construction, self._layer, self._construct],
+            **UNCHECKED,
+            **LONG,
         )
-        self._layer.input(self._show_layer, self._layer, self._found, **raw)
+        self._layer.input(self._show_layer, self._layer, self._construction, **raw)
         for index, (choice, button, answer) in enumerate(self._cards):
             button.click(_reveal(index), choice, answer, **raw)
         demo.unload(self._close)
@@ -153,23 +150,22 @@ class UnderstandTab(Tab):
             order = ContainsOrder.check(task, rank)
             job = self.context.jobs.find(CONTAINS, order) or self.context.jobs.submit(CONTAINS, order, brief=True)
         except BadInput as error:
-            yield [mistake(str(error)), _told(window, None), gr.update(), gr.update()]
+            yield [mistake(str(error)), _shown_layer(window, None), gr.update(), gr.update()]
             return
-        while job.phase != "ended":
-            job.look()
-            yield ["", f'<p class="hint" role="status">{_waiting(job)}</p>', gr.update(), gr.update(interactive=False)]
-            await asyncio.sleep(PULSE)
+        async for position in follow(self.context.jobs, job):  # another window may follow it too: it is not stopped
+            text = "Waiting for a free place." if position else "Constructing."
+            yield ["", doing(text), gr.update(), gr.update(interactive=False)]
         yield _ended(window, job, order.rank)
 
     def _show_layer(self, layer: Any, request: gr.Request) -> str:
-        return _told(self._windows.get(request.session_hash), str(layer))
+        return _shown_layer(self._windows.get(request.session_hash), str(layer))
 
     def _close(self, request: gr.Request) -> None:
         self._windows.end(request.session_hash)
 
 
 def _heading(text: str) -> None:
-    gr.HTML(f"<h2>{text}</h2>", apply_default_css=False, elem_classes=["understand-heading"])
+    gr.HTML(heading(text), apply_default_css=False, elem_classes=["understand-heading"])
 
 
 def _size(*values: Any) -> list[Any]:
@@ -195,23 +191,19 @@ def _curve(sizes: LayerSizes) -> str:
     return shown(plots.function_curve(name), f"{ends}. NEAT's f applies it between its matrices, to each entry.")
 
 
-def _ended(window: Window, job: Job, rank: int) -> list[Any]:
-    """What a process has found, or why it has not."""
+def _ended(window: UnderstandWindow, job: Job, rank: int) -> list[Any]:
+    """What a process has constructed, or why it has not."""
     if job.result is None:
-        said = str(job.refusal) if job.refusal else "it was stopped; press Construct again"
-        return [mistake(said), _told(window, None), gr.update(), gr.update(interactive=True)]
+        reason = str(job.refusal or "it was stopped; press Construct again")
+        return [mistake(reason), _shown_layer(window, None), gr.update(), gr.update(interactive=True)]
     window.rank, window.layers = rank, [Layer.parse(layer, "the construction") for layer in job.result]
     names = [layer.name for layer in window.layers]
-    return ["", _told(window, None), gr.update(choices=names, value=names[0]), gr.update(interactive=True)]
+    return ["", _shown_layer(window, None), gr.update(choices=names, value=names[0]), gr.update(interactive=True)]
 
 
-def _told(window: Window, layer: str | None) -> str:
+def _shown_layer(window: UnderstandWindow, layer: str | None) -> str:
     """The construction on a layer, the first where there is none of that name."""
     return construction(window.layers, layer, window.rank) if window.layers else FREE
-
-
-def _waiting(job: Job) -> str:
-    return "Waiting for a free place." if job.phase == "waiting" else "Constructing."
 
 
 def _reveal(index: int) -> Any:

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from neatlab.adapters.methods.base import RankOptions
 from neatlab.adapters.methods.lora import count
-from neatlab.adapters.neat.sizes import neat_parameters
+from neatlab.adapters.neat_sizes import neat_parameters
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand.request import Layer, Side
-from neatlab.report.words import escape, number, row, table
+from neatlab.report.markup import escape, row, table
+from neatlab.runtime.numbers import number
+from neatlab.runtime.templates import macros
+
+_HTML = macros(__file__)
 
 KNOBS: dict[str, str] = {
     "rank r": (
@@ -58,44 +62,49 @@ HONEST = (
     "also equal size, and there it can win only by learning better from little data."
 )
 
-PROPOSITION = """<p>Any LoRA update PQ of rank r can be written as NEAT with 2r hidden units. With M the frozen weight
-that f acts on, take Θ₁ = M⁺[P, −P] and Θ₂ = [Q; −Q], where M⁺ is the pseudo-inverse. Then ReLU(MΘ₁)Θ₂ =
-ReLU(P)Q − ReLU(−P)Q = PQ, because MM⁺ = I. This needs M to have full row rank: as many independent rows as it has
-rows.</p>"""
-
+PROPOSITION = _HTML.proposition()
 PRICE = (
     "Full row rank needs at least as many columns as rows, so the exact side maps over the longer side of the layer "
     "and costs at least twice the LoRA's parameters. To contain LoRA is one thing, to be smaller another."
 )
 SIDES = ("out: M = W₀ᵀ", "in: M = W₀")
 HEAD = ("side", "M", "rank of M", "condition number", "parameters", "‖ΔW_NEAT − PQ‖ / ‖PQ‖")
-FREE = '<p class="hint">Press Construct: the base model is loaded and every layer is tried.</p>'
+FREE = _HTML.free()
+
+
+def heading(text: str) -> str:
+    """The heading of a section."""
+    return _HTML.heading(text)
 
 
 def knobs() -> str:
     """What each knob does."""
-    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in KNOBS.items())
-    return f'<dl class="knobs">{entries}</dl>'
+    return _HTML.knobs(KNOBS)
 
 
 def hints() -> str:
     """Hints that lead to the presets that show them."""
-    items = "".join(
-        f'<li>{escape(text)} <a href="?tab=train&amp;preset={name}">Try it: {escape(PRESETS[name].title)}</a></li>'
-        for name, text in HINTS.items()
-    )
-    return f'<p>{escape(HONEST)}</p><ul class="hints">{items}</ul>'
+    return _HTML.hints(HONEST, [(text, name, PRESETS[name].title) for name, text in HINTS.items()])
 
 
 def construction(layers: Sequence[Layer], chosen: str | None, rank: int) -> str:
-    """What the construction gave on one layer, over either side."""
-    layer = next((one for one in layers if one.name == chosen), layers[0])
+    """What the construction gave on a layer, over either side.
+
+    Args:
+        layers: All layers.
+        chosen: Name of the layer; the first where there is none of that name.
+        rank: The LoRA's rank.
+
+    Returns:
+        The HTML.
+    """
+    layer = next((layer for layer in layers if layer.name == chosen), layers[0])
     sides = dict(zip(SIDES, (layer.out, layer.inward), strict=True))
     rows = [row(escape(name), _cells(side, rank)) for name, side in sides.items()]
-    said = "".join(f"<p>{escape(_sentence(name, side))}</p>" for name, side in sides.items())
     lora = count(RankOptions(rank=rank), layer.out.columns, layer.out.rows)
     title = f"{layer.name}: a LoRA of rank {rank}, {lora:,} parameters, as NEAT with {2 * rank} hidden units"
-    return f"<h3>{escape(title)}</h3>{table(HEAD, rows, 'The construction on both sides')}{said}<p>{escape(PRICE)}</p>"
+    sentences = [_sentence(name, side) for name, side in sides.items()]
+    return _HTML.construction(title, table(HEAD, rows, "The construction on both sides"), sentences, PRICE)
 
 
 def _cells(side: Side, rank: int) -> list[str]:
@@ -105,13 +114,13 @@ def _cells(side: Side, rank: int) -> list[str]:
 
 
 def _sentence(name: str, side: Side) -> str:
-    where = name.partition(":")[0]
+    mapped = name.partition(":")[0]
     if side.full:
         return (
-            f"Over {where} M has full row rank, so MM⁺ = I and the construction is exact: {side.error:.2g} "
+            f"Over {mapped} M has full row rank, so MM⁺ = I and the construction is exact: {side.error:.2g} "
             "is rounding, which grows with the condition number."
         )
     return (
-        f"Over {where} M has {side.rows} rows but rank {side.rank}: no full row rank, so MM⁺ is only a projection, and "
-        f"the construction misses this PQ by {100 * side.error:.0f} %."
+        f"Over {mapped} M has {side.rows} rows but rank {side.rank}: no full row rank, so MM⁺ is only a projection, "
+        f"and the construction misses this PQ by {100 * side.error:.0f} %."
     )

@@ -11,11 +11,9 @@ from torch import Tensor
 
 from neatlab.adapters.attach import target_layers, weight_of
 from neatlab.adapters.convert import lora_to_neat
-from neatlab.config import parse_task
 from neatlab.dashboard.shared.process import begin
 from neatlab.dashboard.understand.request import ContainsOrder, Layer, Side
 from neatlab.errors import NeatlabError
-from neatlab.tasks import load_task
 
 SEED = 0
 
@@ -41,7 +39,7 @@ def construct(order: ContainsOrder) -> list[Layer]:
     Raises:
         BadInput: A layer smaller than 2r.
     """
-    task = load_task(*parse_task(order.task))
+    task = order.task.load()
     base = task.base_model()
     weights = {name: weight_of(layer).double() for name, layer in target_layers(base, task.targets).items()}
     torch.manual_seed(SEED)

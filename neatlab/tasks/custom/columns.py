@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from neatlab.errors import BadInput, unknown
+from neatlab.runtime.lazy import lazy
 from neatlab.tasks.custom.images import IMAGE
 from neatlab.tasks.custom.readers import Rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 TEXTS = ("text", "sentence", "content", "question", "query", "prompt", "instruction", "input", "review", "title")
 LABELS = ("label", "labels", "category", "class", "target", "intent", "sentiment", "output", "answer", "response")
@@ -16,7 +20,7 @@ FEWEST = 4  # examples a label: three splits and one to spare
 PLACE = re.compile(r"\{([^{}]+)\}")
 
 
-def check_columns(frame: pd.DataFrame, names: Sequence[str], where: str) -> None:
+def check_columns(frame: "pd.DataFrame", names: Sequence[str], where: str) -> None:
     """Refuse a column that is not there.
 
     Raises:
@@ -27,7 +31,7 @@ def check_columns(frame: pd.DataFrame, names: Sequence[str], where: str) -> None
             raise unknown(f"column of {where}", name, map(str, frame.columns))
 
 
-def guess_text(frame: pd.DataFrame, taken: Sequence[str]) -> str:
+def guess_text(frame: "pd.DataFrame", taken: Sequence[str]) -> str:
     """A column with a usual name, else the one with the longest texts.
 
     Raises:
@@ -40,7 +44,7 @@ def guess_text(frame: pd.DataFrame, taken: Sequence[str]) -> str:
     raise BadInput(f"no column holds text; columns: {', '.join(map(str, frame.columns))}")
 
 
-def guess_label(frame: pd.DataFrame, taken: Sequence[str]) -> str:
+def guess_label(frame: "pd.DataFrame", taken: Sequence[str]) -> str:
     """A column with a usual name, else the one with the fewest values, at least two.
 
     Raises:
@@ -54,13 +58,13 @@ def guess_label(frame: pd.DataFrame, taken: Sequence[str]) -> str:
     raise BadInput(f"no column can be the label; columns: {', '.join(map(str, frame.columns))}; give label=")
 
 
-def guess_image(frame: pd.DataFrame) -> str:
+def guess_image(frame: "pd.DataFrame") -> str:
     """The column of images, or "" where there is none."""
     held = [str(c) for c in frame.columns if isinstance(frame[c].iloc[0], dict) and "bytes" in frame[c].iloc[0]]
     return IMAGE if IMAGE in frame.columns else next(iter(held), "")
 
 
-def _named(frame: pd.DataFrame, usual: Sequence[str], taken: Sequence[str]) -> str:
+def _named(frame: "pd.DataFrame", usual: Sequence[str], taken: Sequence[str]) -> str:
     known = {str(c).lower(): str(c) for c in frame.columns if c not in taken}
     return next((known[name] for name in usual if name in known), "")
 

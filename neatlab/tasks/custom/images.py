@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
-from PIL import Image
 from torch import Tensor
 
 from neatlab.errors import BadInput
 from neatlab.runtime.lazy import lazy
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
     from transformers import PreTrainedConfig
+else:
+    pd, Image = lazy("pandas"), lazy("PIL.Image")
 
 processing = lazy("transformers.image_processing_utils")
 
@@ -54,7 +56,7 @@ def class_folder(path: Path, split: str = "") -> Path | None:
     return None
 
 
-def list_images(folder: Path) -> pd.DataFrame:
+def list_images(folder: Path) -> "pd.DataFrame":
     """One row an image of a folder by class: its path and its class."""
     rows = [(str(file), part.name) for part in sorted(folder.iterdir()) if part.is_dir() for file in _images(part)]
     return pd.DataFrame(rows, columns=[IMAGE, CLASS])
@@ -116,7 +118,7 @@ def _file(value: Any, root: Path) -> Any:
     return root / value
 
 
-def _squared(image: Image.Image, side: int) -> Image.Image:
+def _squared(image: "Image.Image", side: int) -> "Image.Image":
     scale = side / min(image.size)
     width, height = (max(side, round(length * scale)) for length in image.size)
     left, top = (width - side) // 2, (height - side) // 2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.tasks.base import Batch, Score, evaluating, size, take
+from neatlab.tasks.base import Batch, Score, eval_mode, select, size
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.sequences import Encoded, trimmed
 
@@ -89,9 +89,9 @@ def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
     so one forward pass tells.
     """
     total, tokens, right = 0.0, 0, 0
-    with evaluating(model):
+    with eval_mode(model):
         for rows in torch.arange(size(batch)).split(EVALUATED):
-            logits, targets = _shifted(model, take(batch, rows))
+            logits, targets = _shifted(model, select(batch, rows))
             judged = targets != IGNORED
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
             total, tokens = total + float(loss), tokens + int(judged.sum())
@@ -110,7 +110,7 @@ def score_final(model: nn.Module, batch: Batch, tokenizer: Any, most: int) -> Sc
     """
     loss, _ = score_answers(model, batch)
     true, found = [], []
-    with evaluating(model):
+    with eval_mode(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
             written = _generate(model, ids[:start], tokenizer, most)

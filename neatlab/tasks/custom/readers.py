@@ -7,15 +7,20 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
-import pandas as pd
 from huggingface_hub import HfApi, constants
 
 from neatlab.errors import BadInput
+from neatlab.runtime.lazy import lazy
 from neatlab.tasks.pretrained import HUB_NAME, HUB_SECONDS, asking_the_hub, file_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+else:
+    pd = lazy("pandas")
 
 READABLE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 MOST_BYTES = 4 * 2**30
@@ -40,7 +45,7 @@ class Source(NamedTuple):
 class Rows(NamedTuple):
     """Rows of a source, how many it has in all, and the names of labels that are stored as numbers."""
 
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     total: int
     label_names: dict[str, list[str]]
 
@@ -154,7 +159,7 @@ def read(source: Source, limit: int, seed: int) -> Rows:
     return Rows(kept, total, {})
 
 
-def _pieces(source: Source, rows: int) -> Iterator[pd.DataFrame]:
+def _pieces(source: Source, rows: int) -> "Iterator[pd.DataFrame]":
     for path in source.files:
         try:
             yield from _pieces_of(path, rows)
@@ -162,7 +167,7 @@ def _pieces(source: Source, rows: int) -> Iterator[pd.DataFrame]:
             raise BadInput(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
-def _pieces_of(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
         told: dict[str, Any] = {"dtype": str, "keep_default_na": False, "chunksize": rows, "encoding": "utf-8-sig"}
@@ -180,7 +185,7 @@ def _pieces_of(path: Path, rows: int) -> Iterator[pd.DataFrame]:
             yield from _json_lines(lines, rows)
 
 
-def _json_lines(lines: Any, rows: int) -> Iterator[pd.DataFrame]:
+def _json_lines(lines: Any, rows: int) -> "Iterator[pd.DataFrame]":
     found: list[Any] = []
     for number, line in enumerate(lines, 1):
         if line.strip():

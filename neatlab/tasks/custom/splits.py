@@ -11,7 +11,7 @@ import torch
 from neatlab.errors import BadInput
 from neatlab.runtime.lazy import lazy
 from neatlab.tasks import pretrained
-from neatlab.tasks.base import Batch, Split, size, take
+from neatlab.tasks.base import Batch, Split, select, size
 from neatlab.tasks.custom import columns, images, readers
 from neatlab.tasks.custom.language import PROMPT_LENGTH, counted, encode_answers
 from neatlab.tasks.custom.options import REGRESSION, CustomOptions, has_split, validation_count
@@ -147,7 +147,7 @@ def _with_answers(told: CustomOptions, batch: Batch) -> tuple[Batch, list[str]]:
     if not len(kept):
         raise BadInput(f"{told.data}: all prompts fill {filled}; give a larger max_length or a shorter prompt")
     lost = size(batch) - len(kept)
-    return take(batch, kept), [f"{lost:,} examples left out of training: their prompts fill {filled}"] * bool(lost)
+    return select(batch, kept), [f"{lost:,} examples left out of training: their prompts fill {filled}"] * bool(lost)
 
 
 def _without_repetitions(parts: dict[Split, Batch]) -> tuple[dict[Split, Batch], int]:
@@ -165,7 +165,7 @@ def _without_repetitions(parts: dict[Split, Batch]) -> tuple[dict[Split, Batch],
             own = name == "test"  # what is reported on stays as it is
             kept = [p for p, key in enumerate(keys) if own or (asked[p] not in seen and first[key] == p)]
             seen.update(asked)
-            fresh[name] = take(parts[name], torch.tensor(kept, dtype=torch.long))
+            fresh[name] = select(parts[name], torch.tensor(kept, dtype=torch.long))
     if not all(size(batch) for batch in fresh.values()):
         raise BadInput("nothing is left to learn from: every training example is also in the data to report on")
     return fresh, size(parts["train"]) - size(fresh["train"])
@@ -215,7 +215,7 @@ def _cut_off(told: CustomOptions, batch: Batch, count: int) -> tuple[Batch, Batc
         np.arange(different), test_size=max(count, 1), stratify=labels, random_state=told.split_seed
     )
     is_cut = torch.from_numpy(np.isin(groups, cut))
-    return take(batch, ~is_cut), take(batch, is_cut)
+    return select(batch, ~is_cut), select(batch, is_cut)
 
 
 def _groups(batch: Batch) -> list[int]:

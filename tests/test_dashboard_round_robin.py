@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from neatlab.dashboard.train.race import Remote, race
+from neatlab.dashboard.train.round_robin import PipeControl, round_robin
 from neatlab.events import RunFinished, RunStarted, Step
 from neatlab.experiments.execute import execute
 from neatlab.runs.store import Store
@@ -19,7 +19,7 @@ class Rounds:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         self.left -= 1
         return self.left >= 0
 
@@ -27,7 +27,7 @@ class Rounds:
 class TestRace:
     def test_the_arms_take_turns_and_both_finish(self, runs: Path) -> None:
         store, configs = Store(runs), pair()
-        seen = list(race(configs, store, Rounds(100)))
+        seen = list(round_robin(configs, store, Rounds(100)))
         assert [index for index, event in seen if isinstance(event, Step)] == [0, 1] * 6
         assert sum(isinstance(event, RunFinished) for _, event in seen) == 2
         assert [store.get(config.run_id).status for config in configs] == ["finished", "finished"]
@@ -35,19 +35,19 @@ class TestRace:
     def test_taking_turns_gives_what_each_run_gives_alone(self, runs: Path, tmp_path: Path) -> None:
         config = tiny("neat")
         alone = [event.loss for event in execute(config, Store(tmp_path / "alone")) if isinstance(event, Step)]
-        raced = race((tiny("lora"), config), Store(runs), Rounds(100))
+        raced = round_robin((tiny("lora"), config), Store(runs), Rounds(100))
         assert [event.loss for index, event in raced if index == 1 and isinstance(event, Step)] == alone
 
     @pytest.mark.parametrize("rounds", [1, 4])
     def test_it_ends_after_the_rounds_that_are_allowed(self, runs: Path, rounds: int) -> None:
         store, configs = Store(runs), pair(steps=50)
-        list(race(configs, store, Rounds(rounds)))
+        list(round_robin(configs, store, Rounds(rounds)))
         assert [stored_steps(store, config) for config in configs] == [rounds, rounds]
         assert [store.get(config.run_id).status for config in configs] == ["interrupted", "interrupted"]
 
     def test_closing_it_leaves_both_unfinished(self, runs: Path) -> None:
         store, configs = Store(runs), pair(steps=50)
-        running = race(configs, store, Rounds(100))
+        running = round_robin(configs, store, Rounds(100))
         while not isinstance(next(running)[1], Step):
             pass
         running.close()  # type: ignore[attr-defined]
@@ -58,8 +58,8 @@ class TestRace:
         store, configs = Store(runs), pair()
         first = [event for event in execute(configs[0], store) if isinstance(event, RunStarted)]
         assert len(first) == 1
-        assert {index for index, _ in race(configs, store, Rounds(100))} == {1}
-        assert list(race(configs, store, Rounds(100))) == []
+        assert {index for index, _ in round_robin(configs, store, Rounds(100))} == {1}
+        assert list(round_robin(configs, store, Rounds(100))) == []
 
 
 class TestRemote:
@@ -79,37 +79,37 @@ class TestRemote:
         ours, theirs = Pipe()
         ours.send("go")
         ours.close()
-        control = Remote(theirs)
-        assert not control.goes_on()
+        control = PipeControl(theirs)
+        assert not control.should_continue()
 
     def test_a_pause_holds_until_the_next_word(self) -> None:
         ours, theirs = Pipe()
-        control = Remote(theirs)
+        control = PipeControl(theirs)
         ours.send("step")
-        assert control.goes_on()
+        assert control.should_continue()
         assert not theirs.poll()
         ours.send("go")
-        assert [control.goes_on() for _ in range(3)] == [True] * 3
+        assert [control.should_continue() for _ in range(3)] == [True] * 3
         ours.send("stop")
-        assert not control.goes_on()
+        assert not control.should_continue()
 
     def _rounds(self, words: list[str]) -> int:
         """Rounds until it says no; a pause at the end is ended by closing the pipe."""
         ours, theirs = Pipe()
         for word in words:
             ours.send(word)
-        control, count = Remote(theirs), 0
+        control, count = PipeControl(theirs), 0
         while True:
             if words[-1] != "stop" and count == 1:
                 ours.close()
-            if not control.goes_on():
+            if not control.should_continue():
                 return count
             count += 1
 
 
 def test_steps_of_a_race_stay_together(runs: Path) -> None:
     done: list[Any] = [0, 0]
-    for index, event in race(pair(steps=12), Store(runs), Rounds(8)):
+    for index, event in round_robin(pair(steps=12), Store(runs), Rounds(8)):
         if isinstance(event, Step):
             done[index] = event.step
             assert 0 <= done[0] - done[1] <= 1

@@ -1,13 +1,14 @@
 """What the charts of one layer would show of the others: the page changes layers without asking."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
 import orjson
 import pandas as pd
 
-from neatlab.dashboard.train import captions
+from neatlab.dashboard.train.charts import layers, spectrum
+from neatlab.dashboard.train.charts.base import Drawing
 from neatlab.plots import layer_curve_data, spectrum_data
 from neatlab.plots.tables import Line
 
@@ -34,15 +35,25 @@ def other_layers(spectra: pd.DataFrame, arms: Sequence[str], ranks: Mapping[str,
 def _layer(
     rows: pd.DataFrame, name: str, arms: Sequence[str], ranks: Mapping[str, Any], at: int | None
 ) -> dict[str, object]:
-    spectrum, curves = spectrum_data(rows, name, at, arms), layer_curve_data(rows, name, arms=arms)
-    panels = [line for found in curves.curves.values() for line in found]
-    like = [tuple(curves.curves), *((line.arm, line.x, line.seeds) for line in [*spectrum.spectra, *panels])]
+    values, curves = spectrum_data(rows, name, at, arms), layer_curve_data(rows, name, arms=arms)
+    panels = [line for lines in curves.curves.values() for line in lines]
+    like = [tuple(curves.curves), *((line.arm, line.x, line.seeds) for line in [*values.spectra, *panels])]
     return {
         "like": crc32(repr(like).encode()),
-        "spectrum": {"lines": _values(spectrum.spectra), "caption": captions.spectrum(arms, spectrum)},
-        "layers": {"lines": _values(panels), "caption": captions.layers(arms, curves, ranks)},
+        "spectrum": {"lines": _rounded(values.spectra), "caption": spectrum.caption(arms, values)},
+        "layers": {"lines": _rounded(panels), "caption": layers.caption(arms, curves, ranks)},
     }
 
 
-def _values(lines: Sequence[Line]) -> list[list[float]]:
+def _rounded(lines: Sequence[Line]) -> list[list[float]]:
     return [[float(f"{value:.{DIGITS}g}") for value in line.mean] for line in lines]
+
+
+def depends(drawing: Drawing) -> Hashable:
+    """What the other layers' lines change with."""
+    return drawing.measured, drawing.view.at
+
+
+def draw(drawing: Drawing) -> str:
+    """The other layers' lines of a window."""
+    return other_layers(drawing.spectra, drawing.runs.arms, drawing.runs.ranks, drawing.view.at)

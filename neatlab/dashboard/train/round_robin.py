@@ -10,46 +10,49 @@ from neatlab.events import Event, Step
 from neatlab.experiments.execute import execute
 from neatlab.runs.store import Store
 
-ROUNDS = {"go": math.inf, "pause": 0, "step": 1}  # what the page can say, and how many rounds it allows
+ROUNDS = {"go": math.inf, "pause": 0, "step": 1}  # command → how many rounds it allows
 
 
 class Control(Protocol):
-    """Says when the runs may go on."""
+    """Says whether the runs go on."""
 
-    def goes_on(self) -> bool:
-        """Whether another round may be trained; waits while paused. False ends the race."""
+    def should_continue(self) -> bool:
+        """Whether another round may be trained; waits while paused. False ends the training."""
 
 
-class Remote:
-    """The page's words, heard through a pipe between two rounds: go, pause, step, stop.
+class PipeControl:
+    """The page's commands, received through a pipe between two rounds: go, pause, step, stop.
 
-    Whoever waits for a pause is told when it has begun: ("paused", words heard so far), and no round follows before
-    the next word.
+    When a pause has begun the pipe gives ("paused", commands received so far), and no round follows before the next
+    command.
+
+    Args:
+        pipe: The process's end.
     """
 
     def __init__(self, pipe: "Connection[Any, str]") -> None:
         self._pipe = pipe
         self._left: float = 0
-        self._heard = 0
+        self._received = 0
 
-    def goes_on(self) -> bool:
+    def should_continue(self) -> bool:
         """Whether another round may be trained; a closed pipe means that the page's server is gone."""
         try:
             while self._pipe.poll() or self._left <= 0:
                 if not self._pipe.poll():
-                    self._pipe.send(("paused", self._heard))
-                word = self._pipe.recv()
-                self._heard += 1
-                if word == "stop":
+                    self._pipe.send(("paused", self._received))
+                command = self._pipe.recv()
+                self._received += 1
+                if command == "stop":
                     return False
-                self._left = ROUNDS[word]
+                self._left = ROUNDS[command]
         except (EOFError, OSError):
             return False
         self._left -= 1
         return True
 
 
-def race(configs: Sequence[RunConfig], store: Store, control: Control) -> Iterator[tuple[int, Event]]:
+def round_robin(configs: Sequence[RunConfig], store: Store, control: Control) -> Iterator[tuple[int, Event]]:
     """Train the runs in turns; those that the store holds already are left as they are.
 
     Closing the generator, or a control that says no, leaves every run that has not ended unfinished.
@@ -62,17 +65,17 @@ def race(configs: Sequence[RunConfig], store: Store, control: Control) -> Iterat
     Yields:
         (index of the run, its event), each event after it is in the store.
     """
-    lanes = {i: execute(config, store) for i, config in enumerate(configs) if store.finished(config) is None}
-    waiting = dict(lanes)
+    generators = {i: execute(config, store) for i, config in enumerate(configs) if store.finished(config) is None}
+    waiting = dict(generators)
     try:
-        while waiting and control.goes_on():
-            for index, lane in list(waiting.items()):
-                for event in lane:
+        while waiting and control.should_continue():
+            for index, generator in list(waiting.items()):
+                for event in generator:
                     yield index, event
                     if isinstance(event, Step):
                         break
                 else:
                     del waiting[index]
     finally:
-        for lane in lanes.values():
-            lane.close()  # type: ignore[attr-defined]  # `execute` is a generator function
+        for generator in generators.values():
+            generator.close()  # type: ignore[attr-defined]  # `execute` is a generator function

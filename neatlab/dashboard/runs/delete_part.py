@@ -1,0 +1,78 @@
+"""The Runs tab's deletion: a button, a question, and what was asked about deleted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from neatlab.dashboard.runs.delete import asking, delete_runs
+from neatlab.dashboard.runs.downloads import RunsWindow
+from neatlab.dashboard.runs.table import selected_texts
+from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.listing import read_store, require_runs
+from neatlab.dashboard.shared.tab import LIGHT
+from neatlab.errors import NeatlabError
+from neatlab.runtime.templates import macros
+
+_HTML = macros(__file__)
+FOCUS = "() => { setTimeout(() => document.querySelector('#runs-no')?.focus(), 100); }"
+
+
+class DeletePart:
+    """The part of the tab that deletes runs.
+
+    Args:
+        context: What the tabs share.
+        windows: The state of each browser window.
+        result: Where the outcome is said.
+        training: Gives the ids of the runs that this server trains now.
+    """
+
+    def __init__(
+        self, context: Context, windows: Windows[RunsWindow], result: gr.HTML, training: Callable[[], set[str]]
+    ) -> None:
+        self._context, self._windows, self._result, self._training = context, windows, result, training
+        with gr.Column(min_width=300, elem_classes=["runs-delete"]):
+            gr.HTML(_HTML.heading(), apply_default_css=False, padding=False)
+            self.button = gr.Button("Delete…", elem_id="runs-delete", size="sm", interactive=False)
+            with gr.Column(visible=False, elem_id="runs-sure") as self.confirmation:
+                self._question = gr.HTML("", elem_id="runs-question", apply_default_css=False)
+                with gr.Row():
+                    self._yes = gr.Button("Delete", variant="stop", elem_id="runs-yes", size="sm", min_width=90)
+                    self._no = gr.Button("Keep", elem_id="runs-no", size="sm", min_width=90)
+
+    def connect(self, chosen: gr.Dropdown, renew: dict[str, Any]) -> None:
+        """Attach the handlers.
+
+        Args:
+            chosen: The selected runs.
+            renew: Function, inputs, outputs and settings that show the table anew.
+        """
+        asked = self.button.click(self._ask, chosen, [self._result, self.confirmation, self._question], **LIGHT)
+        asked.then(None, None, None, js=FOCUS)
+        self._no.click(self._keep, None, self.confirmation, **LIGHT)
+        gone = self._yes.click(self._confirm, chosen, [chosen, self._result, self.confirmation], **LIGHT)
+        gone.then(**renew)
+
+    def _ask(self, given: Any, request: gr.Request) -> list[Any]:
+        """Say what would be deleted."""
+        window = self._windows.get(request.session_hash)
+        try:
+            ids, question = asking(require_runs(read_store(self._context.store), given), self._training())
+        except NeatlabError as error:
+            return [mistake(str(error)), gr.update(visible=False), ""]
+        window.asked = ids
+        return ["", gr.update(visible=True), question]
+
+    def _keep(self, request: gr.Request) -> Any:
+        self._windows.get(request.session_hash).asked = ()
+        return gr.update(visible=False)
+
+    def _confirm(self, given: Any, request: gr.Request) -> list[Any]:
+        """Delete what was asked about, and nothing else."""
+        window = self._windows.get(request.session_hash)
+        asked, window.asked = window.asked, ()
+        gone, outcome = delete_runs(self._context.store, asked, self._training())
+        left = [item for item in selected_texts(given) if item not in gone]
+        return [gr.update(value=left), outcome, gr.update(visible=False)]

@@ -1,0 +1,67 @@
+"""What a live chart of the Train tab is, and what it is drawn from."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from neatlab import plots
+from neatlab.dashboard.shared.live_plot import Chart
+from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the charts of a window are drawn from.
+
+    Args:
+        runs: The runs.
+        view: How to see them.
+        read_spectra: Gives the table of the spectra, which only some charts need.
+    """
+
+    runs: RunsSnapshot
+    view: ViewState
+    read_spectra: Callable[[], pd.DataFrame]
+
+    @property
+    def measured(self) -> tuple[str, int]:
+        """Changes with every spectrum that is measured."""
+        return self.runs.key, self.runs.size[1]
+
+    @property
+    def layer(self) -> str | None:
+        """The layer shown."""
+        return self.runs.shown_layer(self.view.layer)
+
+    @property
+    def arm(self) -> str | None:
+        """The arm of the heat map."""
+        return self.runs.shown_arm(self.view.arm)
+
+    @cached_property
+    def spectra(self) -> pd.DataFrame:
+        """The table of the spectra."""
+        return self.read_spectra()
+
+    def over_steps(self, figure: Any) -> Any:
+        """All steps from the start on, so that the axis stays while the lines grow; the cursor where there is one."""
+        figure.update_xaxes(range=[-0.03 * self.runs.total, 1.03 * self.runs.total])
+        return figure if self.view.at is None else plots.mark_step(figure, self.view.at)
+
+
+class LiveChart(NamedTuple):
+    """A row of CHARTS.
+
+    Args:
+        chart: Name, title, height and hint.
+        depends: What the chart shows: it is drawn anew when this changes.
+        draw: Gives its value, as `live_plot.shown` makes it. Plotly keeps the zoom while the figure's `uirevision`
+            stays the same, so that other runs or another layer start unzoomed.
+    """
+
+    chart: Chart
+    depends: Callable[[Drawing], Hashable]
+    draw: Callable[[Drawing], str]

@@ -1,0 +1,33 @@
+"""What a link can say of the Train tab."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from neatlab.dashboard.shared.choices import OfferedTask
+from neatlab.dashboard.shared.links import PageLink, Text
+
+
+class TrainLink(PageLink):
+    """The form, the layer and the step shown."""
+
+    HIDEABLE: ClassVar[tuple[str, ...]] = (
+        "presets",
+        "task",
+        "data",
+        "settings",
+        "arms",
+        "more",
+        "scrub",
+        "command",
+    )
+
+    task: OfferedTask | None = None
+    arm: tuple[Text, ...] | None = Field(None, max_length=4)
+    steps: int | None = Field(None, ge=1, le=5000)
+    batch: int | None = Field(None, ge=1, le=512)
+    lr: float | None = Field(None, gt=0, le=100)
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    match: Literal["none", "rank", "params"] | None = None
+    layer: Text | None = None
+    at: int | None = Field(None, ge=0, le=5000)

@@ -1,0 +1,132 @@
+"""The training of one browser window: started, found again after a reload, commanded and left."""
+
+from dataclasses import dataclass, field
+
+from neatlab.config import RunConfig
+from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.entries import TRAIN
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.shared.job import Command, Job
+from neatlab.dashboard.train.charts import ChartCache
+from neatlab.dashboard.train.feed import Feed
+from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.snapshot import ViewState
+
+
+@dataclass
+class TrainWindow:
+    """What one browser window trains.
+
+    Args:
+        feed: Reads its runs.
+        order: What it trains or shows; None before the first.
+        job: Its training, ended or not; None where all runs were in the store.
+        configs: Its runs, as far as known.
+        stored: Ids of those that had ended before.
+        view: How it wants to see them.
+        follower: Whoever updates the window now; an older follower sees that it was replaced.
+        charts: Its charts.
+        refusal: Why its form cannot be trained, or why its training ended.
+        commands: How many commands its buttons have sent.
+        slider: Where the page's slider through time stands, and its end; None where that is not known.
+        closed: Whether the window is gone.
+    """
+
+    feed: Feed
+    order: Order | None = None
+    job: Job | None = None
+    configs: tuple[RunConfig, ...] = ()
+    stored: frozenset[str] = frozenset()
+    view: ViewState = field(default_factory=ViewState)
+    follower: object | None = None
+    charts: ChartCache = field(default_factory=ChartCache)
+    refusal: FieldError | None = None
+    commands: int = 0
+    slider: tuple[int, int] | None = None
+    closed: bool = False
+
+    @property
+    def phase(self) -> str:
+        """The job's, "shown" where there is none, "idle" where there is nothing."""
+        if self.job is not None:
+            return self.job.phase
+        return "shown" if self.order else "idle"
+
+    @property
+    def active(self) -> Job | None:
+        """The job while it has not ended."""
+        return self.job if self.job and self.job.phase != "ended" else None
+
+    def show(self, order: Order | None, job: Job | None) -> None:
+        """Show another order, or none, with charts of its own."""
+        self.order, self.job, self.refusal, self.charts = order, job, None, ChartCache()
+
+    def clear(self) -> None:
+        """Back to the state of a new window."""
+        self.show(None, None)
+        self.configs, self.stored, self.view = (), frozenset(), ViewState()
+        self.follower, self.commands, self.slider = None, 0, None
+
+
+def start(window: TrainWindow, context: Context, order: Order, first: Command = "go") -> None:
+    """Show the order's runs in this window, and train those that the store does not hold.
+
+    An order that is in training already is shown from there.
+
+    Args:
+        window: The window.
+        context: Store and jobs.
+        order: What to train.
+        first: Its first command.
+
+    Raises:
+        BadInput: The queue is full.
+    """
+    job = context.jobs.find(TRAIN, order)
+    if job is not None and not job.stopped:
+        leave(window, context)
+        resume(window, context, order)
+        send_command(window, context, first)
+        return
+    configs = _known_runs(order)
+    stored = frozenset(config.run_id for config in configs if context.store.finished(config))
+    is_complete = configs and len(stored) == len(configs)
+    job = None if is_complete else context.jobs.submit(TRAIN, order, owner=window, first=first)
+    leave(window, context)
+    window.show(order, job)
+    window.view, window.configs, window.stored = ViewState(layer=window.view.layer), configs, stored
+
+
+def resume(window: TrainWindow, context: Context, order: Order) -> bool:
+    """Show what there is of an order, as after a reload: its training if that goes on, else what the store holds.
+
+    Returns:
+        Whether there is anything.
+    """
+    job, configs = context.jobs.find(TRAIN, order), _known_runs(order)
+    readable = [config for config in configs if window.feed.read(config)]
+    if job is None and not readable:
+        return False
+    window.show(order, job)
+    window.configs = job.runs if job and job.runs else configs
+    window.stored = frozenset(config.run_id for config in readable if context.store.finished(config))
+    return True
+
+
+def _known_runs(order: Order) -> tuple[RunConfig, ...]:
+    """The order's runs; none where their sizes are not known before the base model is built."""
+    return tuple(order.runs()) if order.match is None else ()
+
+
+def send_command(window: TrainWindow, context: Context, command: Command) -> bool:
+    """Send a command to the window's training; False where that belongs to another window."""
+    job = window.active
+    if job is not None and job.owned_by(window):
+        context.jobs.send(job, command)
+        return True
+    return job is None
+
+
+def leave(window: TrainWindow, context: Context) -> None:
+    """Stop the window's training; one that it only watches goes on."""
+    send_command(window, context, "stop")

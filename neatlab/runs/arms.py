@@ -1,0 +1,152 @@
+"""What a comparison says of one arm, and of the difference between two."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from neatlab.analysis.statistics import Difference, mean_interval, sentence
+from neatlab.runs.run import Run
+from neatlab.runtime.numbers import is_known, or_nan
+from neatlab.tasks.metrics import Metric
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One run of an arm; `metric` is its score on the test split, None where it has none."""
+
+    run: str
+    seed: int
+    status: str
+    metric: float | None
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm: what it was, what it cost, what it reached. Means are over seeds, NaN where unknown.
+
+    Args:
+        arm: Its label.
+        config: Method, its options and the training settings.
+        task_options: Options of the task.
+        adapter_params: Parameters of the adapter alone.
+        trainable_params: Those and the head's.
+        metric: What the arms are judged by.
+        mean: Mean of the metric on the test split.
+        ci95: Ends of its 95 % interval; NaN below two seeds.
+        base_metric_before: Mean of the base task's metric before training.
+        base_metric: And after it.
+        seconds_per_step: Mean time of a step.
+        effective_rank: Mean effective rank of ΔW at the end.
+        saved_bytes: Bytes that a batch's forward pass keeps for the backward pass.
+        runs: One entry a seed.
+    """
+
+    arm: str
+    config: dict[str, Any]
+    task_options: dict[str, Any]
+    adapter_params: int | None
+    trainable_params: int | None
+    metric: str
+    mean: float
+    ci95: tuple[float, float]
+    base_metric_before: float
+    base_metric: float
+    seconds_per_step: float
+    effective_rank: float
+    saved_bytes: int | None
+    runs: tuple[SeedResult, ...]
+
+    @property
+    def finished(self) -> int:
+        """How many of its runs finished."""
+        return sum(run.status == "finished" for run in self.runs)
+
+    @property
+    def base_change(self) -> str:
+        """What adaptation left of the base: its own task's metric, "0.979 → 0.412"; empty where unknown."""
+        before, after = self.base_metric_before, self.base_metric
+        return f"{before:.3f} → {after:.3f}" if is_known(before) and is_known(after) else ""
+
+    def cost(self, name: str) -> float:
+        """`adapter_params`, `seconds_per_step` or `saved_bytes`; NaN where unknown."""
+        return float(or_nan(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class ArmDifference:
+    """a − b, paired by seed.
+
+    Args:
+        a: The arm that is compared.
+        b: The arm that it is compared with.
+        mean: Mean difference.
+        ci95: Ends of its 95 % interval; NaN where there is none.
+        p: p of the paired t-test.
+        p_holm: p corrected for all comparisons together.
+        detectable: The true difference that these seeds find four times in five.
+        shown: Whether a difference is shown.
+        sentence: What may be said of it.
+    """
+
+    a: str
+    b: str
+    mean: float
+    ci95: tuple[float, float]
+    p: float
+    p_holm: float
+    detectable: float
+    shown: bool
+    sentence: str
+
+
+def arm_result(label: str, runs: Sequence[Run], scores: Mapping[int, float], metric: Metric) -> ArmResult:
+    """What the runs of one arm say.
+
+    Args:
+        label: The arm.
+        runs: Its runs.
+        scores: Seed → score.
+        metric: What it is judged by.
+    """
+    config, score, summary = runs[0].config, mean_interval(scores.values()), runs[0].summary
+    return ArmResult(
+        arm=label,
+        config={"method": config.arm.method, **config.arm.options, **config.training.model_dump()},
+        task_options=config.task_options,
+        adapter_params=summary.get("adapter_params"),
+        trainable_params=summary.get("trainable_params"),
+        metric=metric.name,
+        mean=score.mean,
+        ci95=(score.low, score.high),
+        base_metric_before=_mean(runs, "base_metric_before"),
+        base_metric=_mean(runs, "base_metric"),
+        seconds_per_step=_mean(runs, "seconds_per_step"),
+        effective_rank=_mean(runs, "effective_rank"),
+        saved_bytes=summary.get("saved_bytes"),
+        runs=tuple(SeedResult(run.run_id, run.config.seed, run.status, run.summary.get("metric")) for run in runs),
+    )
+
+
+def arm_difference(difference: Difference, metric: Metric) -> ArmDifference:
+    """A tested difference with what may be said of it."""
+    interval = difference.interval
+    return ArmDifference(
+        a=difference.a,
+        b=difference.b,
+        mean=interval.mean,
+        ci95=(interval.low, interval.high),
+        p=interval.p_value,
+        p_holm=difference.p_holm,
+        detectable=interval.detectable(difference.tests),
+        shown=difference.shown,
+        sentence=sentence(difference, metric.name, metric.higher_is_better),
+    )
+
+
+def total_seconds(runs: Iterable[Run]) -> float:
+    """Training time of the runs together; a run that diverged does not know its own."""
+    return sum(run.summary.get("seconds") or 0.0 for run in runs)
+
+
+def _mean(runs: Sequence[Run], name: str) -> float:
+    return mean_interval([or_nan(run.summary.get(name)) for run in runs]).mean
