@@ -99,14 +99,14 @@ def make_arm(method: str, options: Mapping[str, Any]) -> Arm:
     """
     if method not in METHODS:
         raise unknown("arm", method, METHODS)
-    own = {name: value for name, value in options.items() if name != "lr"}
+    settings = {name: value for name, value in options.items() if name != "lr"}
     what = f"arm {method!r}"
     schema = METHODS[method].options
-    for name in own:
+    for name in settings:
         if name not in schema.model_fields:
             raise unknown(f"option of {what}", name, [*schema.model_fields, "lr"])
     lr = LearningRate.parse({"lr": options["lr"]} if "lr" in options else {}, what).lr
-    return Arm(method=method, options=schema.parse(own, what).model_dump(), lr=lr)
+    return Arm(method=method, options=schema.parse(settings, what).model_dump(), lr=lr)
 
 
 def parse_arm(text: str) -> Arm:

@@ -12,7 +12,7 @@ from neatlab.experiments.compare import compare
 from neatlab.recipes import load_recipe, recipe_names
 from neatlab.tasks import TaskSpec, load_task
 from neatlab.tasks.base import size
-from neatlab.tasks.custom.columns import PLACE
+from neatlab.tasks.custom.columns import PLACEHOLDER
 from neatlab.tasks.custom.options import MEASURES
 from tests.folders import llama_folder, roberta_folder, vit_folder
 
@@ -30,7 +30,7 @@ def columns(task, is_test):
         task.get("pair"),
         task.get("image"),
         given["label"],
-        *PLACE.findall(given["prompt"] or ""),
+        *PLACEHOLDER.findall(given["prompt"] or ""),
     ]
     return [name for name in read if name]
 

@@ -59,11 +59,11 @@ def test_folders_by_split(tmp_path, layout):
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(0, 3))
 def test_a_sample_keeps_its_order_whatever_the_pieces(tmp_path_factory, piece, limit, seed):
     path = write(tmp_path_factory.mktemp("tables"), ".csv", [{"text": str(i)} for i in range(40)])
-    whole, readers.PIECE = readers.PIECE, piece
+    whole, readers.CHUNK_ROWS = readers.CHUNK_ROWS, piece
     try:
         found = all_rows(path, limit, seed)
     finally:
-        readers.PIECE = whole
+        readers.CHUNK_ROWS = whole
     kept = [int(text) for text in found.frame["text"]]
     assert (found.total, len(kept), kept) == (40, min(limit, 40), sorted(set(kept)))
     assert kept == [int(text) for text in all_rows(path, limit, seed).frame["text"]]
@@ -85,7 +85,7 @@ def test_a_hundred_megabytes_are_streamed(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "_pieces_of", watched)
     found = all_rows(str(path), 50)
     assert (found.total, len(found.frame)) == (100_000, 50)
-    assert max(most) <= readers.PIECE
+    assert max(most) <= readers.CHUNK_ROWS
 
 
 def test_what_is_too_large_is_refused_with_the_limit(tmp_path, monkeypatch):

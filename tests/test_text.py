@@ -27,7 +27,7 @@ def test_texts_are_balanced_masked_and_long_enough(splits):
     counts = {name: [sum(t.label == k for t in texts) for k in range(8)] for name, texts in splits.items()}
     assert counts == {"train": [8] * 8, "validation": [2] * 8, "test": [4] * 8}
     for text in (text.text for texts in splits.values() for text in texts):
-        assert docstrings.FEWEST_WORDS <= len(text.split()) <= docstrings.MOST_WORDS
+        assert docstrings.MIN_WORDS <= len(text.split()) <= docstrings.MAX_WORDS
         assert not re.search(r"numpy|scipy|sklearn|pandas|torch|networkx|sympy|dask", text, re.IGNORECASE)
 
 
@@ -49,7 +49,7 @@ def test_a_module_goes_to_one_split_whole(monkeypatch):
     assert not modules["train"] & modules["validation"]
     assert not modules["train"] & modules["test"]
     assert not modules["validation"] & modules["test"]
-    assert max(Counter(text.split()[1] for text in found["train"]).values()) == docstrings.A_MODULE
+    assert max(Counter(text.split()[1] for text in found["train"]).values()) == docstrings.MAX_PER_MODULE
 
 
 def test_another_seed_takes_other_texts(splits):

@@ -30,9 +30,9 @@ PACKAGES = {  # module → distribution
 }
 MASK = "package"
 SHARES: tuple[tuple[Split, int], ...] = (("train", 50), ("validation", 70), ("test", 100))  # of modules, cumulated
-A_MODULE = 4  # texts of one module at most
-FEWEST_WORDS, MOST_WORDS = 15, 50
-BEGINNING = 60  # letters by which two texts count as the same
+MAX_PER_MODULE = 4  # texts of one module at most
+MIN_WORDS, MAX_WORDS = 15, 50
+PREFIX_LETTERS = 60  # letters by which two texts count as the same
 
 _NAMES = re.compile(
     r"numpy|scipy|scikits?([-_. ]?learn)?|sklearn|pandas|pydata|(py)?torch\w*|networkx|sympy|dask|\b(np|pd|nx|plt)\b",
@@ -45,7 +45,7 @@ _SKIPPED = {"tests", "test", "testing", "_vendored", "externals", "vendor", "thi
 
 
 class Text(NamedTuple):
-    """One documentation string: the text and the place of its package in PACKAGES."""
+    """One documentation string: the text and the index of its package in PACKAGES."""
 
     text: str
     label: int
@@ -78,11 +78,11 @@ def docstring_splits(seed: int, train: int, validation: int, test: int) -> dict[
 
 def _package_splits(package: str, seed: int, wanted: dict[Split, int], seen: set[str]) -> dict[Split, list[str]]:
     parts: dict[Split, list[str]] = {name: [] for name in wanted}
-    for place, path in _modules(package, seed):
-        name = next(split for split, bound in SHARES if place % 100 < bound)
-        room = wanted[name] - len(parts[name])
-        fresh = (text for text in _texts(path) if _is_new(text, seen)) if room else ()
-        parts[name] += islice(fresh, min(room, A_MODULE))
+    for number, path in _modules(package, seed):
+        name = next(split for split, bound in SHARES if number % 100 < bound)
+        missing = wanted[name] - len(parts[name])
+        fresh = (text for text in _texts(path) if _is_new(text, seen)) if missing else ()
+        parts[name] += islice(fresh, min(missing, MAX_PER_MODULE))
         if all(len(parts[split]) == count for split, count in wanted.items()):
             break
     return parts
@@ -101,7 +101,7 @@ def _modules(package: str, seed: int) -> list[tuple[int, Path]]:
 def _texts(path: Path) -> Iterator[str]:
     """The masked beginnings of a file's documentation strings, in its order."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an odd escape in someone else's source
+        warnings.simplefilter("ignore")  # an invalid escape in someone else's source
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
         except (SyntaxError, ValueError, OSError):
@@ -109,8 +109,8 @@ def _texts(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             words = masked(ast.get_docstring(node) or "").split()
-            if len(words) >= FEWEST_WORDS:
-                yield " ".join(words[:MOST_WORDS])
+            if len(words) >= MIN_WORDS:
+                yield " ".join(words[:MAX_WORDS])
 
 
 def masked(docstring: str) -> str:
@@ -119,7 +119,7 @@ def masked(docstring: str) -> str:
 
 
 def _is_new(text: str, seen: set[str]) -> bool:
-    beginning = re.sub(r"[^a-z]", "", text.lower())[:BEGINNING]
+    beginning = re.sub(r"[^a-z]", "", text.lower())[:PREFIX_LETTERS]
     if beginning in seen:
         return False
     seen.add(beginning)

@@ -28,10 +28,11 @@ def head_of(model: nn.Module, drawn: list[str]) -> list[str]:
     base = str(model.base_model_prefix)
     head = [name for name, child in model.named_children() if name != base and any(True for _ in child.parameters())]
     beyond = [name for name in drawn if not {*head} & {*name.split(".")}]
-    odd = [name for name in beyond if "pooler" not in name.split(".")]
-    if odd:
+    unexpected = [name for name in beyond if "pooler" not in name.split(".")]
+    if unexpected:
         raise BadInput(
-            f"the model's weights lack {len(odd)} of its parameters, such as {odd[0]}; it is another model's"
+            f"the model's weights lack {len(unexpected)} of its parameters, such as {unexpected[0]}; "
+            "it is another model's"
         )
     return [*head, "pooler"] if beyond else head
 

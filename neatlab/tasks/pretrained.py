@@ -77,8 +77,8 @@ def _from_hub(model: str, revision: str | None) -> Path:
 def _download(model: str, revision: str | None) -> Path:
     try:
         with asking_the_hub():
-            found = HfApi().model_info(model, revision=revision, timeout=HUB_SECONDS)
-            return Path(snapshot_download(model, revision=found.sha, allow_patterns=FILES))
+            info = HfApi().model_info(model, revision=revision, timeout=HUB_SECONDS)
+            return Path(snapshot_download(model, revision=info.sha, allow_patterns=FILES))
     except HfHubHTTPError as error:
         reason = str(error).splitlines()[0]
     except OfflineModeIsEnabled:
@@ -132,8 +132,8 @@ def model_digest(folder: Path) -> str:
 
 def file_digest(path: Path) -> str:
     """The file's SHA-256; kept in memory for as long as size and time stay."""
-    found = path.stat()
-    return _digest(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=65_536)
@@ -159,13 +159,13 @@ def tokenizer(folder: Path) -> Any:
         BadInput: There is none, or it is damaged.
     """
     with _refused(folder):
-        found = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if len(found) <= len(found.all_special_tokens):
+        loaded = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if len(loaded) <= len(loaded.all_special_tokens):
         raise BadInput(f"model folder {folder} has no tokeniser; it needs tokenizer.json")
-    found.pad_token = found.pad_token or found.eos_token
-    if found.pad_token is None:
+    loaded.pad_token = loaded.pad_token or loaded.eos_token
+    if loaded.pad_token is None:
         raise BadInput(f"the tokeniser in {folder} has neither a padding nor an end-of-text token")
-    return found
+    return loaded
 
 
 def load(auto_class: Any, folder: Path, seed: int, **settings: Any) -> tuple[nn.Module, list[str]]:
@@ -210,7 +210,7 @@ def _refused(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without transformers' progress bar and report: which parameters were drawn is told by `load`."""
+    """Without transformers' progress bar and report: which parameters were drawn is what `load` returns."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

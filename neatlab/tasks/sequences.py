@@ -34,15 +34,15 @@ def encode(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None, ma
         `input_ids` first, then what else the model takes, padded on the tokeniser's side.
     """
     sides = [list(texts)] if pairs is None else [list(texts), list(pairs)]
-    found = tokenizer(*sides, truncation=True, max_length=max_length, padding="longest", return_tensors="pt")
-    truncated = sum(bool(encoding.overflowing) for encoding in found.encodings)
+    encoded = tokenizer(*sides, truncation=True, max_length=max_length, padding="longest", return_tensors="pt")
+    truncated = sum(bool(encoding.overflowing) for encoding in encoded.encodings)
     return Encoded(
-        {name: found[name] for name in ("input_ids", *found) if name in tokenizer.model_input_names}, truncated
+        {name: encoded[name] for name in ("input_ids", *encoded) if name in tokenizer.model_input_names}, truncated
     )
 
 
 def trimmed(batch: Batch) -> Batch:
-    """Token columns without the places that are padding in every example."""
+    """Token columns without the positions that are padding in every example."""
     used = batch["attention_mask"].any(dim=0).nonzero().flatten()
     if not len(used):
         return batch
@@ -77,9 +77,9 @@ def score_labels(
         measure: What to be judged by.
         inputs: Makes of some examples what the model takes.
     """
-    rows = torch.arange(size(batch)).split(CHUNK)
+    chunks = torch.arange(size(batch)).split(CHUNK)
     with eval_mode(model):
-        parts = [forward(model, inputs(select(batch, some))).float().cpu() for some in rows]
+        parts = [forward(model, inputs(select(batch, rows))).float().cpu() for rows in chunks]  # rows × outputs
     logits, labels = torch.cat(parts), batch[LABEL]
     predicted = logits.squeeze(-1) if labels.is_floating_point() else logits.argmax(1)
     return Score(float(label_loss(logits, labels)), measure.compute(labels.numpy(), predicted.numpy()), {})

@@ -48,12 +48,12 @@ class TextOptions(Schema):
     def parse(cls, values: Mapping[str, Any], what: str) -> Self:
         """Validate, and fill in what the result depends on beside the options themselves."""
         options = super().parse(values, what)
-        found: dict[str, str] = {}
+        filled: dict[str, str] = {}
         if not options.model_sha256:
-            found["model_sha256"] = pretrained.model_digest(pretrained.model_folder(options.model))
+            filled["model_sha256"] = pretrained.model_digest(pretrained.model_folder(options.model))
         if not options.packages:
-            found["packages"] = packages_now()
-        return options.model_copy(update=found)
+            filled["packages"] = packages_now()
+        return options.model_copy(update=filled)
 
 
 class TextTask(Task):
@@ -84,19 +84,19 @@ class TextTask(Task):
         return head_of(*self._loaded())
 
     def describe(self) -> list[str]:
-        told, count = self._options, self._options.per_package
+        options, count = self._options, self._options.per_package
         return [
-            f"texts of {told.packages}: {count} of each to train, {count // 4} to validate, {count // 2} to test",
-            f"model {told.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head)} trains whole",
+            f"texts of {options.packages}: {count} of each to train, {count // 4} to validate, {count // 2} to test",
+            f"model {options.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head)} trains whole",
         ]
 
     def base_model(self) -> nn.Module:
         return self._loaded()[0]
 
     def _loaded(self) -> tuple[nn.Module, list[str]]:
-        told = self._options
+        options = self._options
         return pretrained.load(
-            transformers.AutoModelForSequenceClassification, self._folder, told.split_seed, num_labels=len(PACKAGES)
+            transformers.AutoModelForSequenceClassification, self._folder, options.split_seed, num_labels=len(PACKAGES)
         )
 
     def split(self, name: Split) -> Batch:
@@ -110,19 +110,19 @@ class TextTask(Task):
 
     @cached_property
     def _folder(self) -> Any:
-        folder, told = pretrained.model_folder(self._options.model), self._options
-        if pretrained.model_digest(folder) != told.model_sha256:
-            raise BadInput(f"model {told.model!r} is not the one this run was made with ({told.model_sha256})")
+        folder, options = pretrained.model_folder(self._options.model), self._options
+        if pretrained.model_digest(folder) != options.model_sha256:
+            raise BadInput(f"model {options.model!r} is not the one this run was made with ({options.model_sha256})")
         return folder
 
     @cached_property
     def _splits(self) -> dict[Split, Batch]:
-        told = self._options
-        if told.packages != packages_now():
-            raise BadInput(f"this run's texts come from {told.packages}; installed are {packages_now()}")
-        count, tokenizer = told.per_package, pretrained.tokenizer(self._folder)
-        parts = docstring_splits(told.split_seed, count, count // 4, count // 2)
-        return {name: _batch(tokenizer, texts, told.max_length) for name, texts in parts.items()}
+        options = self._options
+        if options.packages != packages_now():
+            raise BadInput(f"this run's texts come from {options.packages}; installed are {packages_now()}")
+        count, tokenizer = options.per_package, pretrained.tokenizer(self._folder)
+        parts = docstring_splits(options.split_seed, count, count // 4, count // 2)
+        return {name: _batch(tokenizer, texts, options.max_length) for name, texts in parts.items()}
 
 
 def _batch(tokenizer: Any, texts: list[Text], max_length: int) -> Batch:

@@ -1,4 +1,4 @@
-"""Which columns of a table are text and label, and what the labels are: guessed, checked and told."""
+"""Which columns of a table are text and label, and what the labels are: guessed and checked."""
 
 import re
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ else:
 
 TEXTS = ("text", "sentence", "content", "question", "query", "prompt", "instruction", "input", "review", "title")
 LABELS = ("label", "labels", "category", "class", "target", "intent", "sentiment", "output", "answer", "response")
-FEWEST = 4  # examples a label: three splits and one to spare
-PLACE = re.compile(r"\{([^{}]+)\}")
+MIN_EXAMPLES = 4  # examples a label: three splits and one to spare
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
 def check_columns(frame: "pd.DataFrame", names: Sequence[str], where: str) -> None:
@@ -76,7 +76,7 @@ def texts(rows: Rows, column: str, where: str) -> list[str]:
         BadInput: Rows without text; names the first.
     """
     values = ["" if value is None or value != value else str(value) for value in rows.frame[column]]
-    empty = [place for place, value in enumerate(values) if not value.strip()]
+    empty = [index for index, value in enumerate(values) if not value.strip()]
     if empty:
         raise BadInput(f"{where}: {len(empty)} rows have no text in {column!r}, the first is row {empty[0] + 1}")
     return values
@@ -84,14 +84,14 @@ def texts(rows: Rows, column: str, where: str) -> list[str]:
 
 def fill(template: str, rows: Rows) -> list[str]:
     """The template with each row's values in the place of {column}."""
-    columns = [rows.frame[name] for name in PLACE.findall(template)]
-    parts = PLACE.split(template)[::2]
+    columns = [rows.frame[name] for name in PLACEHOLDER.findall(template)]
+    parts = PLACEHOLDER.split(template)[::2]
     return ["".join(_woven(parts, values)) for values in zip(*columns, strict=True)]
 
 
 def _woven(parts: Sequence[str], values: Sequence[Any]) -> list[str]:
-    told = ["" if value is None or value != value else str(value) for value in values]
-    return [piece for pair in zip(parts, [*told, ""], strict=True) for piece in pair]
+    cells = ["" if value is None or value != value else str(value) for value in values]
+    return [piece for pair in zip(parts, [*cells, ""], strict=True) for piece in pair]
 
 
 def named_labels(rows: Rows, column: str) -> list[str]:
@@ -114,16 +114,18 @@ def label_order(labels: Sequence[str], where: str) -> list[str]:
         BadInput: One label only, an empty one, or one with too few examples to split.
     """
     counts = pd.Series(labels).value_counts()
-    found = [str(label) for label in counts.index]
-    if "" in found or "nan" in found or "None" in found:
+    names = [str(label) for label in counts.index]
+    if "" in names or "nan" in names or "None" in names:
         raise BadInput(f"{where}: rows without a label")
-    if len(found) < 2:
-        raise BadInput(f"{where}: every row has the label {found[0]!r}; to classify takes two or more")
-    rare = [label for label in found if counts[label] < FEWEST]
+    if len(names) < 2:
+        raise BadInput(f"{where}: every row has the label {names[0]!r}; to classify takes two or more")
+    rare = [label for label in names if counts[label] < MIN_EXAMPLES]
     if rare:
-        raise BadInput(f"{where}: label {rare[0]!r} has {counts[rare[0]]} example(s); each needs at least {FEWEST}")
-    numbers = all(re.fullmatch(r"-?\d+", label) for label in found)
-    return sorted(found, key=int) if numbers else sorted(found)
+        raise BadInput(
+            f"{where}: label {rare[0]!r} has {counts[rare[0]]} example(s); each needs at least {MIN_EXAMPLES}"
+        )
+    numbers = all(re.fullmatch(r"-?\d+", label) for label in names)
+    return sorted(names, key=int) if numbers else sorted(names)
 
 
 def model_order(labels: Sequence[str], known: dict[int, str]) -> list[str]:
@@ -132,9 +134,9 @@ def model_order(labels: Sequence[str], known: dict[int, str]) -> list[str]:
     Raises:
         BadInput: The data have labels that the model does not know.
     """
-    order = [known[place] for place in sorted(known)]
-    if {*labels} <= {str(place) for place in known}:
-        return [str(place) for place in sorted(known)]
+    order = [known[output] for output in sorted(known)]
+    if {*labels} <= {str(output) for output in known}:
+        return [str(output) for output in sorted(known)]
     outside = sorted({*labels} - {*order})
     if outside:
         raise BadInput(
@@ -145,16 +147,16 @@ def model_order(labels: Sequence[str], known: dict[int, str]) -> list[str]:
 
 
 def numbered(labels: Sequence[str], order: Sequence[str], where: str) -> list[int]:
-    """Each label's place in `order`.
+    """Each label's index in `order`.
 
     Raises:
         BadInput: A label that is not in it.
     """
-    places = {label: place for place, label in enumerate(order)}
+    indices = {label: index for index, label in enumerate(order)}
     outside = sorted({*labels} - {*order})
     if outside:
         raise BadInput(f"{where}: labels that the training data lack: {', '.join(outside[:5])}")
-    return [places[label] for label in labels]
+    return [indices[label] for label in labels]
 
 
 def real_numbers(rows: Rows, column: str, where: str) -> list[float]:

@@ -25,7 +25,7 @@ processing = lazy("transformers.image_processing_utils")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SUFFIXES = (".bmp", ".gif", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 IMAGE, CLASS = "image", "class"
-NAMED = 3  # broken images that a message names
+MAX_NAMED = 3  # broken images that a message names
 
 
 class Shape(NamedTuple):
@@ -41,18 +41,18 @@ def image_shape(folder: Path, config: "PreTrainedConfig") -> Shape:
     """The input of the model in `folder`: size from its configuration, mean and deviation from its preprocessor's."""
     side = getattr(config, "image_size", 224)
     channels = int(getattr(config, "num_channels", 3))
-    told: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if (folder / "preprocessor_config.json").exists():
-        told, _ = processing.BaseImageProcessor.get_image_processor_dict(folder, local_files_only=True)
-    mean, std = (tuple(told.get(name) or [0.5] * channels)[:channels] for name in ("image_mean", "image_std"))
+        settings, _ = processing.BaseImageProcessor.get_image_processor_dict(folder, local_files_only=True)
+    mean, std = (tuple(settings.get(name) or [0.5] * channels)[:channels] for name in ("image_mean", "image_std"))
     return Shape(int(side if isinstance(side, int) else side[0]), channels, mean, std)
 
 
 def class_folder(path: Path, split: str = "") -> Path | None:
     """The folder whose subfolders are classes with images: `path/split` if there is one, else `path`."""
-    for place in (path / split, path) if split else (path,):
-        if place.is_dir() and any(next(_images(f), None) for f in sorted(place.iterdir()) if f.is_dir()):
-            return place
+    for folder in (path / split, path) if split else (path,):
+        if folder.is_dir() and any(next(_images(f), None) for f in sorted(folder.iterdir()) if f.is_dir()):
+            return folder
     return None
 
 
@@ -77,10 +77,10 @@ def pixels(values: Sequence[Any], root: Path, shape: Shape) -> Tensor:
     Raises:
         BadInput: Images that cannot be read, named.
     """
-    found, broken = [], []
-    for place, value in enumerate(values):
+    arrays, broken = [], []
+    for index, value in enumerate(values):
         try:
-            found.append(_pixels(value, root, shape))
+            arrays.append(_pixels(value, root, shape))
         except (
             OSError,
             ValueError,
@@ -89,17 +89,17 @@ def pixels(values: Sequence[Any], root: Path, shape: Shape) -> Tensor:
             Image.DecompressionBombError,
         ) as error:
             broken.append(
-                f"{_name(value, place)} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+                f"{_name(value, index)} ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
             )
     if broken:
-        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        raise BadInput(f"images that cannot be read: {', '.join(broken[:NAMED])}{more}; repair or remove them")
-    return torch.from_numpy(np.stack(found))
+        more = f" and {len(broken) - MAX_NAMED} more" if len(broken) > MAX_NAMED else ""
+        raise BadInput(f"images that cannot be read: {', '.join(broken[:MAX_NAMED])}{more}; repair or remove them")
+    return torch.from_numpy(np.stack(arrays))
 
 
-def _name(value: Any, place: int) -> str:
+def _name(value: Any, index: int) -> str:
     path = value.get("path") if isinstance(value, dict) else value
-    return path if isinstance(path, str) and path else f"the image of row {place + 1}"
+    return path if isinstance(path, str) and path else f"the image of row {index + 1}"
 
 
 def _pixels(value: Any, root: Path, shape: Shape) -> np.ndarray[Any, np.dtype[np.uint8]]:

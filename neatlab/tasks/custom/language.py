@@ -15,11 +15,11 @@ from neatlab.tasks.sequences import Encoded, trimmed
 IGNORED = -100
 PROMPT_LENGTH = "prompt_length"
 REFERENCE = "reference"  # final answers as UTF-8 with zeros after them, n × longest: whole, however much is cut off
-EVALUATED = 16  # examples at once
+CHUNK = 16  # examples at once
 LM_LOSS = Metric("loss", "nats a token", False)
 FINAL_ANSWER = Metric("final answer", "share of problems", True)
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_TOLD = re.compile(r"(?:####|answer is:?)\s*(.+)", re.IGNORECASE)
+_STATED = re.compile(r"(?:####|answer is:?)\s*(.+)", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
@@ -44,11 +44,11 @@ def encode_answers(tokenizer: Any, prompts: Sequence[str], answers: Sequence[str
     width = max(map(len, whole))
     hidden = [min(len(prompt), max_length) if answers else 0 for prompt in ids]
     padded = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in whole])
-    lengths, place = torch.tensor([len(row) for row in whole]), torch.arange(width)
-    learnt = (place >= torch.tensor(hidden)[:, None]) & (place < lengths[:, None])
+    lengths, position = torch.tensor([len(row) for row in whole]), torch.arange(width)
+    learnt = (position >= torch.tensor(hidden)[:, None]) & (position < lengths[:, None])
     batch = {
         "input_ids": padded,
-        "attention_mask": (place < lengths[:, None]).long(),
+        "attention_mask": (position < lengths[:, None]).long(),
         "label": padded.where(learnt, torch.tensor(IGNORED)),
         PROMPT_LENGTH: torch.tensor(hidden),
     }
@@ -76,7 +76,7 @@ def answer_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _shifted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits of each place but the last, and the token that comes after it."""
+    """Logits of each position but the last, and the token that comes after it."""
     device, cut = next(model.parameters()).device, trimmed(batch)
     inputs = {name: cut[name].to(device) for name in ("input_ids", "attention_mask")}
     return model(**inputs).logits[:, :-1].float(), cut["label"][:, 1:].to(device)
@@ -90,7 +90,7 @@ def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
     """
     total, tokens, right = 0.0, 0, 0
     with eval_mode(model):
-        for rows in torch.arange(size(batch)).split(EVALUATED):
+        for rows in torch.arange(size(batch)).split(CHUNK):
             logits, targets = _shifted(model, select(batch, rows))
             judged = targets != IGNORED
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
@@ -99,44 +99,48 @@ def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
     return total / max(tokens, 1), right / size(batch)
 
 
-def score_final(model: nn.Module, batch: Batch, tokenizer: Any, most: int) -> Score:
+def score_final(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int) -> Score:
     """The share of problems whose generated text ends in the right final answer.
 
     Args:
         model: A causal language model.
         batch: As `encode_answers` makes it.
         tokenizer: The model's.
-        most: Tokens to generate at most.
+        max_tokens: Tokens to generate at most.
     """
     loss, _ = score_answers(model, batch)
-    true, found = [], []
+    right, predicted = [], []
     with eval_mode(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
-            written = _generate(model, ids[:start], tokenizer, most)
-            true.append(bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode())
-            found.append(final_answer(tokenizer.decode(written, skip_special_tokens=True)))
-    return Score(loss, METRICS["exact-match"].compute(true, found), {})
+            answer = _generate(model, ids[:start], tokenizer, max_tokens)
+            right.append(bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode())
+            predicted.append(final_answer(tokenizer.decode(answer, skip_special_tokens=True)))
+    return Score(loss, METRICS["exact-match"].compute(right, predicted), {})
 
 
-def _generate(model: Any, prompt: Tensor, tokenizer: Any, most: int) -> Tensor:
+def _generate(model: Any, prompt: Tensor, tokenizer: Any, max_tokens: int) -> Tensor:
     ids = prompt[None].to(next(model.parameters()).device)
-    told: dict[str, Any] = {"max_new_tokens": most, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}
-    written: Tensor = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **told)
-    return written[0, len(prompt) :].cpu()
+    settings: dict[str, Any] = {
+        "max_new_tokens": max_tokens,
+        "do_sample": False,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    generated: Tensor = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
+    return generated[0, len(prompt) :].cpu()
 
 
 def final_answer(text: str) -> str:
     """What a worked solution ends in: its last \\boxed{…}, what follows "####" or "answer is", else its last number."""
     if boxed := _BOXED.findall(text):
         return _bare(boxed[-1])
-    if told := _TOLD.findall(text):
-        return _bare(told[-1])
+    if stated := _STATED.findall(text):
+        return _bare(stated[-1])
     numbers = _NUMBER.findall(text)
     return _bare(numbers[-1]) if numbers else _bare(text)
 
 
 def _bare(answer: str) -> str:
     """Without spaces, dollar signs, thousands commas and the full stop."""
-    found = re.sub(r"(?<=\d),(?=\d{3})", "", answer.strip()).replace("$", "").replace(" ", "").rstrip(".")
-    return found[:-3] if re.fullmatch(r"-?\d+\.00", found) else found
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", answer.strip()).replace("$", "").replace(" ", "").rstrip(".")
+    return text[:-3] if re.fullmatch(r"-?\d+\.00", text) else text

@@ -1,4 +1,4 @@
-"""Options of `custom`, and how those that nobody gave are found: the kind of task, the columns, the metric."""
+"""Options of `custom`, and how those that nobody gave are filled in: the kind of task, the columns, the metric."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ MEASURES: dict[str, dict[str, Metric]] = {  # kind → what it can be judged by,
     "language": {"exact-match": METRICS["exact-match"].metric, "final-answer": FINAL_ANSWER, "loss": LM_LOSS},
 }
 
-VALIDATION_SHARE, MOST_VALIDATION = 0.15, 2_000  # of the training examples, set aside to choose settings on
+VALIDATION_SHARE, MAX_VALIDATION = 0.15, 2_000  # of the training examples, set aside to choose settings on
 
 
 class CustomOptions(Schema):
@@ -90,7 +90,7 @@ class CustomOptions(Schema):
     def parse(cls, values: Mapping[str, Any], what: str) -> Self:
         """Validate, look at model and data, and fill in the rest."""
         options = super().parse(values, what)
-        return options if options.data_sha256 else options.model_copy(update=_found(options))
+        return options if options.data_sha256 else options.model_copy(update=_filled_in(options))
 
     @property
     def rows(self) -> int:
@@ -105,16 +105,16 @@ class CustomOptions(Schema):
 
 def validation_count(examples: int) -> int:
     """How many of so many training examples are set aside where the data have no validation split."""
-    return min(round(VALIDATION_SHARE * examples), MOST_VALIDATION)
+    return min(round(VALIDATION_SHARE * examples), MAX_VALIDATION)
 
 
-def _found(told: CustomOptions) -> dict[str, Any]:
-    folder = model_folder(told.model, told.revision or None)
-    filled = _images_by_class(told) or _columns(told, architecture(folder))
-    metric = told.metric or _usual_metric(filled)
+def _filled_in(options: CustomOptions) -> dict[str, Any]:
+    folder = model_folder(options.model, options.revision or None)
+    filled = _images_by_class(options) or _columns(options, architecture(folder))
+    metric = options.metric or _usual_metric(filled)
     if metric not in MEASURES[filled["kind"]]:
         raise unknown(f"metric for {filled['kind']}", metric, MEASURES[filled["kind"]])
-    digests = {"model_sha256": model_digest(folder), "data_sha256": data_digest(told)}
+    digests = {"model_sha256": model_digest(folder), "data_sha256": data_digest(options)}
     return {**filled, "metric": metric, **digests}
 
 
@@ -129,23 +129,23 @@ def architecture(folder: Path) -> str:
     return str((model_config(folder).architectures or [""])[0])
 
 
-def _images_by_class(told: CustomOptions) -> dict[str, Any] | None:
-    if images.class_folder(Path(told.data).expanduser(), told.train_split) is None:
+def _images_by_class(options: CustomOptions) -> dict[str, Any] | None:
+    if images.class_folder(Path(options.data).expanduser(), options.train_split) is None:
         return None
-    if told.kind not in ("auto", "images"):
-        raise BadInput(f"data {told.data!r} is a folder of images by class; kind is {told.kind!r}")
+    if options.kind not in ("auto", "images"):
+        raise BadInput(f"data {options.data!r} is a folder of images by class; kind is {options.kind!r}")
     return {"kind": "images", "image": images.IMAGE, "label": images.CLASS}
 
 
-def _columns(told: CustomOptions, model_class: str) -> dict[str, Any]:
-    source = readers.find_source(told.data, told.subset, told.train_split)
+def _columns(options: CustomOptions, model_class: str) -> dict[str, Any]:
+    source = readers.find_source(options.data, options.subset, options.train_split)
     frame = readers.head(source).frame
-    image = told.image or (columns.guess_image(frame) if told.kind in ("auto", "images") else "")
-    kind = told.kind if told.kind != "auto" else usual_kind(image, model_class)
-    filled = {"kind": kind, **_roles(told, frame, kind, image, source.name)}
+    image = options.image or (columns.guess_image(frame) if options.kind in ("auto", "images") else "")
+    kind = options.kind if options.kind != "auto" else usual_kind(image, model_class)
+    filled = {"kind": kind, **_roles(options, frame, kind, image, source.name)}
     used = [filled.get(role, "") for role in ("text", "pair", "label", "image")]
-    places = columns.PLACE.findall(filled.get("prompt", ""))
-    columns.check_columns(frame, [name for name in (*used, *places) if name], source.name)
+    placeholders = columns.PLACEHOLDER.findall(filled.get("prompt", ""))
+    columns.check_columns(frame, [name for name in (*used, *placeholders) if name], source.name)
     return filled
 
 
@@ -156,26 +156,29 @@ def usual_kind(image: str, model_class: str) -> str:
     return "language" if model_class.endswith(("ForCausalLM", "LMHeadModel")) else "labels"
 
 
-def _roles(told: CustomOptions, frame: Any, kind: str, image: str, where: str) -> dict[str, str]:
-    given = [name for name in (told.text, told.pair, told.label, told.image) if name]
+def _roles(options: CustomOptions, frame: Any, kind: str, image: str, where: str) -> dict[str, str]:
+    given = [name for name in (options.text, options.pair, options.label, options.image) if name]
     columns.check_columns(frame, given, where)
     if kind == "images":
-        return {"image": image, "label": told.label or columns.guess_label(frame, [image])}
-    if kind == "language" and told.prompt:
-        return {"prompt": told.prompt, "label": told.label}
-    text = told.text or columns.guess_text(frame, given)
+        return {"image": image, "label": options.label or columns.guess_label(frame, [image])}
+    if kind == "language" and options.prompt:
+        return {"prompt": options.prompt, "label": options.label}
+    text = options.text or columns.guess_text(frame, given)
     if kind == "language":
-        return {"prompt": f"{{{text}}}\n", "text": text, "label": told.label}
-    label = told.label or columns.guess_label(frame, [*given, text])
-    return {"text": text, "pair": told.pair, "label": label}
+        return {"prompt": f"{{{text}}}\n", "text": text, "label": options.label}
+    label = options.label or columns.guess_label(frame, [*given, text])
+    return {"text": text, "pair": options.pair, "label": label}
 
 
-def data_digest(told: CustomOptions) -> str:
+def data_digest(options: CustomOptions) -> str:
     """Digest of everything that is read: the training data, and other data to report on."""
-    parts = [(told.data, told.subset, split) for split in (told.train_split, told.validation_split, told.test_split)]
-    parts += [(told.test, told.test_subset, told.test_split)] if told.test else []
-    found = [_digest(*part) for part in parts[:1] + [part for part in parts[1:] if has_split(*part)]]
-    return "-".join(dict.fromkeys(found))
+    parts = [
+        (options.data, options.subset, split)
+        for split in (options.train_split, options.validation_split, options.test_split)
+    ]
+    parts += [(options.test, options.test_subset, options.test_split)] if options.test else []
+    digests = [_digest(*part) for part in parts[:1] + [part for part in parts[1:] if has_split(*part)]]
+    return "-".join(dict.fromkeys(digests))
 
 
 def _digest(data: str, subset: str, split: str) -> str:

@@ -23,10 +23,10 @@ else:
     pd = lazy("pandas")
 
 READABLE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-MOST_BYTES = 4 * 2**30
-WHOLE_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
-PIECE = 20_000  # rows
-HEAD = 200  # rows from which columns are guessed
+MAX_BYTES = 4 * 2**30
+MAX_JSON_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
+CHUNK_ROWS = 20_000  # rows
+HEAD_ROWS = 200  # rows from which columns are guessed
 EXTRA = "pip install '.[datasets]' in neatlab's folder"
 
 
@@ -65,11 +65,11 @@ def find_source(data: str, subset: str, split: str) -> Source:
     if path.is_file():
         return Source((_checked(path),))
     if path.is_dir():
-        found = split_files(path, subset, split)
-        if not found:
+        files = split_files(path, subset, split)
+        if not files:
             wanted = f"{split}*.csv, .jsonl, .json or .parquet"
             raise BadInput(f"folder {data} holds neither images by class nor {wanted}")
-        return Source(tuple(_checked(file) for file in found))
+        return Source(tuple(_checked(file) for file in files))
     if _is_path(data):
         raise BadInput(f"no file or folder {data!r}")
     if find_spec("datasets") is None:
@@ -88,10 +88,10 @@ def _is_path(data: str) -> bool:
 
 def split_files(folder: Path, subset: str, split: str) -> list[Path]:
     """The tables of a split in a folder, as people and the hub lay them out."""
-    for place in (folder / subset, folder / subset / "data", folder, folder / "data"):
-        files = sorted(place.glob(f"{split}*")) if place.is_dir() else []
-        if found := [file for file in files if file.suffix.lower() in READABLE]:
-            return found
+    for directory in (folder / subset, folder / subset / "data", folder, folder / "data"):
+        files = sorted(directory.glob(f"{split}*")) if directory.is_dir() else []
+        if readable := [file for file in files if file.suffix.lower() in READABLE]:
+            return readable
     return []
 
 
@@ -99,9 +99,11 @@ def _checked(path: Path) -> Path:
     kind, size = path.suffix.lower(), path.stat().st_size
     if kind not in READABLE:
         raise BadInput(f"{path} is none of {', '.join(READABLE)}")
-    most = WHOLE_BYTES if kind == ".json" else MOST_BYTES
-    if size > most:
-        raise BadInput(f"{path} has {size / 2**20:,.0f} MiB; at most {most / 2**20:,.0f} MiB of a {kind} file are read")
+    limit = MAX_JSON_BYTES if kind == ".json" else MAX_BYTES
+    if size > limit:
+        raise BadInput(
+            f"{path} has {size / 2**20:,.0f} MiB; at most {limit / 2**20:,.0f} MiB of a {kind} file are read"
+        )
     if kind == ".parquet" and find_spec("pyarrow") is None:
         raise BadInput(f"{path}: to read Parquet, {EXTRA}")
     return path
@@ -131,11 +133,11 @@ def head(source: Source) -> Rows:
         BadInput: The file cannot be read, or has no rows.
     """
     if not source.files:
-        return read(source, HEAD, 0)
-    first = next(_pieces(source, HEAD), pd.DataFrame())
+        return read(source, HEAD_ROWS, 0)
+    first = next(_pieces(source, HEAD_ROWS), pd.DataFrame())
     if first.empty:
         raise BadInput(f"{source.name} has no rows")
-    return Rows(first.head(HEAD), len(first), {})
+    return Rows(first.head(HEAD_ROWS), len(first), {})
 
 
 def read(source: Source, limit: int, seed: int) -> Rows:
@@ -147,16 +149,16 @@ def read(source: Source, limit: int, seed: int) -> Rows:
     if not source.files:
         return _read_dataset(source, limit, seed)
     generator, total = np.random.default_rng(seed), 0
-    kept, keys = pd.DataFrame(), np.array([])
-    for piece in _pieces(source, PIECE):
-        frame = pd.concat([kept, piece], ignore_index=True) if total else piece.reset_index(drop=True)
+    sample, keys = pd.DataFrame(), np.array([])
+    for piece in _pieces(source, CHUNK_ROWS):
+        frame = pd.concat([sample, piece], ignore_index=True) if total else piece.reset_index(drop=True)
         total += len(piece)
         keys = np.concatenate([keys, generator.random(len(piece))])
-        places = np.sort(np.argsort(keys, kind="stable")[:limit])
-        kept, keys = frame.iloc[places].reset_index(drop=True), keys[places]
+        indices = np.sort(np.argsort(keys, kind="stable")[:limit])
+        sample, keys = frame.iloc[indices].reset_index(drop=True), keys[indices]
     if not total:
         raise BadInput(f"{source.name} has no rows")
-    return Rows(kept, total, {})
+    return Rows(sample, total, {})
 
 
 def _pieces(source: Source, rows: int) -> "Iterator[pd.DataFrame]":
@@ -170,8 +172,8 @@ def _pieces(source: Source, rows: int) -> "Iterator[pd.DataFrame]":
 def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
     kind = path.suffix.lower()
     if kind in (".csv", ".tsv"):
-        told: dict[str, Any] = {"dtype": str, "keep_default_na": False, "chunksize": rows, "encoding": "utf-8-sig"}
-        with pd.read_csv(path, sep="\t" if kind == ".tsv" else ",", **told) as reader:
+        settings: dict[str, Any] = {"dtype": str, "keep_default_na": False, "chunksize": rows, "encoding": "utf-8-sig"}
+        with pd.read_csv(path, sep="\t" if kind == ".tsv" else ",", **settings) as reader:
             yield from reader
     elif kind == ".parquet":
         from pyarrow.parquet import ParquetFile
@@ -186,18 +188,18 @@ def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
 
 
 def _json_lines(lines: Any, rows: int) -> "Iterator[pd.DataFrame]":
-    found: list[Any] = []
+    records: list[Any] = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(orjson.loads(line))
+                records.append(orjson.loads(line))
             except orjson.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error}") from None
-        if len(found) == rows:
-            yield pd.DataFrame(_records(found))
-            found = []
-    if found:
-        yield pd.DataFrame(_records(found))
+        if len(records) == rows:
+            yield pd.DataFrame(_records(records))
+            records = []
+    if records:
+        yield pd.DataFrame(_records(records))
 
 
 def _records(value: Any) -> list[dict[str, Any]]:
@@ -235,9 +237,9 @@ def _asked(name: str, call: Callable[[Any], Any]) -> Any:
 
 
 def _read_dataset(source: Source, limit: int, seed: int) -> Rows:
-    found = _dataset(source)
-    names = {column: feature.names for column, feature in found.features.items() if hasattr(feature, "names")}
-    total = len(found)
+    dataset = _dataset(source)
+    names = {column: feature.names for column, feature in dataset.features.items() if hasattr(feature, "names")}
+    total = len(dataset)
     if total > limit:
-        found = found.select(np.sort(np.random.default_rng(seed).permutation(total)[:limit]))
-    return Rows(found.with_format(None).to_pandas(), total, names)
+        dataset = dataset.select(np.sort(np.random.default_rng(seed).permutation(total)[:limit]))
+    return Rows(dataset.with_format(None).to_pandas(), total, names)

@@ -55,10 +55,10 @@ class Custom(Task):
 
     @cached_property
     def targets(self) -> list[str]:  # type: ignore[override]  # the architecture's, not the class's
-        model, told = self._loaded[0], self._options.targets
-        if not told:
+        model, given = self._loaded[0], self._options.targets
+        if not given:
             return usual_targets(model)
-        names = [name.strip() for name in told.split("+")]
+        names = [name.strip() for name in given.split("+")]
         check_targets(model, names)
         return names
 
@@ -67,11 +67,11 @@ class Custom(Task):
         return [] if self._options.kind == "language" else head_of(*self._loaded)
 
     def describe(self) -> list[str]:
-        """What was found and chosen: columns, labels, splits, what was cut off, where adapters go."""
-        told = (
+        """What was noticed and chosen: columns, labels, splits, what was cut off, where adapters go."""
+        line = (
             f"model {self._options.model}: adapters on {', '.join(self.targets)}; {', '.join(self.head) or 'no head'}"
         )
-        return [*self._data.notes, told + (" trains whole" if self.head else "")]
+        return [*self._data.notes, line + (" trains whole" if self.head else "")]
 
     def without_data(self, shapes: Mapping[str, tuple[int, ...]]) -> Task:
         return Custom(self._options, shapes)
@@ -91,13 +91,13 @@ class Custom(Task):
         return int(counted(batch).sum()) if self._options.kind == "language" else size(batch)
 
     def score(self, model: nn.Module, name: Split) -> Score:
-        told, batch = self._options, self.split(name)
-        if told.metric == "final-answer":
-            return score_final(model, batch, pretrained.tokenizer(self._folder), told.max_answer)
-        if told.kind == "language":
+        options, batch = self._options, self.split(name)
+        if options.metric == "final-answer":
+            return score_final(model, batch, pretrained.tokenizer(self._folder), options.max_answer)
+        if options.kind == "language":
             loss, right = score_answers(model, batch)
-            return Score(loss, loss if told.metric == "loss" else right, {})
-        return score_labels(model, batch, METRICS[told.metric], self._inputs)
+            return Score(loss, loss if options.metric == "loss" else right, {})
+        return score_labels(model, batch, METRICS[options.metric], self._inputs)
 
     def _inputs(self, batch: Batch) -> Batch:
         if self._options.kind != "images":
@@ -110,20 +110,20 @@ class Custom(Task):
 
     @cached_property
     def _folder(self) -> Path:
-        told = self._options
-        folder = pretrained.model_folder(told.model, told.revision or None)
-        if pretrained.model_digest(folder) != told.model_sha256:
-            raise BadInput(f"model {told.model!r} is not the one this run was made with ({told.model_sha256})")
+        options = self._options
+        folder = pretrained.model_folder(options.model, options.revision or None)
+        if pretrained.model_digest(folder) != options.model_sha256:
+            raise BadInput(f"model {options.model!r} is not the one this run was made with ({options.model_sha256})")
         return folder
 
     @cached_property
     def _data(self) -> Prepared:
-        told = self._options
-        if gone := [data for data in (told.data, told.test) if data and readers.is_gone(data)]:
+        options = self._options
+        if gone := [data for data in (options.data, options.test) if data and readers.is_gone(data)]:
             raise BadInput(f"data {gone[0]!r} that this run was made with is gone; only training and measuring need it")
-        if data_digest(told) != told.data_sha256:
-            raise BadInput(f"data {told.data!r} has changed since this run was made ({told.data_sha256})")
-        return prepared(told)
+        if data_digest(options) != options.data_sha256:
+            raise BadInput(f"data {options.data!r} has changed since this run was made ({options.data_sha256})")
+        return prepared(options)
 
     @cached_property
     def _outputs(self) -> int:
@@ -137,16 +137,16 @@ class Custom(Task):
         return self._load()
 
     def _load(self) -> tuple[nn.Module, list[str]]:
-        told, settings = self._options, {"dtype": getattr(torch, self._options.dtype)}
-        if told.kind != "language":
-            settings |= {"num_labels": self._outputs, "ignore_mismatched_sizes": told.new_head}
+        options, settings = self._options, {"dtype": getattr(torch, self._options.dtype)}
+        if options.kind != "language":
+            settings |= {"num_labels": self._outputs, "ignore_mismatched_sizes": options.new_head}
         loaded: tuple[Any, list[str]] = pretrained.load(
-            getattr(transformers, CLASSES[told.kind]), self._folder, told.split_seed, **settings
+            getattr(transformers, CLASSES[options.kind]), self._folder, options.split_seed, **settings
         )
         model, drawn = loaded
-        if told.new_head and told.kind != "language":
-            _draw_again(model, head_of(model, drawn), told.split_seed)
-        if told.kind == "labels":
+        if options.new_head and options.kind != "language":
+            _draw_again(model, head_of(model, drawn), options.split_seed)
+        if options.kind == "labels":
             model.config.pad_token_id = pretrained.tokenizer(self._folder).pad_token_id
         return model, drawn
 
