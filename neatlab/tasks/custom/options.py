@@ -25,7 +25,7 @@ VALIDATION_SHARE, MAX_VALIDATION = 0.15, 2_000  # of the training examples, set 
 
 
 class CustomOptions(Schema):
-    """Options of `custom`; what is empty is found and filled in.
+    """Options of `custom`; what is empty is filled in.
 
     Args:
         model: Local folder or hub name.

@@ -1,4 +1,4 @@
-"""The three splits of `custom`: read, encoded, freed of repetitions, and told about."""
+"""The three splits of `custom`: read, encoded, freed of repetitions, and described."""
 
 from collections.abc import Sequence
 from functools import lru_cache
