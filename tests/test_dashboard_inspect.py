@@ -129,7 +129,7 @@ class TestProcess:
         plain = found_in(store, InspectOrder(files=files), tmp_path / "target")
         assert plain.layers["norm"].tolist() == pytest.approx(inspect_run(run).frame()["norm"].tolist())
         assert "relative_norm" not in plain.layers and plain.adapters[0].title == "uploaded adapter"
-        place, said = refused(store, InspectOrder(files=files, base="digits"), tmp_path / "other")
+        place, said = refused(store, InspectOrder(files=files, base=TaskSpec("digits")), tmp_path / "other")
         assert place == "upload" and "do not fit" in said and str(tmp_path) not in said
         other = tuple(str(path) for path in (of(store, "neat").path / "adapter").glob("adapter_*"))
         place, said = refused(store, InspectOrder(files=other), tmp_path / "other")
@@ -143,7 +143,9 @@ class TestProcess:
         with zipfile.ZipFile(path, "w") as archive:
             for name in FILES:
                 archive.write(run.path / "adapter" / name, f"a/{name}")
-        found = found_in(store, InspectOrder(files=(str(path),), base="teacher:kind=weight-aware"), tmp_path / "t")
+        found = found_in(
+            store, InspectOrder(files=(str(path),), base=TaskSpec("teacher", {"kind": "weight-aware"})), tmp_path / "t"
+        )
         assert found.adapters[0].title == "mine" and "base of task teacher" in found.adapters[0].about
         wanted = inspect_run(run).frame()
         for name in ("norm", "relative_norm", "overlap_left", "overlap_right", "intruders"):

@@ -89,7 +89,7 @@ def test_a_hundred_megabytes_are_streamed(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_is_refused_with_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(readers, "MAX_BYTES", 2**20)
     (tmp_path / "a.csv").write_bytes(b"x" * (3 * 2**20))
     with pytest.raises(BadInput, match=r"has 3 MiB; at most 1 MiB of a \.csv file"):
         readers.find_source(str(tmp_path / "a.csv"), "", "train")

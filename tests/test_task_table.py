@@ -79,6 +79,6 @@ def test_a_task_that_is_no_row_is_refused_everywhere(tmp_path: Path) -> None:
             refuse()
 
 
-def test_readme_names_every_row() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert [name for name in TASKS if f"`{name}`" not in text] == []
+def test_the_documentation_names_every_row() -> None:
+    text = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    assert [name for name in TASKS if f"| `{name}` |" not in text] == []
