@@ -10,10 +10,10 @@ import pytest
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.inspect.request import order_upload, small_tasks
+from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.choices import offered_task, task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.shared.links import Link
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.understand.request import ContainsOrder
 from neatlab.errors import BadInput
@@ -49,7 +49,8 @@ def test_the_page_offers_a_new_row(toy: TaskSpec) -> None:
     assert task_choices()["toy, on eight inputs"] == TEXT
     assert offered_task(TEXT) == toy
     assert ContainsOrder.check(TEXT, 4).task == toy
-    assert Link.text(f"?task={TEXT}&ablate_task={TEXT}&contains={TEXT}").contains == TEXT
+    offered = {"task": TEXT, "ablate_task": TEXT, "contains": TEXT}
+    assert Link.text("?" + "&".join(f"{name}={text}" for name, text in offered.items())).said() == offered
     sweep = SweepOrder.check(TEXT, "neat:rank=2", [2], ["relu"], 1, 3)
     assert {run.spec.label for run in sweep.runs()} == {TEXT}
 
