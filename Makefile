@@ -59,7 +59,7 @@ latest:
 # Wheel and sdist, and README's PEFT example where the wheel stands alone with the core's dependencies.
 package: $(VENV)/.dev
 	rm -rf build/package
-	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('build/package/dist')"
+	$(BIN)/python -c "from setuptools import build_meta; build_meta.build_sdist('build/package/dist')" >/dev/null
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir build/package/dist build/package/dist/neatlab-*.tar.gz
 	sh scripts/install.sh build/package/venv --constraint requirements.txt build/package/dist/neatlab-*.whl
 	build/package/venv/bin/python scripts/readme_example.py
