@@ -14,6 +14,7 @@ Example:
 
 from neatlab.adapters.methods import (
     fourierft,
+    gralora,
     hira,
     ia3,
     loha,
@@ -42,6 +43,7 @@ METHODS: dict[str, Method] = {
     "loha": loha.METHOD,
     "lokr": lokr.METHOD,
     "miss": miss.METHOD,
+    "gralora": gralora.METHOD,
     "oft": oft.METHOD,
     "full": whole.FULL,
     "head": whole.HEAD,
