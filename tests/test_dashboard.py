@@ -205,9 +205,10 @@ class TestUpdate:
         step = drawings.charts(seen._replace(size=(events + 1, spectra)), ViewState())
         measured = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), ViewState())
         back = drawings.charts(seen._replace(size=(events + 2, spectra + 1)), ViewState(at=3))
-        assert changed(first, step) == {"learning"}
-        assert changed(step, measured) == {"learning", "layers", "spectrum", "map", "others"}
-        assert changed(measured, back) == {"learning", "layers", "spectrum", "map", "others"}
+        of_a_layer = {"layers", "spectrum", "map", "others"}
+        assert "learning" in changed(first, step) and not of_a_layer & changed(first, step)
+        assert changed(step, measured) >= {"learning"} | of_a_layer
+        assert changed(measured, back) >= {"learning"} | of_a_layer
 
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))

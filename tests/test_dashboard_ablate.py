@@ -62,7 +62,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "many runs": (
         {"depths": [2, 4, 6, 8], "activations": list(COMPARED), "seeds": 5},
         "run",
-        f"125 runs; at most {MAX_RUNS}",
+        f"{(4 * len(COMPARED) + 1) * 5} runs; at most {MAX_RUNS}",
     ),
 }
 

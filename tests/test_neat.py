@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.neat import NeatConfig, NeatLinear
 from neatlab.adapters.neat.config import parameter_count
-from neatlab.adapters.neat.hidden import activation_names
+from neatlab.adapters.neat.hidden import LAB_ACTIVATIONS, activation_names
 from neatlab.errors import BadInput
 from tests.oracles import neat_delta
 
@@ -123,8 +123,8 @@ def test_every_activation_trains(activation):
         assert theta.grad.abs().sum() > 0
 
 
-def test_activation_names_are_acts2fn_and_sin():
-    assert set(activation_names()) == set(ACT2FN) | {"sin"}
+def test_activation_names_are_transformers_and_the_labs():
+    assert set(activation_names()) == set(ACT2FN) | set(LAB_ACTIVATIONS) >= {"relu", "gelu", "sin"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: "-".join(str(x) for x in v.values()))

@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Download, Locator, Page, Request, expect
 
+from neatlab.dashboard.train.charts import CHARTS
 from tests.browser.conftest import App, chart, open_page, says, settle
 
 pytestmark = pytest.mark.browser
@@ -154,7 +155,7 @@ def test_numbers_and_pictures_of_a_chart_are_downloaded(page: Page, app: App, tm
     page.click("#learning [data-do=table]")
     expect(page.locator("#learning-table tbody tr")).to_have_count(len(rows) - 1)
     expect(page.locator("#learning [data-do=table]")).to_have_attribute("aria-expanded", "true")
-    for name in ("learning", "layers", "spectrum", "map", "parameters"):
+    for name in (row.chart.name for row in CHARTS):
         assert saved(page, name, "svg", tmp_path).read_text().startswith("<svg")
         assert saved(page, name, "png", tmp_path).read_bytes().startswith(b"\x89PNG")
     assert chart(page, "learning", "chart => chart.isConnected")

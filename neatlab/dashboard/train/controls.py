@@ -29,7 +29,7 @@ LABELS = {
     "activation": "activation σ",
     "alpha": "alpha α (empty: r)",
     "scaling": "scaling s",
-    "frequency": "frequency ω (sin only)",
+    "frequency": "frequency ω (of sin)",
     "lr": "learning rate (empty: shared)",
 }
 INFO = {"depth": "linear maps; even with paired residuals"}
