@@ -5,7 +5,6 @@ import os
 import pydoc
 import subprocess
 import sys
-import textwrap
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -75,38 +74,3 @@ def test_what_a_file_of_plots_offers_is_offered_by_the_package():
     for module in offering:
         for name in module.__all__:
             assert getattr(plots, name) is getattr(module, name)
-
-
-SCRIPT = """
-    import neatlab
-    from neatlab import Comparison, METHODS, NeatConfig, TASKS, plots
-
-    result: Comparison = neatlab.compare("digits", ["lora:rank=4"], seeds=1)
-    reveal_type(result.arms()[0].mean)
-    reveal_type(result.differences()[0].shown)
-    reveal_type(neatlab.sweep("digits", ["lora"], {"rank": [1, 2]}, reference="lora:rank=4", seeds=[0, 1]))
-    reveal_type(neatlab.load_runs("runs").frame())
-    reveal_type(neatlab.inspect("folder").verdict()[0].text)
-    reveal_type(METHODS["neat"].title)
-    reveal_type(TASKS["digits"].title)
-    figure = plots.intervals(result)
-    NeatConfig(r=4, target_modules=["q"])
-    neatlab.sweep("digits", ["lora"], seed=3)
-    neatlab.compair
-"""
-REVEALED = ["float", "bool", "Comparison", "DataFrame", "str", "str", "str"]
-
-
-@pytest.mark.timeout(600)
-def test_a_type_checker_knows_what_a_script_gets(tmp_path):
-    mypy = pytest.importorskip("mypy.api")
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT))
-    out, _, _ = mypy.run(["--config-file", "", "--ignore-missing-imports", "--cache-dir", str(tmp_path), str(script)])
-    lines = [line.partition(": ")[2] for line in out.splitlines() if line.startswith(str(script))]
-    notes = [line for line in lines if line.startswith("note: Revealed")]
-    assert [note.rstrip('"').rpartition(".")[2].rpartition('"')[2] for note in notes] == REVEALED, out
-    errors = [line for line in lines if line.startswith("error")]
-    assert len(errors) == 2, out
-    assert 'Unexpected keyword argument "seed" for "sweep"' in errors[0]
-    assert "compair" in errors[1]
