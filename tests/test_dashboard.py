@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -25,6 +26,7 @@ from neatlab.dashboard.train.charts import TABLE, ChartCache, Charts
 from neatlab.dashboard.train.charts.other_layers import other_layers
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.follow import follow, update
+from neatlab.dashboard.train.handlers import MAX_PACE, Handlers
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import ViewState, read_runs
 from neatlab.dashboard.train.window import TrainWindow, leave, resume, send_command, start
@@ -209,6 +211,18 @@ class TestUpdate:
         assert "learning" in changed(first, step) and not of_a_layer & changed(first, step)
         assert changed(step, measured) >= {"learning"} | of_a_layer
         assert changed(measured, back) >= {"learning"} | of_a_layer
+
+    def test_a_window_that_falls_behind_is_slowed_down_and_recovers(self, runs: Path) -> None:
+        windows: Windows[TrainWindow] = Windows(lambda: finished(runs))
+        context = Context(Store(runs), None)  # type: ignore[arg-type]
+        handlers, window = Handlers(context, windows, [], [], lambda _: {}), windows.get("w")
+        request: Any = SimpleNamespace(session_hash="w")
+        paces = [handlers.slow_down(request) or window.pace for _ in range(9)]
+        assert paces[:2] == [2, 4] and paces[-1] == MAX_PACE
+        while window.pace > 1:
+            before = window.pace
+            list(follow(window, context))
+            assert window.pace < before
 
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))

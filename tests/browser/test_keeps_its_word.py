@@ -45,6 +45,20 @@ def test_a_pause_at_once_ends_in_paused(page: Page, app: App) -> None:
     assert app.steps(80) == {arm: stood[arm] + 1 for arm in ("lora:rank=4", "neat:rank=4,depth=2")}
 
 
+# Of each second the page has a tenth for itself.
+SLOW = "slow = setInterval(() => { const end = performance.now() + 900; while (performance.now() < end); }, 1000)"
+
+
+def test_a_browser_that_falls_behind_asks_for_fewer_updates(page: Page, app: App) -> None:
+    train(page, app, "?task=digits&steps=5000&seed=84")
+    says(page, "Training.")
+    with page.expect_request(lambda request: "/run/predict" in request.url):  # it asks for fewer updates
+        page.evaluate(SLOW)
+    page.evaluate("clearInterval(slow)")
+    page.click("#stop")
+    says(page, "Stopped.")
+
+
 def test_after_a_reset_in_the_middle_the_form_is_as_ever(page: Page, under_way: set[Request], app: App) -> None:
     failed: list[str] = []
     page.on("response", lambda response: failed.append(response.url) if response.status >= 500 else None)

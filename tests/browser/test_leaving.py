@@ -1,5 +1,6 @@
 """Windows that close without goodbye: their trainings end, no other's does, and nothing stays behind."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -46,7 +47,9 @@ class Window(ExitStack):
         assert any(text in line for line in self._updates), f"the updates ended without {text!r}"
 
 
-def test_who_leaves_without_goodbye_leaves_nothing_behind(page: Page, windows: BrowserContext, app: App) -> None:
+def test_who_leaves_without_goodbye_leaves_nothing_behind(
+    page: Page, new_context: Callable[..., BrowserContext], app: App
+) -> None:
     stop_all(app)
     sent = what_a_page_sends(page, app)
     before, ids = memory(app), processes(app)
@@ -58,7 +61,7 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(page: Page, windows: B
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(trains_and_leaves, range(SHORT)))
-    kept, closed = windows.new_page(), windows.new_page()
+    kept, closed = new_context().new_page(), new_context().new_page()  # a process each, as one waits for the other
     train(kept, app, steps=5000, seed=30)
     train(closed, app, steps=5000, seed=31)
     app.wait_for_steps(30, 2)

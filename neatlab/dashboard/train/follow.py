@@ -17,6 +17,8 @@ from neatlab.dashboard.train.words import NO_TABLE, READY, before_first_step, pr
 INTERVAL = 0.19  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
 MAX_CROWDED = 8.0  # times the interval, on the busiest machine
+RECOVERY = 0.9  # of a window's pace, with each update
+MAX_WAIT = 3.0  # seconds; a window that hears nothing for longer asks again
 HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
 POLL_SECONDS = 0.04
 NUMBERS = count(time.time_ns() // 1_000_000)  # also after this server's end the next one's are larger
@@ -75,7 +77,8 @@ def follow(window: TrainWindow, context: Context) -> Iterator[Update | None]:
             made, wait = _timed(lambda: update(window, context))
             if window.follower is not me or window.view != mark[-1]:
                 continue  # what was reset, or is looked at otherwise, since this was begun must not be drawn over
-            shown, last, due = mark, now, now + wait
+            shown, last, due = mark, now, now + min(window.pace * wait, MAX_WAIT)
+            window.pace = max(1.0, RECOVERY * window.pace)
             yield made
         if ended or window.closed:
             return

@@ -1,5 +1,6 @@
 """What the Train tab does when a button is pressed or a view is chosen."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
@@ -23,6 +24,7 @@ from neatlab.tasks import TaskSpec
 
 _HTML = macros(__file__)
 ENDED = ("idle", "shown", "ended")  # phases after which a window gets no updates by itself
+MAX_PACE = 16.0
 MAX_NAME = 200  # characters of a layer or an arm
 
 
@@ -91,6 +93,11 @@ class Handlers:
         else:
             yield from self.follow(request)
 
+    def slow_down(self, request: gr.Request) -> None:
+        """Send fewer updates to a window that draws them later and later."""
+        window = self._windows.get(request.session_hash)
+        window.pace = min(2 * window.pace, MAX_PACE)
+
     def controls(self, request: gr.Request) -> list[Any]:
         """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
         now = update(self._windows.get(request.session_hash), self._context, ())
@@ -149,11 +156,11 @@ def _shown(window: TrainWindow, now: Update | None) -> list[Any]:
 
 
 def _status(window: TrainWindow, now: Update) -> str:
-    """The status with the number of its update, whether another is to come, and a mark of the buttons and lists."""
+    """The status with the number and time of its update, whether another is to come, and a mark of the controls."""
     text = refused(window.refusal.field, str(window.refusal)) if window.refusal else now.status
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, window.commands, now.layers, now.arms)).encode())
-    return _HTML.update(now.number, f"{mark:x}", now.phase not in ENDED, text)
+    return _HTML.update(now.number, int(1000 * time.time()), f"{mark:x}", now.phase not in ENDED, text)
 
 
 def _slider(window: TrainWindow, now: Update) -> Any:

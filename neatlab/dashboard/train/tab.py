@@ -138,6 +138,7 @@ class TrainTab(Tab[TrainLink]):
         self.restored = [(handlers.follow, None, shown, LONG)]
         self._status.tick(handlers.refresh, None, shown, **LONG)
         self._status.retry(handlers.follow, None, shown, **LONG)
+        self._status.blur(handlers.slow_down, None, None, **LIGHT)  # the script's, not Gradio's
         buttons = [self._train, self._pause, self._step, self._stop]
         self._status.submit(handlers.controls, None, [*buttons, self._layer, self._arm], **newest)
         # `input`, not `change`: what the server fills in is nobody's choice.

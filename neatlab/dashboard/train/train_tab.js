@@ -5,15 +5,27 @@
 // is put back, and a window that hears nothing though there is more to come asks again.
 const [SILENCE, MAX_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
 const newest = { number: 0, value: props.value, more: false };
+// A browser that draws updates later than they come falls behind until a click waits a minute: it asks for fewer. Of the
+// time since an update was made the least is the way here and what the two clocks differ by.
+const [LATE, LEARNT] = [1000, 0.02]; // milliseconds, also between two complaints
+let [leastDelay, complained] = [null, -Infinity];
+function checkDelay(sent) {
+  const [delay, now] = [Date.now() - sent, performance.now()];
+  leastDelay = Math.min(delay, (leastDelay ?? delay) + LEARNT * (delay - (leastDelay ?? delay))); // a clock may jump
+  if (delay < leastDelay + LATE || now < complained + LATE) return;
+  complained = now;
+  trigger("blur");
+}
 let [known, heard, silence] = [null, performance.now(), SILENCE];
 
 watch("value", () => {
-  const { update, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
+  const { update, sent, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
   if (lost) return location.reload();
   if (Number(update ?? 0) < newest.number) {
     props.value = newest.value;
     return trigger("retry");
   }
+  if (Number(update ?? 0) > newest.number) checkDelay(Number(sent));
   Object.assign(newest, { number: Number(update ?? 0), value: props.value, more: Boolean(more) });
   [heard, silence] = [performance.now(), SILENCE];
   // An update reaches few components. The buttons and lists seldom change: they are asked for when the status says so.

@@ -30,6 +30,7 @@ class TrainWindow:
         commands: How many commands its buttons have sent.
         slider: Where the page's slider through time stands, and its end; None where that is not known.
         closed: Whether the window is gone.
+        pace: Times the usual time between updates; above 1 for a browser that has fallen behind.
     """
 
     feed: Feed
@@ -44,6 +45,7 @@ class TrainWindow:
     commands: int = 0
     slider: tuple[int, int] | None = None
     closed: bool = False
+    pace: float = 1.0
 
     @property
     def phase(self) -> str:
