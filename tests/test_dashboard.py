@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -21,12 +22,13 @@ from neatlab.config import RunConfig, parse_arm
 from neatlab.dashboard import build
 from neatlab.dashboard.server import check_host, launch, read_auth, theme
 from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.train.charts import TABLE, ChartCache, Charts
 from neatlab.dashboard.train.charts.other_layers import other_layers
 from neatlab.dashboard.train.feed import Feed
-from neatlab.dashboard.train.follow import follow, update
-from neatlab.dashboard.train.handlers import MAX_PACE, Handlers
+from neatlab.dashboard.train.follow import HEARTBEAT, MAX_WAIT, follow, update
+from neatlab.dashboard.train.handlers import Handlers
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import ViewState, read_runs
 from neatlab.dashboard.train.window import TrainWindow, leave, resume, send_command, start
@@ -212,17 +214,24 @@ class TestUpdate:
         assert changed(step, measured) >= {"learning"} | of_a_layer
         assert changed(measured, back) >= {"learning"} | of_a_layer
 
-    def test_a_window_that_falls_behind_is_slowed_down_and_recovers(self, runs: Path) -> None:
+    @pytest.mark.parametrize(("is_drawn", "seconds"), [(True, HEARTBEAT), (False, MAX_WAIT)])
+    def test_the_next_one_waits_until_the_page_has_drawn_the_last(
+        self, is_drawn: bool, seconds: float, runs: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         windows: Windows[TrainWindow] = Windows(lambda: finished(runs))
-        context = Context(Store(runs), None)  # type: ignore[arg-type]
+        context: Any = Context(Store(runs), SimpleNamespace(position=lambda job: 0))  # type: ignore[arg-type]
         handlers, window = Handlers(context, windows, [], [], lambda _: {}), windows.get("w")
-        request: Any = SimpleNamespace(session_hash="w")
-        paces = [handlers.slow_down(request) or window.pace for _ in range(9)]
-        assert paces[:2] == [2, 4] and paces[-1] == MAX_PACE
-        while window.pace > 1:
-            before = window.pace
-            list(follow(window, context))
-            assert window.pace < before
+        window.job = Job("module:function", None, False, 1, phase="running")
+        clock = count(100.0, 0.25)  # seconds, a look at a time
+        fake = SimpleNamespace(monotonic=lambda: next(clock), thread_time=lambda: 0.0, sleep=lambda _: None)
+        monkeypatch.setattr("neatlab.dashboard.train.follow.time", fake)
+        running = follow(window, context)
+        next(running)
+        begun = next(clock)
+        if is_drawn:
+            handlers.has_drawn(SimpleNamespace(session_hash="w"))  # type: ignore[arg-type]
+        next(running)
+        assert next(clock) - begun == pytest.approx(seconds, abs=0.5)
 
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))

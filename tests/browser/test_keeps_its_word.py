@@ -49,14 +49,17 @@ def test_a_pause_at_once_ends_in_paused(page: Page, app: App) -> None:
 SLOW = "slow = setInterval(() => { const end = performance.now() + 900; while (performance.now() < end); }, 1000)"
 
 
-def test_a_browser_that_falls_behind_asks_for_fewer_updates(page: Page, app: App) -> None:
+def test_a_browser_that_is_slow_gets_the_next_update_when_it_has_drawn_the_last(page: Page, app: App) -> None:
+    drawn: list[Request] = []
+    page.on("request", lambda request: drawn.append(request) if "/run/drawn" in request.url else None)
     train(page, app, "?task=digits&steps=5000&seed=84")
     says(page, "Training.")
-    with page.expect_request(lambda request: "/run/predict" in request.url):  # it asks for fewer updates
-        page.evaluate(SLOW)
-    page.evaluate("clearInterval(slow)")
-    page.click("#stop")
+    page.evaluate(SLOW)
+    seen, now = len(drawn), app.steps(84)
+    page.click("#stop")  # which would wait for every update that it had not drawn
     says(page, "Stopped.")
+    assert app.steps(84) != now and len(drawn) > seen
+    page.evaluate("clearInterval(slow)")
 
 
 def test_after_a_reset_in_the_middle_the_form_is_as_ever(page: Page, under_way: set[Request], app: App) -> None:

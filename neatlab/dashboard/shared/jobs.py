@@ -27,7 +27,7 @@ class Jobs:
     """
 
     def __init__(
-        self, root: str | Path, at_once: int = 2, max_waiting: int = 32, unwatched_seconds: float = 15.0
+        self, root: str | Path, at_once: int = 2, max_waiting: int = 32, unwatched_seconds: float = 30.0
     ) -> None:
         self._at_once, self._max_waiting, self._unwatched_seconds = at_once, max_waiting, unwatched_seconds
         self._lock = threading.RLock()

@@ -16,9 +16,7 @@ from neatlab.dashboard.train.words import NO_TABLE, READY, before_first_step, pr
 
 INTERVAL = 0.19  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
-MAX_CROWDED = 8.0  # times the interval, on the busiest machine
-RECOVERY = 0.9  # of a window's pace, with each update
-MAX_WAIT = 3.0  # seconds; a window that hears nothing for longer asks again
+MAX_WAIT = 3.0  # seconds for the page to draw an update; one that hears nothing for longer asks again
 HEARTBEAT = 1.0  # seconds: a window that shows nothing new still hears from us, and we notice if it is gone
 POLL_SECONDS = 0.04
 NUMBERS = count(time.time_ns() // 1_000_000)  # also after this server's end the next one's are larger
@@ -57,6 +55,8 @@ class Update(NamedTuple):
 def follow(window: TrainWindow, context: Context) -> Iterator[Update | None]:
     """Say how the window's training goes, until it ends or another follower takes over.
 
+    The next update waits until the page has drawn the last: a slow browser gets fewer, and does not fall behind.
+
     Args:
         window: The window.
         context: Store and jobs.
@@ -73,12 +73,12 @@ def follow(window: TrainWindow, context: Context) -> Iterator[Update | None]:
             job.touch()
         mark, now = _mark(window, context), time.monotonic()
         has_moved = mark[-1:] != shown[-1:]  # someone waits for it
-        if ended or has_moved or (now >= due and (mark != shown or now >= last + HEARTBEAT)):
+        is_due = now >= due and (window.has_drawn or now >= last + MAX_WAIT)
+        if ended or has_moved or (is_due and (mark != shown or now >= last + HEARTBEAT)):
             made, wait = _timed(lambda: update(window, context))
             if window.follower is not me or window.view != mark[-1]:
                 continue  # what was reset, or is looked at otherwise, since this was begun must not be drawn over
-            shown, last, due = mark, now, now + min(window.pace * wait, MAX_WAIT)
-            window.pace = max(1.0, RECOVERY * window.pace)
+            shown, last, due, window.has_drawn = mark, now, now + wait, False
             yield made
         if ended or window.closed:
             return
@@ -103,14 +103,11 @@ def _size(context: Context, config: RunConfig) -> int:
 def _timed(make: Callable[[], Update]) -> tuple[Update, float]:
     """An update, and seconds until the next.
 
-    The thread's time counts, not the clock's: it may wait for the trainings, and must not wait longer for that. But
-    where the machine gives it less than half of a core the browser is no better off, and would fall behind.
+    The thread's time counts, not the clock's: it may wait for the trainings, and must not wait longer for that.
     """
-    clock, thread = time.monotonic(), time.thread_time()
+    begun = time.thread_time()
     made = make()
-    clock, thread = time.monotonic() - clock, time.thread_time() - thread
-    crowded = min(max(1.0, clock / thread / 2), MAX_CROWDED) if thread > 0 else 1.0
-    return made, crowded * max(INTERVAL, thread / DRAWING_SHARE)
+    return made, min(max(INTERVAL, (time.thread_time() - begun) / DRAWING_SHARE), MAX_WAIT)
 
 
 def update(window: TrainWindow, context: Context, names: Sequence[str] = tuple(EMPTY)) -> Update:

@@ -1,6 +1,5 @@
 """What the Train tab does when a button is pressed or a view is chosen."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
@@ -24,7 +23,6 @@ from neatlab.tasks import TaskSpec
 
 _HTML = macros(__file__)
 ENDED = ("idle", "shown", "ended")  # phases after which a window gets no updates by itself
-MAX_PACE = 16.0
 MAX_NAME = 200  # characters of a layer or an arm
 
 
@@ -68,7 +66,8 @@ class Handlers:
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))
             window.job = window.active  # one that has ended has no say any more: its refusal would cover this one
-        return [_status(window, update(window, self._context)), *self._messages(window), command_note(window.order)]
+        text = _status(window, update(window, self._context), request.session_hash)
+        return [text, *self._messages(window), command_note(window.order)]
 
     def _train(self, window: TrainWindow, order: Order, first: Command) -> None:
         if not (window.active and window.order == order):
@@ -81,7 +80,7 @@ class Handlers:
         window = self._windows.get(request.session_hash)
         for now in follow(window, self._context):
             self._windows.touch(request.session_hash)
-            yield _shown(window, now)
+            yield _shown(window, now, request.session_hash)
 
     def refresh(self, request: gr.Request) -> Iterator[list[Any]]:
         """Follow again, for a window that has heard nothing for a while though its training goes on.
@@ -93,10 +92,9 @@ class Handlers:
         else:
             yield from self.follow(request)
 
-    def slow_down(self, request: gr.Request) -> None:
-        """Send fewer updates to a window that draws them later and later."""
-        window = self._windows.get(request.session_hash)
-        window.pace = min(2 * window.pace, MAX_PACE)
+    def has_drawn(self, request: gr.Request) -> None:
+        """The window has drawn what it was sent: the next update may come."""
+        self._windows.get(request.session_hash).has_drawn = True
 
     def controls(self, request: gr.Request) -> list[Any]:
         """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
@@ -121,7 +119,8 @@ class Handlers:
         leave(window, self._context)
         window.clear()
         now = update(window, self._context)
-        return [_status(window, now), *self._messages(window), command_note(None), *_shown(window, now)[1:]]
+        text, *others = _shown(window, now, request.session_hash)
+        return [text, *self._messages(window), command_note(None), *others]
 
     def choose(self, name: str) -> Callable[[Any, gr.Request], None]:
         """Of a control: the handler that sets one part of the view."""
@@ -147,20 +146,20 @@ class Handlers:
         return field_messages(window.refusal, self._parts)
 
 
-def _shown(window: TrainWindow, now: Update | None) -> list[Any]:
+def _shown(window: TrainWindow, now: Update | None, session: str | None) -> list[Any]:
     if now is None:
         return [gr.skip()] * 5
     charts = {name: value for name, value in now.charts.items() if name != OTHERS}
     others = now.charts[OTHERS] or "{}"
-    return [_status(window, now), together(charts), others, now.table, _slider(window, now)]
+    return [_status(window, now, session), together(charts), others, now.table, _slider(window, now)]
 
 
-def _status(window: TrainWindow, now: Update) -> str:
-    """The status with the number and time of its update, whether another is to come, and a mark of the controls."""
+def _status(window: TrainWindow, now: Update, session: str | None) -> str:
+    """The status with the number of its update, its window, whether another is to come, and a mark of the controls."""
     text = refused(window.refusal.field, str(window.refusal)) if window.refusal else now.status
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, window.commands, now.layers, now.arms)).encode())
-    return _HTML.update(now.number, int(1000 * time.time()), f"{mark:x}", now.phase not in ENDED, text)
+    return _HTML.update(now.number, session, f"{mark:x}", now.phase not in ENDED, text)
 
 
 def _slider(window: TrainWindow, now: Update) -> Any:

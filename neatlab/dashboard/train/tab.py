@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.events import api
 
 from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
@@ -138,7 +139,8 @@ class TrainTab(Tab[TrainLink]):
         self.restored = [(handlers.follow, None, shown, LONG)]
         self._status.tick(handlers.refresh, None, shown, **LONG)
         self._status.retry(handlers.follow, None, shown, **LONG)
-        self._status.blur(handlers.slow_down, None, None, **LIGHT)  # the script's, not Gradio's
+        # Asked for by the script itself: an event of Gradio's page would cost it more than what it has drawn.
+        api(handlers.has_drawn, api_name="drawn", api_visibility="undocumented", queue=False)
         buttons = [self._train, self._pause, self._step, self._stop]
         self._status.submit(handlers.controls, None, [*buttons, self._layer, self._arm], **newest)
         # `input`, not `change`: what the server fills in is nobody's choice.

@@ -5,29 +5,29 @@
 // is put back, and a window that hears nothing though there is more to come asks again.
 const [SILENCE, MAX_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
 const newest = { number: 0, value: props.value, more: false };
-// A browser that draws updates later than they come falls behind until a click waits a minute: it asks for fewer. Of the
-// time since an update was made the least is the way here and what the two clocks differ by.
-const [LATE, LEARNT] = [1000, 0.02]; // milliseconds, also between two complaints
-let [leastDelay, complained] = [null, -Infinity];
-function checkDelay(sent) {
-  const [delay, now] = [Date.now() - sent, performance.now()];
-  leastDelay = Math.min(delay, (leastDelay ?? delay) + LEARNT * (delay - (leastDelay ?? delay))); // a clock may jump
-  if (delay < leastDelay + LATE || now < complained + LATE) return;
-  complained = now;
-  trigger("blur");
+// The next update comes when this one is drawn, and as much time again has passed: the page is there for its reader too.
+function sayDrawn(session) {
+  const begun = performance.now();
+  const { root, api_prefix } = window.gradio_config;
+  const request = { method: "POST", headers: { "Content-Type": "application/json" } };
+  request.body = JSON.stringify({ data: [], session_hash: session });
+  const say = () => fetch(`${root}${api_prefix}/run/drawn`, request).catch(() => {}); // the server waits some seconds only
+  const drawn = () => setTimeout(say, performance.now() - begun);
+  if (document.hidden) setTimeout(drawn);
+  else requestAnimationFrame(() => setTimeout(drawn));
 }
 let [known, heard, silence] = [null, performance.now(), SILENCE];
 
 watch("value", () => {
-  const { update, sent, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
+  const { update, session, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
   if (lost) return location.reload();
   if (Number(update ?? 0) < newest.number) {
     props.value = newest.value;
     return trigger("retry");
   }
-  if (Number(update ?? 0) > newest.number) checkDelay(Number(sent));
   Object.assign(newest, { number: Number(update ?? 0), value: props.value, more: Boolean(more) });
   [heard, silence] = [performance.now(), SILENCE];
+  if (more) sayDrawn(session);
   // An update reaches few components. The buttons and lists seldom change: they are asked for when the status says so.
   if (controls !== undefined && controls !== known) trigger("submit");
   known = controls ?? known;

@@ -30,7 +30,7 @@ class TrainWindow:
         commands: How many commands its buttons have sent.
         slider: Where the page's slider through time stands, and its end; None where that is not known.
         closed: Whether the window is gone.
-        pace: Times the usual time between updates; above 1 for a browser that has fallen behind.
+        has_drawn: Whether its page has drawn what it was sent.
     """
 
     feed: Feed
@@ -45,7 +45,7 @@ class TrainWindow:
     commands: int = 0
     slider: tuple[int, int] | None = None
     closed: bool = False
-    pace: float = 1.0
+    has_drawn: bool = True
 
     @property
     def phase(self) -> str:
@@ -109,6 +109,8 @@ def resume(window: TrainWindow, context: Context, order: Order) -> bool:
     readable = [config for config in configs if window.feed.read(config)]
     if job is None and not readable:
         return False
+    if job is not None:
+        job.touch()  # until the page, which may be slow, follows it
     window.show(order, job)
     window.configs = job.runs if job and job.runs else configs
     window.stored = frozenset(config.run_id for config in readable if context.store.finished(config))
