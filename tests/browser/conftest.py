@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import orjson
 import pytest
 from gradio_client import Client  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
@@ -60,18 +61,31 @@ def windows(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(windows: BrowserContext) -> Iterator[Page]:
-    """A new window; afterwards none is left, nor what a test allowed or stored."""
-    yield windows.new_page()
-    for window in windows.pages[1:]:
-        window.close()
+    """A new window; afterwards it is gone, and what a test allowed or stored."""
+    window = windows.new_page()
+    yield window
+    window.close()
     windows.set_offline(False)
     windows.clear_permissions()
     windows.clear_cookies()
 
 
+@pytest.fixture(scope="module")
+def same_page(windows: BrowserContext) -> Iterator[Page]:
+    """One window for the tests of a file that leave the page as the next can use it: to load it takes seconds."""
+    window = windows.new_page()
+    yield window
+    window.close()
+
+
 @pytest.fixture
 def under_way(page: Page) -> set[Request]:
-    """The window's requests that are not answered yet, but for its heartbeat, which never is."""
+    """The window's requests that are not answered yet."""
+    return unanswered(page)
+
+
+def unanswered(page: Page) -> set[Request]:
+    """A window's requests that are not answered yet, from now on; but for its heartbeat, which never is."""
     requests: set[Request] = set()
     page.on("request", lambda request: None if "/heartbeat/" in request.url else requests.add(request))
     page.on("requestfinished", lambda request: requests.discard(request))
@@ -129,11 +143,25 @@ def wait_until(true: Callable[[], Any], seconds: float = 150) -> None:
         time.sleep(0.05)
 
 
+LESSON = {
+    "title": "Which <b>rank</b>?",
+    "text": "Look at the spectrum. <script>window.pwned = 1</script>",
+    "link": "?task=digits&arm=lora:rank=2&arm=neat:rank=6,lr=0.01&steps=7&hide=presets&hide=settings&hide=more",
+}
+LESSONS = ("another", "rank")
+
+
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app of most tests; each of them trains on seeds of its own."""
     folder = tmp_path_factory.mktemp("app")
-    (folder / "models").mkdir()
-    with serve(folder, "--trainings", "4", "--inspect-root", str(folder / "models")) as served:
+    for name in ("models", "lessons"):
+        (folder / name).mkdir()
+    for name in LESSONS:
+        lesson = {**LESSON, "title": f"{LESSON['title']} {name}"}
+        (folder / "lessons" / f"{name}.json").write_bytes(orjson.dumps(lesson))
+    options = ("--trainings", "4", "--inspect-root", folder / "models", "--lessons", folder / "lessons")
+    with serve(folder, *map(str, options)) as served:
         yield served
 
 

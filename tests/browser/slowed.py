@@ -1,9 +1,8 @@
-"""The app as ever, but what it draws for a window reaches it late, by a random time, while a file is there.
+"""The app as ever, but what it draws for a window reaches it late, by a random time.
 
-`NEATLAB_TEST_LATE=/tmp/late python slowed.py --port 7860`
+`python slowed.py --port 7860`
 """
 
-import os
 import random
 import sys
 import time
@@ -15,7 +14,6 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from neatlab.cli import main
 from neatlab.dashboard.train import follow
 
-LATE = Path(os.environ["NEATLAB_TEST_LATE"])
 LATEST = 0.8  # seconds
 delays = random.Random(0)
 update = follow.update
@@ -24,8 +22,7 @@ update = follow.update
 def slowed(*given: Any, **named: Any) -> follow.Update:
     """An update, and then a wait: it says what was so before."""
     made = update(*given, **named)
-    if LATE.exists():
-        time.sleep(delays.uniform(0, LATEST))
+    time.sleep(delays.uniform(0, LATEST))
     return made
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Download, Locator, Page, Request, expect
 
 from neatlab.dashboard.train.charts import CHARTS
-from tests.browser.conftest import App, chart, open_page, says, settle
+from tests.browser.conftest import App, chart, fill, open_page, says, settle, unanswered, wait_until
 
 pytestmark = pytest.mark.browser
 QUERY = "?task=digits&steps=2&seed=60"
@@ -19,13 +19,38 @@ GRAVE = ("serious", "critical")
 COLOURS = ["color-contrast", "link-in-text-block"]  # the rules of axe that a theme can break
 
 
-def trained(page: Page, app: App, query: str = QUERY) -> Page:
-    """The page with a training on it; from the second time on, the store's."""
-    open_page(page, app, query) if not app.stored(60) else page.goto(app.url + query)
-    expect(page.locator("#train")).to_be_enabled()
-    page.click("#train")
-    says(page, "Done.")
-    return page
+class Seen(NamedTuple):
+    """What a window has done since it was opened."""
+
+    under_way: set[Request]
+    asked: list[str]
+    logged: list[str]
+
+
+@pytest.fixture(scope="module")
+def seen(same_page: Page) -> Seen:
+    page, asked, logged = same_page, [], []  # type: ignore[var-annotated]
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.on("console", lambda message: logged.append(message.text) if message.type in ("error", "warning") else None)
+    return Seen(unanswered(page), asked, logged)
+
+
+@pytest.fixture(scope="module")
+def opened(same_page: Page, seen: Seen, app: App) -> Page:
+    """The page in its dark theme with a training on it, once for all tests."""
+    open_page(same_page, app, f"{QUERY}&__theme=dark")
+    same_page.click("#train")
+    says(same_page, "Done.")
+    return same_page
+
+
+@pytest.fixture
+def trained(opened: Page) -> Page:
+    """That page, at the tab of the training."""
+    tabs(opened)[0].click()
+    return opened
 
 
 def tabs(page: Page) -> list[Locator]:
@@ -46,27 +71,39 @@ def open_tab(page: Page, tab: Locator, under_way: set[Request]) -> None:
     page.wait_for_function(FITTING)  # charts of a tab are drawn when it is seen
 
 
-def test_axe_finds_nothing_serious_in_either_theme(page: Page, under_way: set[Request], app: App) -> None:
-    trained(page, app, f"{QUERY}&__theme=dark")
+def test_no_request_leaves_the_machine_and_nothing_is_logged(trained: Page, seen: Seen) -> None:
+    trained.hover("#learning-chart")
+    expect(trained.locator("#learning-chart .modebar-btn").first).to_be_attached()
+    for tab in tabs(trained):
+        open_tab(trained, tab, seen.under_way)
+    assert any(url.endswith("plotly.min.js") for url in seen.asked)
+    hosts = {urlsplit(url).hostname for url in seen.asked if urlsplit(url).scheme not in ("data", "blob")}
+    assert hosts == {"127.0.0.1"}
+    assert seen.logged == []
+    labels = trained.locator(".modebar-btn").evaluate_all("buttons => buttons.map(button => button.ariaLabel)")
+    assert labels and not [label for label in labels if "hare" in label]
+
+
+def test_axe_finds_nothing_serious_in_either_theme(trained: Page, seen: Seen) -> None:
+    page, axe = trained, Axe()
     assert page.evaluate("document.body.classList.contains('dark')")
     page.locator("[data-do=table]").first.click()
     page.click("#b-more button")
-    page.add_style_tag(
-        content="* { transition: none !important }"
-    )  # axe looks at the colours of a theme, not between two
-    found = []
+    # Axe looks at the colours of a theme, not between two.
+    page.add_style_tag(content="* { transition: none !important }")
+    violations = []
     for tab in tabs(page):
-        open_tab(page, tab, under_way)
+        open_tab(page, tab, seen.under_way)
         for theme, rules in (("dark", {}), ("light", {"runOnly": COLOURS})):
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
-            settle(page, under_way)
-            found += grave(page, f"{tab.inner_text()}, {theme}", rules)
-    assert not found, "\n".join(found)
+            settle(page, seen.under_way)
+            violations += grave(axe, page, f"{tab.inner_text()}, {theme}", rules)
+    assert not violations, "\n".join(violations)
 
 
-def grave(page: Page, where: str, rules: dict[str, Any]) -> list[str]:
+def grave(axe: Axe, page: Page, where: str, rules: dict[str, Any]) -> list[str]:
     """The serious violations that axe finds."""
-    result = Axe().run(page, options={"resultTypes": ["violations", "passes"], **rules}).response
+    result = axe.run(page, options={"resultTypes": ["violations", "passes"], **rules}).response
     assert result["passes"]
     return [
         f"{where}: {rule['id']}: {node['target']} {node['failureSummary']}"
@@ -76,26 +113,8 @@ def grave(page: Page, where: str, rules: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_no_request_leaves_the_machine_and_nothing_is_logged(page: Page, under_way: set[Request], app: App) -> None:
-    asked, logged = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("websocket", lambda socket: asked.append(socket.url))
-    page.on("pageerror", lambda error: logged.append(str(error)))
-    page.on("console", lambda message: logged.append(message.text) if message.type in ("error", "warning") else None)
-    trained(page, app)
-    page.hover("#learning-chart")
-    expect(page.locator("#learning-chart .modebar-btn").first).to_be_attached()
-    for tab in tabs(page):
-        open_tab(page, tab, under_way)
-    assert any(url.endswith("plotly.min.js") for url in asked)
-    hosts = {urlsplit(url).hostname for url in asked if urlsplit(url).scheme not in ("data", "blob")}
-    assert hosts == {"127.0.0.1"}
-    assert logged == []
-    assert not [n for n in page.locator(".modebar-btn").evaluate_all("b => b.map(x => x.ariaLabel)") if "hare" in n]
-
-
-def test_every_tab_is_as_wide_as_the_window(page: Page, under_way: set[Request], app: App) -> None:
-    trained(page, app)
+def test_every_tab_is_as_wide_as_the_window(trained: Page, seen: Seen) -> None:
+    page, under_way = trained, seen.under_way
     for tab in tabs(page):
         page.set_viewport_size({"width": 1280, "height": 900})
         open_tab(page, tab, under_way)
@@ -104,6 +123,7 @@ def test_every_tab_is_as_wide_as_the_window(page: Page, under_way: set[Request],
             settle(page, under_way)
             page.wait_for_function(FITTING)
             assert page.evaluate("document.documentElement.scrollWidth") == width, (tab, width)
+    page.set_viewport_size({"width": 1280, "height": 720})
 
 
 CONTROLS = """() => {
@@ -116,10 +136,10 @@ CONTROLS = """() => {
 }"""
 
 
-def test_every_control_is_reached_by_the_keyboard(page: Page, under_way: set[Request], app: App) -> None:
-    trained(page, app)
+def test_every_control_is_reached_by_the_keyboard(trained: Page, seen: Seen) -> None:
+    page = trained
     for tab in tabs(page):
-        open_tab(page, tab, under_way)
+        open_tab(page, tab, seen.under_way)
         page.evaluate(f"window.wanted = ({CONTROLS})()")
         page.evaluate("document.activeElement.blur()")
         page.evaluate("window.reached = new Set(); addEventListener('focusin', event => reached.add(event.target))")
@@ -134,25 +154,15 @@ def test_every_control_is_reached_by_the_keyboard(page: Page, under_way: set[Req
     assert len(names) > 5
 
 
-def test_train_is_pressed_without_a_mouse(page: Page, app: App) -> None:
-    open_page(page, app, "?task=teacher:kind=low-rank&steps=2&seed=61")
-    page.focus("#c-method input")  # what stands before it is reached in the test above
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "train":
-            break
-    page.keyboard.press("Enter")
-    says(page, "Done.")
-
-
-def test_numbers_and_pictures_of_a_chart_are_downloaded(page: Page, app: App, tmp_path: Path) -> None:
-    trained(page, app)
+def test_numbers_and_pictures_of_a_chart_are_downloaded(trained: Page, app: App, tmp_path: Path) -> None:
+    page = trained
     losses = [e["loss"] for e in app.stored(60)["lora:rank=4"].events if e["type"] == "Step"]
     rows = list(csv.reader(io.StringIO(saved(page, "learning", "csv", tmp_path).read_text())))
     drawn = [float(row[3]) for row in rows if row[0] == "lora:rank=4" and row[2].startswith("loss")]
     assert rows[0] == ["series", "training step", "y", "value"]
     assert all(any(value == pytest.approx(loss) for value in drawn) for loss in losses)
-    page.click("#learning [data-do=table]")
+    if page.locator("#learning-table").is_hidden():  # opened for axe
+        page.click("#learning [data-do=table]")
     expect(page.locator("#learning-table tbody tr")).to_have_count(len(rows) - 1)
     expect(page.locator("#learning [data-do=table]")).to_have_attribute("aria-expanded", "true")
     for name in (row.chart.name for row in CHARTS):
@@ -168,3 +178,16 @@ def saved(page: Page, name: str, kind: str, folder: Path) -> Path:
     assert made.suggested_filename == f"{name}-chart.{kind}"
     made.save_as(folder / made.suggested_filename)
     return folder / made.suggested_filename
+
+
+def test_train_is_pressed_without_a_mouse(trained: Page, app: App) -> None:
+    page = trained
+    fill(page, seed=61)
+    page.focus("#c-method input")  # what stands before it is reached in the test above
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "train":
+            break
+    page.keyboard.press("Enter")
+    wait_until(lambda: len(app.stored(61)) == 2)
+    says(page, "Done.")

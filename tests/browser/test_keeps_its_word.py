@@ -1,25 +1,16 @@
 """What the page says is so: it follows the training that goes on, pauses when it says so, and catches up."""
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.conftest import App, fill, open_page, says, serve, settle, train, wait_until
+from tests.browser.conftest import App, fill, open_page, says, settle, train, wait_until
 
 pytestmark = pytest.mark.browser
 QUICK = "?task=teacher:kind=low-rank&steps=1"
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """An app of its own, with an empty runs folder."""
-    with serve(tmp_path_factory.mktemp("fresh"), "--trainings", "4") as served:
-        yield served
-
-
-def test_a_reload_during_the_first_training_follows_it(page: Page, fresh: App) -> None:
-    open_page(page, fresh)
+def test_a_reload_during_the_first_training_follows_it(page: Page, app: App) -> None:
+    open_page(page, app)  # its form as it is: no other test trains it
     page.click("#train")
     page.wait_for_function("location.search.length > 1")
     page.click("#pause")

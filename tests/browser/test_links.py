@@ -1,38 +1,19 @@
-"""The page's state in its link: written, copied, opened elsewhere, hidden from, taught with, and misused."""
+"""The page's state in its link: written, copied, opened elsewhere, hidden from, app with, and misused."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from urllib.parse import parse_qs, quote, urlsplit
 
-import orjson
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.presets import PRESETS
-from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, serve, shows
+from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows
 
 pytestmark = pytest.mark.browser
-LESSON = {
-    "title": "Which <b>rank</b>?",
-    "text": "Look at the spectrum. <script>window.pwned = 1</script>",
-    "link": "?task=digits&arm=lora:rank=2&arm=neat:rank=6&steps=7&hide=presets&hide=settings&hide=more",
-}
 FIELDS = ["task", "steps", "seed", "batch", "lr", "match"]
 FIELDS += ["a-method", "a-rank", "b-method", "b-rank", "b-depth", "b-activation", "c-method", "d-method"]
-
-
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    folder: Path = tmp_path_factory.mktemp("taught")
-    (folder / "lessons").mkdir()
-    for name in ("rank", "another"):
-        (folder / "lessons" / f"{name}.json").write_bytes(
-            orjson.dumps({**LESSON, "title": f"{LESSON['title']} {name}"})
-        )
-    with serve(folder, "--lessons", str(folder / "lessons")) as served:
-        yield served
 
 
 def state(page: Page) -> dict[str, str]:
@@ -48,9 +29,10 @@ def settled(page: Page, *parts: str) -> str:
     return page.url
 
 
-def test_the_state_opens_elsewhere_by_its_link(
+def test_the_state_opens_elsewhere_by_the_link_that_is_copied(
     page: Page, new_context: Callable[..., BrowserContext], app: App
 ) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_page(page, app)
     choose(page, "match", "equal rank")
     choose(page, "c-method", "head only")
@@ -60,6 +42,10 @@ def test_the_state_opens_elsewhere_by_its_link(
     page.locator("#b-lr input").press_sequentially("0.01")
     link = settled(page, "steps=40", "batch=16", "match=rank", "arm=neat:rank=6,depth=4,activation=gelu,lr=0.01")
     assert parse_qs(urlsplit(link).query)["arm"][2] == "head"
+    page.click("#copy-link")
+    shows(page.locator("#copy-link"), "Copied", exact=True)
+    assert page.evaluate("navigator.clipboard.readText()") == link
+    shows(page.locator("#copy-link"), "Copy link", exact=True)
     other = new_context().new_page()
     other.goto(link)
     expect(other.locator("#steps input")).to_have_value("40")
@@ -87,17 +73,6 @@ def test_what_was_looked_at_is_in_the_link_too(
     expect(other.locator("#layer input")).to_have_value("vit.layers.1.attention.v_proj")
 
 
-def test_copy_link_copies_it(page: Page, app: App) -> None:
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    open_page(page, app)
-    fill(page, steps=33)
-    link = settled(page, "steps=33")
-    page.click("#copy-link")
-    shows(page.locator("#copy-link"), "Copied", exact=True)
-    assert page.evaluate("navigator.clipboard.readText()") == link
-    shows(page.locator("#copy-link"), "Copy link", exact=True)
-
-
 def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
     open_page(page, app)
     choose(page, "preset", "NEAT's home")
@@ -121,9 +96,6 @@ def test_every_arm_of_a_link_shows_its_formula_and_what_differs(page: Page, app:
     open_page(page, app, "?arm=lora&arm=neat&arm=head&arm=lora:rank=2")
     shows(page.locator("#d-more"), "More options")
     expect(page.locator("#d-lr")).to_be_hidden()  # nothing in there differs
-    open_page(page, app, "?preset=learning-rate&hide=more")
-    for part, *_ in arms:
-        expect(page.locator(f"#{part}-more")).to_be_hidden()
 
 
 def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
@@ -136,18 +108,18 @@ def test_hide_hides_controls_and_they_still_hold(page: Page, app: App) -> None:
     assert {run.config.training.steps for run in app.stored(52).values()} == {2}
 
 
-def test_lessons_are_offered_and_opened(page: Page, taught: App) -> None:
-    open_page(page, taught)
-    for place, name in enumerate(("another", "rank")):
-        shows(page.locator("#lesson li").nth(place), f"Which <b>rank</b>? {name}", exact=True)
+def test_lessons_are_offered_and_opened(page: Page, app: App) -> None:
+    open_page(page, app)
+    for index, name in enumerate(LESSONS):
+        shows(page.locator("#lesson li").nth(index), f"Which <b>rank</b>? {name}", exact=True)
     expect(page.locator("#lesson li")).to_have_count(2)
     page.get_by_role("link", name="Which <b>rank</b>? rank").click()
     shows(page.locator("#lesson h2"), "Which <b>rank</b>? rank", exact=True)
     shows(page.locator("#lesson p"), LESSON["text"], exact=True)
     expect(page.locator("#b-rank input")).to_have_value("6")
     expect(page.locator("#a-rank input")).to_have_value("2")
-    expect(page.locator("#steps")).to_be_hidden()
-    expect(page.locator("#preset")).to_be_hidden()
+    for name in ("steps", "preset", "b-more"):  # which would be open, as its learning rate differs
+        expect(page.locator(f"#{name}")).to_be_hidden()
     expect(page.locator("#task")).to_be_visible()
     assert page.evaluate("window.pwned") is None
 
@@ -156,8 +128,6 @@ SCRIPT = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script>"
 BAD = [  # query, what the message says; every kind of value is tried without a browser in test_dashboard_links.py
     (f"{SCRIPT}=1", "unknown parameter"),
     ("lesson=../../../etc/passwd", "lesson"),
-    (f"arm={SCRIPT}", "unknown arm"),
-    (f"layer={'x' * 5000}", "longer than 4000 characters"),
 ]
 
 

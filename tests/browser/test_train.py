@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, chart, choose, fill, open_page, says, shows, train
+from tests.browser.conftest import App, chart, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
 LORA, NEAT = "lora:rank=4", "neat:rank=4,depth=2"
@@ -84,20 +84,6 @@ def first_losses(app: App, seed: int) -> dict[str, float]:
     return {label: next(e["loss"] for e in run.events if e["type"] == "Step") for label, run in runs.items()}
 
 
-def test_stop_is_heard_within_a_step(page: Page, app: App) -> None:
-    train(page, app, steps=5000, seed=4)
-    app.wait_for_steps(4, 3)
-    with page.expect_response(re.compile("run/predict")):
-        page.click("#stop")
-    heard = app.steps(4)
-    says(page, "Stopped.")
-    ended = app.steps(4)
-    assert all(ended[arm] <= heard[arm] + 1 for arm in (LORA, NEAT))
-    expect(page.locator("#train")).to_be_enabled()
-    shows(page.locator("#train"), "Train", exact=True)
-    assert not any(run.summary for run in app.stored(4).values())
-
-
 def test_a_reload_in_the_middle_follows_the_training_that_goes_on(page: Page, app: App) -> None:
     train(page, app, steps=5000, seed=5)
     app.wait_for_steps(5, 3)
@@ -160,18 +146,36 @@ def test_arms_matched_at_equal_parameters(page: Page, app: App) -> None:
         shows(page.locator(f'tr[data-run="{run.run_id}"] td').nth(1), "1,280", exact=True)
 
 
-def test_the_chart_keeps_its_node_and_its_zoom_through_a_hundred_updates(page: Page, app: App) -> None:
+def test_what_is_looked_at_stays_while_it_trains_and_stop_is_heard_within_a_step(page: Page, app: App) -> None:
     train(page, app, steps=5000, seed=10)
     page.wait_for_function("document.querySelector('#learning-chart').data")
     page.evaluate("window.marked = document.querySelector('#learning-chart')")
     zoomed = zoom_by_hand(page)
     page.evaluate("window.drawn = 0; window.marked.on('plotly_afterplot', () => window.drawn++)")
-    page.wait_for_function("window.drawn >= 100", polling=200, timeout=2 * TRAINED)
+    shows(page.locator("#spectrum-caption"), "layers.0.attention.q_proj")
+    choose(page, "layer", "vit.layers.3.attention.v_proj")
+    shows(page.locator("#spectrum-caption"), "layers.3.attention.v_proj")
+    shows(page.locator("#layers-caption"), "Now")
+    page.wait_for_function("window.drawn >= 30", polling=200)
     assert page.evaluate("window.marked === document.querySelector('#learning-chart')")
     assert page.evaluate("window.marked.isConnected")
     assert page.evaluate("window.marked.layout.xaxis.range") == zoomed
-    page.click("#stop")
+    assert "layers.3.attention.v_proj" in page.inner_text("#spectrum-caption")
+    assert page.locator("#layer input").input_value() == "vit.layers.3.attention.v_proj"
+
+    with page.expect_response(re.compile("run/predict")):
+        page.click("#stop")
+    heard = app.steps(10)
     says(page, "Stopped.")
+    ended = app.steps(10)
+    assert all(ended[arm] <= heard[arm] + 1 for arm in (LORA, NEAT))
+    expect(page.locator("#train")).to_be_enabled()
+    shows(page.locator("#train"), "Train", exact=True)
+    assert not any(run.summary for run in app.stored(10).values())
+
+    page.context.set_offline(True)  # the page has the lines of all layers
+    choose(page, "layer", "vit.layers.1.attention.q_proj")
+    shows(page.locator("#spectrum-caption"), "layers.1.attention.q_proj")
 
 
 def zoom_by_hand(page: Page) -> list[float]:
@@ -188,18 +192,3 @@ def zoom_by_hand(page: Page) -> list[float]:
     after = page.evaluate("window.marked.layout.xaxis.range")
     assert after[1] == pytest.approx(sum(before) / 2, rel=0.05)
     return after
-
-
-def test_the_layer_can_be_chosen_while_it_trains(page: Page, app: App) -> None:
-    train(page, app, steps=5000, seed=11)
-    shows(page.locator("#spectrum-caption"), "layers.0.attention.q_proj", TRAINED)
-    choose(page, "layer", "vit.layers.3.attention.v_proj")
-    shows(page.locator("#spectrum-caption"), "layers.3.attention.v_proj")
-    shows(page.locator("#layers-caption"), "Now")
-    seen = app.steps(11)[NEAT]
-    app.wait_for_steps(11, seen + 3)
-    assert "layers.3.attention.v_proj" in page.inner_text("#spectrum-caption")
-    assert page.locator("#layer input").input_value() == "vit.layers.3.attention.v_proj"
-    page.context.set_offline(True)  # the page has the lines of all layers
-    choose(page, "layer", "vit.layers.1.attention.q_proj")
-    shows(page.locator("#spectrum-caption"), "layers.1.attention.q_proj")

@@ -8,12 +8,13 @@ from tests.browser.conftest import PATIENCE, App, chart, choose, fill, shows
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def opened(page: Page, app: App) -> Page:
-    page.set_default_timeout(PATIENCE)
-    page.goto(f"{app.url}?tab=understand")
-    shows(page.locator("#size-lines-caption"), "At rank 4: LoRA 1,280, NEAT 512")
-    return page
+@pytest.fixture(scope="module")
+def opened(same_page: Page, app: App) -> Page:
+    """The tab, once for all tests: each looks at a part of its own."""
+    same_page.set_default_timeout(PATIENCE)
+    same_page.goto(f"{app.url}?tab=understand")
+    shows(same_page.locator("#size-lines-caption"), "At rank 4: LoRA 1,280, NEAT 512")
+    return same_page
 
 
 def test_the_equations_follow_the_numbers(opened: Page) -> None:

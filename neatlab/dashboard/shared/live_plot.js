@@ -3,7 +3,6 @@
 const themes = JSON.parse(props.themes);
 const MAX_ROWS = 400;
 const config = {
-  responsive: true,
   displaylogo: false,
   // Plotly's "Share chart" would upload the data to another machine.
   modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
@@ -69,6 +68,8 @@ function live(figure) {
     if (!table.hidden) fillTable(chart, table);
   });
 
+  // Plotly's own `responsive` overlooks a window that changes its width while another tab is open.
+  new ResizeObserver(() => chart.clientWidth && chart.data && Plotly.Plots.resize(chart)).observe(chart);
   return { name: figure.id, show: ask, draw };
 }
 
