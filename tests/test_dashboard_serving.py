@@ -4,14 +4,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 
 from neatlab.cli import main
 from neatlab.dashboard.server import check_system
 from neatlab.errors import BadInput
-from tests.browser.conftest import ROOT, free_port, serve
+from tests.browser.conftest import ROOT, free_port
 
 
 @pytest.mark.process
@@ -39,10 +39,11 @@ def test_a_password_that_is_none_is_refused(
     assert "secret" not in captured.err
 
 
-@pytest.mark.process
-def test_insecure_serves_other_machines(tmp_path: Path) -> None:
-    with serve(tmp_path, "--host", "0.0.0.0", "--insecure") as app:
-        assert httpx.get(app.url).status_code == 200
+def test_insecure_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[dict[str, Any]] = []
+    monkeypatch.setattr("neatlab.dashboard.server.launch", lambda *_, **options: launched.append(options))
+    assert main(["app", "--host", "0.0.0.0", "--insecure", "--runs", str(tmp_path / "runs")]) == 0
+    assert [options["insecure"] for options in launched] == [True]
 
 
 def test_a_system_without_forkserver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Comparisons: same start, same data, matched seeds, honest words."""
 
 import math
-import warnings
 
 import pytest
 
@@ -9,7 +8,7 @@ import neatlab
 from neatlab import BadInput, StoreError, compare, load_runs
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
-RATES = (3e-3, 1e-2, 3e-2)
+RATES = (1e-2, 3e-2)
 
 
 def test_a_comparison_in_tables(runs):
@@ -129,7 +128,7 @@ def test_a_folder_that_cannot_be_written_or_does_not_exist(tmp_path):
 
 @pytest.fixture(scope="module")
 def best(tmp_path_factory):
-    """Error of each arm at its best of three rates, chosen on validation loss; equal parameters in each pair."""
+    """Error of each arm at its best of two rates, chosen on validation loss; equal parameters in each pair."""
     folder = tmp_path_factory.mktemp("teacher")
 
     def error(kind, d_in, arm):
@@ -157,15 +156,6 @@ def test_on_a_square_layer_neat_is_not_ahead(best, kind):
     lora, neat = best(kind, 64, "lora:rank=4"), best(kind, 64, "neat:rank=4")
     assert lora["adapter_params"] == neat["adapter_params"]
     assert neat["metric"] >= lora["metric"]
-
-
-def test_digits_adapters_reach_what_the_head_alone_does_not(runs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = compare("digits", ["lora:rank=4", "neat:rank=4", "head"], seeds=1, runs=runs)
-    lora, neat, head = found.frame()["metric"]
-    assert min(lora, neat) >= 0.78
-    assert head < 0.65
 
 
 def test_public_names_exist():

@@ -151,6 +151,11 @@ def test_head_only_is_below_lora_or_refused(name):
             build(run_config(name, "head"), make(name))
 
 
+def test_digits_adapters_reach_what_the_head_alone_does_not():
+    assert min(reached("digits", arm) for arm in ("lora:rank=4", "neat:rank=4")) >= 0.78
+    assert reached("digits", "head") < 0.65
+
+
 def test_digits_base_reads_upright_and_not_turned():
     task = make("digits")
     model = task.base_model().eval()

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request,
 
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
+from tests.dashboard_runs import four_runs
 
 ROOT = Path(__file__).parents[2]
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -162,6 +163,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         (folder / "lessons" / f"{name}.json").write_bytes(orjson.dumps(lesson))
     options = ("--trainings", "4", "--inspect-root", folder / "models", "--lessons", folder / "lessons")
     with serve(folder, *map(str, options)) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app whose runs folder holds two arms on two seeds, and which opens no other folders."""
+    folder = tmp_path_factory.mktemp("stored")
+    four_runs(folder / "runs")
+    with serve(folder) as served:
         yield served
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -15,20 +14,10 @@ from neatlab import cli
 from neatlab.experiments.execute import make_task
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
-from tests.browser.conftest import TRAINED, App, chart, serve, shows
-from tests.dashboard_runs import tiny, trained
+from tests.browser.conftest import TRAINED, App, chart, shows
 
 pytestmark = pytest.mark.browser
 COLUMNS = {"effective_rank": 2, "stable_rank": 2, "norm": 4, "relative_norm": 4, "overlap_left": 3, "overlap_right": 3}
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """An app of its own, whose runs folder holds two arms, and which opens no folders."""
-    folder = tmp_path_factory.mktemp("inspected")
-    trained(Store(folder / "runs"), tiny("lora"), tiny("neat"))
-    with serve(folder) as served:
-        yield served
 
 
 def on_the_command_line(run: Run, folder: Path) -> dict[str, float]:
@@ -43,10 +32,11 @@ def on_the_command_line(run: Run, folder: Path) -> dict[str, float]:
 
 
 def test_a_run_is_opened_measured_and_turned_down(page: Page, stored: App, tmp_path: Path) -> None:
-    lora, neat = sorted(Store(stored.runs).runs(), key=lambda run: run.config.arm.method)
+    runs = [run for run in Store(stored.runs).runs() if run.config.seed == 0]
+    lora, neat = sorted(runs, key=lambda run: run.config.arm.method)
     page.goto(f"{stored.url}?tab=inspect")
     page.click("#inspect-run input")
-    page.get_by_role("option", name="neat:rank=2,depth=2").click()
+    page.get_by_role("option", name=neat.run_id).click()
     page.click("#inspect-start")
     shows(page.locator("#inspect-status"), "Done: neat:rank=2,depth=2", TRAINED)
     shows(page.locator("#inspect-verdict"), "Rank 2 asked")
@@ -67,7 +57,7 @@ def test_a_run_is_opened_measured_and_turned_down(page: Page, stored: App, tmp_p
     assert chart(page, "scale-chart-box", "chart => chart.data[0].x") == [0, 0.25, 0.5, 0.75, 1]
 
     page.click("#inspect-other input")
-    page.get_by_role("option", name="lora:rank=2").click()
+    page.get_by_role("option", name=lora.run_id).click()
     page.click("#inspect-start")
     shows(page.locator("#inspect-verdict"), "Shared and own directions", TRAINED)
     shows(page.locator("#inspect-angles-caption"), "smallest")

@@ -2,7 +2,6 @@
 
 import csv
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -11,19 +10,10 @@ from playwright.sync_api import Page, expect
 
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
-from tests.browser.conftest import App, chart, serve, shows
+from tests.browser.conftest import App, chart, shows
 from tests.dashboard_runs import tiny, trained
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """An app of its own, whose runs folder holds two arms on two seeds."""
-    folder = tmp_path_factory.mktemp("stored")
-    trained(Store(folder / "runs"), *(tiny(method, seed=seed) for method in ("lora", "neat") for seed in (0, 1)))
-    with serve(folder) as served:
-        yield served
 
 
 @pytest.fixture
@@ -90,16 +80,17 @@ def test_runs_are_sorted_and_found_and_the_right_one_is_selected(page: Page, sto
     shows(page.locator("#runs-count"), "3 selected")
 
 
-def test_only_the_settings_that_differ_are_listed(page: Page, stored: App, four: list[Run]) -> None:
+def test_a_selection_is_compared_and_taken_away_in_every_form(
+    page: Page, stored: App, four: list[Run], tmp_path: Path
+) -> None:
     open_runs(page, stored, four[0], four[1])
     rows = page.locator("#runs-differences tbody tr")
-    expect(rows).to_have_count(1)
+    expect(rows).to_have_count(1)  # only the settings that differ are listed
     expect(rows).to_be_visible()
     assert rows.inner_text().split() == ["seed", "0", "1"]
-
-
-def test_the_selection_is_taken_away_in_every_form(page: Page, stored: App, four: list[Run], tmp_path: Path) -> None:
-    open_runs(page, stored, *four)
+    for run in four[2:]:
+        click_row(page, run)
+    shows(page.locator("#runs-count"), "4 selected")
     with open(saved(page, "csv", tmp_path), encoding="utf-8", newline="") as file:
         assert {row["run"]: float(row["metric"]) for row in csv.DictReader(file)} == {
             run.run_id: run.summary["metric"] for run in four
