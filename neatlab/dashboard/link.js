@@ -1,5 +1,5 @@
 // Keeps the address in step with the page, so that it can be copied, bookmarked and loaded again.
-// `props` and `watch` are what gr.HTML hands to js_on_load.
+// `props`, `watch` and `trigger` are what gr.HTML hands to js_on_load.
 const ours = ["tab", "hide", "lesson"]; // said by the page itself, not by its fields
 
 // The first tab is selected before the link has been read: what it says must not be written over.
@@ -11,6 +11,14 @@ window.neatlabSetLink = (changes) => {
     for (const item of [value ?? []].flat()) query.append(name, item);
   }
   show(query);
+};
+
+// The server writes the link of what is in the fields, once for several edits in a row.
+const EDITING = 50; // milliseconds
+let edited;
+window.neatlabEdited = () => {
+  clearTimeout(edited);
+  edited = setTimeout(() => trigger("edit"), EDITING);
 };
 
 window.neatlabCopyLink = async () => {

@@ -33,6 +33,7 @@ _HTML = macros(__file__)
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
 COPY_LINK = "() => window.neatlabCopyLink()"
+EDITED = "() => window.neatlabEdited()"
 OPENED = "() => { window.neatlabOpened = true; }"
 SELECT_TAB = "() => window.neatlabSetLink({{tab: '{name}'}})"
 
@@ -109,7 +110,10 @@ class _Page:
         # Text that is pasted at once fires no `input`.
         events += [component.blur for component in self._inputs if isinstance(component, gr.Textbox)]
         events += [event for tab in self._contents for event in tab.link_events]
-        gr.on(events, self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
+        # Not `_write` itself: where one event has two handlers of which the last call counts, Gradio's page starts both
+        # again when either was called meanwhile, each of which calls the other meanwhile, and so without end.
+        gr.on(events, None, None, None, js=EDITED)
+        self.link.edit(self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = dict.fromkeys([self._message, self._lesson, self._tabs, *self._outputs, *hidden])
