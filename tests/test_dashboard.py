@@ -335,6 +335,18 @@ def test_numbers_for_people(value: float | None, said: str) -> None:
 
 
 @pytest.mark.process
+def test_an_event_of_which_the_last_call_counts_calls_the_server_once(lab: Context) -> None:
+    """Gradio's page starts all handlers of such an event again for a call that came meanwhile: two call without end."""
+    handlers: dict[tuple[Any, str], list[str | None]] = {}
+    for handler in build(lab).fns.values():
+        for block, event in handler.targets if handler.fn else []:
+            if block is not None:  # it has an event of its own
+                handlers.setdefault((block, event), []).append(handler.trigger_mode)
+    modes = [modes for modes in handlers.values() if "always_last" in modes]
+    assert len(modes) > 10 and all(len(calls) == 1 for calls in modes)
+
+
+@pytest.mark.process
 def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> None:
     demo = build(lab)
     states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]

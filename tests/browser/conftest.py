@@ -39,6 +39,7 @@ QUIET = [
 START = 150.0  # seconds for the imports
 PATIENCE = 120_000  # milliseconds; a busy machine is slow, not wrong
 expect.set_options(timeout=PATIENCE)
+EDITING = 100  # milliseconds
 TRAINED = 150_000  # milliseconds for a short training, the base checkpoint's included
 
 
@@ -100,6 +101,7 @@ def settle(page: Page, under_way: set[Request]) -> None:
     def settled() -> bool:
         answered = not under_way
         page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        page.wait_for_timeout(EDITING)  # after which the page asks for the link of what was typed
         return answered and not under_way
 
     wait_until(settled)
@@ -237,9 +239,10 @@ def fill(page: Page, **values: object) -> None:
 
 
 def choose(page: Page, field: str, option: str) -> None:
-    """Pick from a list by its id."""
+    """Pick from a list by its id, and wait until the list has closed: the next may have an option of the same name."""
     page.click(f"#{field} input")
     page.get_by_role("option", name=option, exact=True).click()
+    expect(page.get_by_role("option")).to_have_count(0)
 
 
 def train(page: Page, app: App, query: str = "", **values: object) -> None:
