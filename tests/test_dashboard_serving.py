@@ -1,5 +1,6 @@
 """Who is served: this machine alone, unless there is a password or the word --insecure. As a user starts it."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from neatlab.cli import main
-from neatlab.dashboard.server import check_system
+from neatlab.dashboard.server import check_system, is_worth_logging
 from neatlab.errors import BadInput
 from tests.browser.conftest import ROOT, free_port
 
@@ -50,3 +52,13 @@ def test_a_system_without_forkserver_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(BadInput, match="Linux and macOS"):
         check_system()
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_logged"), [(HTTPException(404), False), (HTTPException(500), True), (KeyError("x"), True)]
+)
+def test_a_stream_that_is_refused_is_no_traceback_and_everything_else_is(cause: Exception, is_logged: bool) -> None:
+    error = RuntimeError("Caught handled exception, but response already started.")
+    error.__cause__ = cause
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "failed", None, (RuntimeError, error, None))
+    assert is_worth_logging(record) == is_logged

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import gradio as gr
+from starlette.exceptions import HTTPException
 
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
@@ -110,6 +111,18 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
         theme=theme(),
         css_paths=STYLES,
     )
+    logging.getLogger("uvicorn.error").addFilter(is_worth_logging)
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log says more than that a window closed at the wrong moment.
+
+    Where the last event of a window ends while it opens a new stream of updates, Gradio refuses that stream after it
+    has begun to answer, which ends in a traceback of sixty lines. The page asks again.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    refusal = error.__cause__ if isinstance(error, RuntimeError) else None
+    return not (isinstance(refusal, HTTPException) and refusal.status_code == 404)
 
 
 def _wait_for_interrupt(demo: gr.Blocks, jobs: Jobs) -> None:
