@@ -1,5 +1,6 @@
 """Windows that close without goodbye: their trainings end, no other's does, and nothing stays behind."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ import httpx
 import orjson
 import psutil
 import pytest
+from gradio_client import Client  # type: ignore[import-untyped]
 from playwright.sync_api import BrowserContext, Page, Request
 
 from neatlab.runs.store import Store
@@ -58,7 +60,8 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
     train_pressed, step_pressed = what_a_page_sends(page, "train"), what_a_page_sends(page, "step")
     page.close()
     before, ids = memory(app), processes(app)
-    already = {run["run"] for run in app.client().predict(api_name="/list")["runs"]}
+    lab = app.client()
+    already = {run["run"] for run in lab.predict(api_name="/list")["runs"]}
 
     def trains_and_leaves(index: int) -> None:
         with Window(app, train_pressed, f"short{index}", 2, SEED + 1 + index, QUICK) as window:
@@ -77,11 +80,11 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
         long = [opened.enter_context(Window(app, step_pressed, f"long{i}", 5000, SEED + 100 + i)) for i in range(LONG)]
         for window in long[:2]:
             window.hears("Paused.")
+        wait_until(lambda: phases(lab) == {"paused": 3, "running": 1, "waiting": LONG - 2})
         for window in long[2:]:
             window.hears("in the queue")
     closed.close()
-    only_one = app.client()
-    wait_until(lambda: len(only_one.predict(api_name="/list")["jobs"]) == 1)
+    wait_until(lambda: phases(lab) == {"paused": 1})
     seen = app.steps(30)
     kept.click("#train")
     says(kept, "Training.")
@@ -92,7 +95,7 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
     wait_until(lambda: memory(app) < 1.15 * before)
     stopped = [30, 31, SEED + 100, SEED + 101]
     expected = dict.fromkeys(range(SEED + 1, SEED + 1 + SHORT), "finished") | dict.fromkeys(stopped, "interrupted")
-    listed = [run for run in only_one.predict(api_name="/list")["runs"] if run["run"] not in already]
+    listed = [run for run in lab.predict(api_name="/list")["runs"] if run["run"] not in already]
     assert sorted((app_seed(app, run["run"]), run["status"]) for run in listed) == sorted(
         (seed, status) for seed, status in expected.items() for _ in range(2)
     )
@@ -109,6 +112,11 @@ def what_a_page_sends(page: Page, button: str) -> list[dict[str, Any]]:
     page.click("#stop")
     says(page, "Stopped.")
     return [orjson.loads(asked.value.post_data or "") for asked in (begin, follow)]
+
+
+def phases(lab: Client) -> Counter[str]:
+    """Phase → how many trainings of the server are in it."""
+    return Counter(job["phase"] for job in lab.predict(api_name="/list")["jobs"])
 
 
 def app_seed(app: App, run_id: str) -> int:
