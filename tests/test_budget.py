@@ -22,6 +22,11 @@ def sized(method: str, size: int, **changes):
     return row.options(**{row.size: size, **changes})
 
 
+def test_of_two_sizes_equally_near_the_smaller_is_taken():
+    layer = {"q": (32, 32)}  # 64 parameters for each rank
+    assert match_params("lora", sized("lora", 2), layer, 10 * 64 + 32).rank == 10
+
+
 @pytest.mark.parametrize("method", SIZED)
 def test_finds_the_size_back_from_its_own_count(method):
     size = 16
