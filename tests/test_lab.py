@@ -1,11 +1,14 @@
 """Comparisons: same start, same data, matched seeds, honest words."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 import neatlab
 from neatlab import BadInput, StoreError, compare, load_runs
+from neatlab.experiments.plan import Plan
+from neatlab.tasks import TASKS
 
 SMALL = "teacher:d_in=24,d_out=12,samples=60"
 RATES = (1e-2, 3e-2)
@@ -161,3 +164,23 @@ def test_on_a_square_layer_neat_is_not_ahead(best, kind):
 def test_public_names_exist():
     assert all(getattr(neatlab, name) is not None for name in neatlab.__all__)
     assert neatlab.__all__ == sorted(neatlab.__all__)
+
+
+def test_a_search_takes_the_highest_accuracy_where_the_task_selects_by_its_metric():
+    assert TASKS["digits"].selects_by == "metric"
+
+    def finish(configs):
+        """Runs whose validation accuracy rises with the learning rate."""
+        rates = [config.training.lr for config in configs]
+        return [
+            SimpleNamespace(
+                run_id=config.run_id,
+                config=config,
+                status="finished",
+                summary={"validation_metric": rate, "validation_loss": 1.0},
+            )
+            for config, rate in zip(configs, rates, strict=True)
+        ]
+
+    plan, search = Plan("digits", ["lora:rank=2"], {}, "auto").tuned(finish)
+    assert plan.arms[0].lr == max(run.config.training.lr for run in search)
