@@ -171,15 +171,14 @@ def test_a_search_takes_the_highest_accuracy_where_the_task_selects_by_its_metri
 
     def finish(configs):
         """Runs whose validation accuracy rises with the learning rate."""
-        rates = [config.training.lr for config in configs]
         return [
             SimpleNamespace(
                 run_id=config.run_id,
                 config=config,
                 status="finished",
-                summary={"validation_metric": rate, "validation_loss": 1.0},
+                summary={"validation_metric": config.training.lr, "validation_loss": 1.0},
             )
-            for config, rate in zip(configs, rates, strict=True)
+            for config in configs
         ]
 
     plan, search = Plan("digits", ["lora:rank=2"], {}, "auto").tuned(finish)

@@ -118,7 +118,7 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
     """Whether a line of the server's log says more than that a window closed at the wrong moment.
 
     Where the last event of a window ends while it opens a new stream of updates, Gradio refuses that stream after it
-    has begun to answer, which ends in a traceback of sixty lines. The page asks again.
+    has begun to answer, which ends in a traceback of sixty lines.
     """
     error = record.exc_info[1] if record.exc_info else None
     refusal = error.__cause__ if isinstance(error, RuntimeError) else None

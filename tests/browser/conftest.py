@@ -39,7 +39,8 @@ QUIET = [
 START = 150.0  # seconds for the imports
 PATIENCE = 120_000  # milliseconds; a busy machine is slow, not wrong
 expect.set_options(timeout=PATIENCE)
-EDITING = 100  # milliseconds
+# A page's timers end in the order of their times: the link of what was typed is asked for before this one ends.
+DRAWN = "new Promise(drawn => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(drawn)), 100))"
 TRAINED = 150_000  # milliseconds for a short training, the base checkpoint's included
 
 
@@ -100,8 +101,7 @@ def settle(page: Page, under_way: set[Request]) -> None:
 
     def settled() -> bool:
         answered = not under_way
-        page.evaluate("new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-        page.wait_for_timeout(EDITING)  # after which the page asks for the link of what was typed
+        page.evaluate(DRAWN)
         return answered and not under_way
 
     wait_until(settled)

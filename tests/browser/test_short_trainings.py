@@ -39,19 +39,23 @@ def test_so_does_every_one_that_is_drawn_late(windows: BrowserContext, tmp_path:
 def opened(windows: BrowserContext, app: App) -> Iterator[list[Page]]:
     """The page in several windows."""
     pages = [open_page(windows.new_page(), app, QUICK) for _ in range(WINDOWS)]
-    yield pages
-    for page in pages:
-        page.close()
+    try:
+        yield pages
+    finally:
+        for page in pages:
+            page.close()
 
 
 @contextmanager
 def busy() -> Iterator[None]:
     """Two processes that take what they can get of the machine."""
     processes = [subprocess.Popen(BUSY) for _ in range(2)]
-    yield
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def all_end_in_done(pages: list[Page], app: App, seeds: int) -> None:
