@@ -138,12 +138,12 @@ class App(NamedTuple):
         return Client(self.url, verbose=False, analytics_enabled=False)
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 150) -> None:
-    """Wait for something that no page shows."""
+def wait_until(true: Callable[[], Any], seconds: float = 150, every: float = 0.05) -> None:
+    """Wait for something that no page shows; a question that costs the server much is asked less often."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"not so after {seconds} s"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 LESSON = {

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from statistics import fmean
 
 import psutil
@@ -49,7 +49,7 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     kept = finished(app)
     assert kept < 6
     says(page, f"{kept} of 6 runs")
-    wait_until(lambda: not [p for p in left(app, before) if "distributed" in p or "spawn_main" in p])
+    wait_until(lambda: not since(app, before))
 
     page.get_by_role("button", name="Resume").click()
     says(page, "Sweeping.")
@@ -73,7 +73,7 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
 @contextmanager
 def held(app: App, before: set[psutil.Process]) -> Iterator[None]:
     """Dask's workers stand still meanwhile: however fast they are, they cannot get ahead of the page."""
-    workers = [process for process in since(app, before) if "spawn_main" in " ".join(process.cmdline())]
+    workers = [process for process in since(app, before) if process.parent() not in before]
     assert workers
     for worker in workers:
         worker.suspend()
@@ -85,15 +85,6 @@ def held(app: App, before: set[psutil.Process]) -> Iterator[None]:
 def since(app: App, before: set[psutil.Process]) -> set[psutil.Process]:
     """The server's processes that were not there before."""
     return set(psutil.Process(app.pid).children(recursive=True)) - before
-
-
-def left(app: App, before: set[psutil.Process]) -> list[str]:
-    """Commands of the server's processes that were not there before."""
-    commands = []
-    for process in since(app, before):
-        with suppress(psutil.Error):  # it has just ended
-            commands.append(" ".join(process.cmdline()))
-    return commands
 
 
 def test_what_cannot_be_built_is_said_beside_the_field(page: Page, app: App) -> None:

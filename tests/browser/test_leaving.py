@@ -14,7 +14,7 @@ from gradio_client import Client  # type: ignore[import-untyped]
 from playwright.sync_api import BrowserContext, Page, Request
 
 from neatlab.runs.store import Store
-from tests.browser.conftest import App, fill, open_page, says, settle, stop_all, train, wait_until
+from tests.browser.conftest import App, fill, open_page, says, settle, stop_all, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]  # it waits for those who left to be missed
 STEPS, SEED = 2987, 4_000_000_000  # numbers that stand nowhere else in what a page sends
@@ -70,21 +70,20 @@ def test_who_leaves_without_goodbye_leaves_nothing_behind(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(trains_and_leaves, range(SHORT)))
     kept, closed = new_context().new_page(), new_context().new_page()  # a process each, as one waits for the other
-    train(kept, app, steps=5000, seed=30)
-    train(closed, app, steps=5000, seed=31)
-    app.wait_for_steps(30, 2)
-    kept.click("#pause")  # most wait: those who left are missed after half a minute, in which others have work to do
-    says(kept, "Paused.")
-    app.wait_for_steps(31, 2)
+    for window, seed in ((kept, 30), (closed, 31)):  # paused: who left is missed after half a minute
+        open_page(window, app)
+        fill(window, steps=5000, seed=seed)
+        window.click("#step")
+        says(window, "Paused. Step 1")
     with ExitStack() as opened:
         long = [opened.enter_context(Window(app, step_pressed, f"long{i}", 5000, SEED + 100 + i)) for i in range(LONG)]
         for window in long[:2]:
             window.hears("Paused.")
-        wait_until(lambda: phases(lab) == {"paused": 3, "running": 1, "waiting": LONG - 2})
+        wait_until(lambda: phases(lab) == {"paused": 4, "waiting": LONG - 2})
         for window in long[2:]:
             window.hears("in the queue")
     closed.close()
-    wait_until(lambda: phases(lab) == {"paused": 1})
+    wait_until(lambda: phases(lab) == {"paused": 1}, every=1)
     seen = app.steps(30)
     kept.click("#train")
     says(kept, "Training.")

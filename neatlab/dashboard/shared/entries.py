@@ -9,4 +9,4 @@ SCALE = "neatlab.dashboard.inspect.worker:scale"
 INSPECT = "neatlab.dashboard.inspect.worker:inspect"
 EXPORT = "neatlab.dashboard.runs.worker:write"
 CONTAINS = "neatlab.dashboard.understand.worker:contains"
-PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.dashboard.shared.preload"]
+PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.experiments.preload"]

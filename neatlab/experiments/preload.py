@@ -1,5 +1,7 @@
-"""Imported where training processes are forked from: what each training would otherwise wait for."""
+"""Imported where processes that train are forked from: what each of them would otherwise wait for."""
 
 import sklearn.datasets  # each for its import alone
 import sklearn.model_selection  # noqa: F401
 import transformers.models.vit.modeling_vit  # noqa: F401
+
+import neatlab.experiments.execute  # noqa: F401
