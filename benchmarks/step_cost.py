@@ -1,10 +1,13 @@
 """What one step of an adapted layer costs: NEAT beside PEFT's LoRA and PEANuT, in one process, taking turns.
 
-    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--quick] [--full] [--json]
+    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--dtype float32] [--quick] [--full] [--json]
+    python benchmarks/step_cost.py --generate
 
 Ratios of medians come first: clocks on shared machines wander, ratios of alternating runs much less. The bytes
-kept for the backward pass and the largest tensor made on the way are counted exactly. On a machine with CUDA the
-layers are 4096 × 4096 in bfloat16 with 8,192 tokens, with and without torch.compile.
+kept for the backward pass and the largest tensor made on the way are counted exactly. A decode is the forward of one
+token without gradients, as in generation. `--generate` has a small Llama of SmolLM2's shape, every linear layer
+adapted, write 16 tokens. On a machine with CUDA the layers are 4096 × 4096 in bfloat16 with 8,192 tokens, with and
+without torch.compile.
 """
 
 import argparse
@@ -20,13 +23,17 @@ import torch
 from peft import LoraConfig, PeanutConfig, get_peft_model
 from torch import Tensor, nn
 from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from neatlab.adapters.neat import NeatConfig
 from neatlab.analysis.cost import largest_temporary, saved_bytes
 
 SHAPES = [(768, 768), (768, 3072), (3072, 768), (384, 384), (2048, 2048), (2048, 512)]
-TOKENS = [512, 2048]
-PASSES = ("train", "eval")
+SHAPES += [(576, 192), (576, 1536), (1536, 576)]  # SmolLM2-135M's
+TOKENS = [128, 512, 2048]
+PASSES = ("train", "eval", "decode")
+DECODED = 20  # tokens of one turn
+NEATS = ("neat-2", "neat-2-in", "neat-4", "neat-6")
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ def models(d_in: int, d_out: int, rank: int, device: str, dtype: torch.dtype) ->
     configs = {
         "lora": LoraConfig(r=rank, lora_alpha=rank, target_modules=["lin"]),
         "neat-2": NeatConfig(r=rank, depth=2, target_modules=["lin"]),
+        "neat-2-in": NeatConfig(r=rank, depth=2, orientation="in", target_modules=["lin"]),
         "neat-4": NeatConfig(r=rank, depth=4, target_modules=["lin"]),
         "neat-6": NeatConfig(r=rank, depth=6, target_modules=["lin"]),
         "peanut": PeanutConfig(r=rank, depth=0, target_modules=["lin"]),
@@ -103,6 +111,13 @@ def evaluate(model: nn.Module, x: Tensor) -> None:
         model(x)
 
 
+def decode(model: nn.Module, token: Tensor) -> None:
+    """Forward alone, a token at a time."""
+    with torch.no_grad():
+        for _ in range(DECODED):
+            model(token)
+
+
 def alternate(work: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, list[float]]:
     """Seconds of each piece of work, all taking turns; the first fifth of the rounds warms up."""
     times: dict[str, list[float]] = {name: [] for name in work}
@@ -128,7 +143,7 @@ def floor(name: str, d_in: int, d_out: int, tokens: int, rank: int, kind: str) -
     Base: n·d_in·d_out forward, as much backward (the gradient of x). An update of rank r adds n·r·(d_in + d_out)
     forward and twice that backward; NEAT adds r·d_in·d_out in each direction, not at all in evaluation.
     """
-    passes = 2 if kind == "train" else 1
+    passes, tokens = (2, tokens) if kind == "train" else (1, 1 if kind == "decode" else tokens)
     base = passes * tokens * d_in * d_out
     thin = (3 if kind == "train" else 1) * tokens * rank * (d_in + d_out)
     extra = {"base": 0, "lora": thin, "peanut": (2 * passes * rank + passes * tokens) * d_in * d_out}
@@ -151,6 +166,7 @@ def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, co
     work = {
         "train": {name: (lambda m=m: step(m, x, grad)) for name, m in runs.items()},
         "eval": {name: (lambda m=m: evaluate(m, x)) for name, m in runs.items()},
+        "decode": {name: (lambda m=m: decode(m, few[:, :1].detach())) for name, m in runs.items()},
     }
     for kind in PASSES:
         times = alternate(work[kind], options.rounds, device)
@@ -185,21 +201,47 @@ def table(rows: list[Row]) -> str:
 def summary(rows: list[Row]) -> str:
     """A line a shape: medians over LoRA's, and exact counts."""
     lines = [
-        "| d_in × d_out | tokens | step: base | NEAT 2 | NEAT 4 | NEAT 6 | PEANuT | PEANuT / NEAT 2 "
-        "| forward: NEAT 2 | PEANuT | saved: NEAT 2 | PEANuT | largest made: NEAT 2 | PEANuT |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| d_in × d_out | tokens | step: base | NEAT 2 | NEAT 2, in | NEAT 4 | NEAT 6 | PEANuT | PEANuT / NEAT 2 "
+        "| forward: NEAT 2 | PEANuT | one token: NEAT 2 | NEAT 2, in | NEAT 6 | PEANuT "
+        "| saved: NEAT 2 | PEANuT | largest made: NEAT 2 | PEANuT |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key in dict.fromkeys((r.d_in, r.d_out, r.tokens, r.compiled) for r in rows):
         same = [r for r in rows if (r.d_in, r.d_out, r.tokens, r.compiled) == key]
-        step, forward = ({r.method: r for r in same if r.kind == kind} for kind in PASSES)
-        ratios = [step[name].over_lora for name in ("base", "neat-2", "neat-4", "neat-6", "peanut")]
+        step, forward, one = ({r.method: r for r in same if r.kind == kind} for kind in PASSES)
+        ratios = [step[name].over_lora for name in ("base", *NEATS, "peanut")]
         ratios += [step["peanut"].seconds / step["neat-2"].seconds]
         ratios += [forward[name].over_lora for name in ("neat-2", "peanut")]
+        ratios += [one[name].over_lora for name in ("neat-2", "neat-2-in", "neat-6", "peanut")]
         ratios += [step[name].saved / step["lora"].saved for name in ("neat-2", "peanut")]
         largest = [f"{step[name].largest:,}" for name in ("neat-2", "peanut")]
         name = f"{key[0]} × {key[1]}" + (" compiled" if key[3] else "")
         lines.append(f"| {' | '.join([name, f'{key[2]:,}', *(f'{ratio:.2f}' for ratio in ratios), *largest])} |")
     return "\n".join(lines)
+
+
+def generation(rounds: int, device: str) -> str:
+    """A line a method: seconds for 16 new tokens over LoRA's."""
+    config = LlamaConfig(
+        vocab_size=2048, hidden_size=576, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=9,
+        num_key_value_heads=3, tie_word_embeddings=True, pad_token_id=0,
+    )  # fmt: skip
+    base, work = LlamaForCausalLM(config).eval(), {}
+    tokens = torch.randint(1, 2048, (1, 32), device=device)
+    for name, adapter in {
+        "base": None,
+        "lora": LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+        "neat-2": NeatConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+        "neat-6": NeatConfig(r=8, depth=6, target_modules="all-linear", task_type="CAUSAL_LM"),
+        "peanut": PeanutConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
+    }.items():
+        model = copy.deepcopy(base)
+        model = (get_peft_model(model, adapter) if adapter else model).to(device).eval()
+        options = {"max_new_tokens": 16, "min_new_tokens": 16, "do_sample": False}
+        work[name] = lambda model=model, options=options: model.generate(input_ids=tokens, **options)
+    times = {name: statistics.median(taken) for name, taken in alternate(work, rounds, device).items()}
+    lines = [f"| {name} | {taken / times['lora']:.2f} | {1e3 * taken:.0f} |" for name, taken in times.items()]
+    return "\n".join(["| 16 new tokens | over LoRA | ms |", "|---|---|---|", *lines])
 
 
 def main() -> None:
@@ -208,6 +250,8 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the base; bfloat16 on a GPU")
+    parser.add_argument("--generate", action="store_true", help="a model that writes, and nothing else")
     parser.add_argument("--quick", action="store_true", help="two shapes alone")
     parser.add_argument("--full", action="store_true", help="a line a method and pass, with floors and spreads")
     parser.add_argument("--json", action="store_true")
@@ -215,7 +259,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     cuda = torch.cuda.is_available()
-    options.device, options.dtype = ("cuda", torch.bfloat16) if cuda else ("cpu", torch.float32)
+    options.device = "cuda" if cuda else "cpu"
+    options.dtype = getattr(torch, options.dtype or ("bfloat16" if cuda else "float32"))
+    if options.generate:
+        print(generation(options.rounds, options.device))
+        return
     shapes = [(4096, 4096)] if cuda else SHAPES[:1] + SHAPES[4:5] if options.quick else SHAPES
     cases = [
         (shape, n, c)

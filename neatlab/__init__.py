@@ -15,10 +15,12 @@ NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConf
 METHODS      what an arm can name; TASKS: what a task can name
 
 Each has its own help: `help(neatlab.compare)`. On the command line: `neatlab --help`. Names are loaded when first
-used: importing the package costs neither torch nor gradio nor plotly.
+used: importing the package costs neither torch nor gradio nor plotly. Once PEFT is imported too, it knows NEAT.
 """
 
 from typing import Any
+
+from neatlab.runtime.registration import register_with_peft
 
 __version__ = "0.1.0"
 
@@ -59,3 +61,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+register_with_peft()

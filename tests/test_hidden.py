@@ -1,6 +1,7 @@
 """What is kept between forwards, when it is let go, and what a step may make: exact counts, no clocks."""
 
 import copy
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -70,24 +71,48 @@ def _step(layer):
     optimizer.step()
 
 
+class ThroughData(torch.optim.SGD):
+    """An optimiser that writes where no version counter looks, as those of 8 bits do."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.add_(parameter.grad, alpha=-0.1)
+
+
+def _hidden_step(layer):
+    optimizer = ThroughData(layer.thetas("default"), 0.1)
+    for theta in layer.thetas("default"):
+        theta.grad = torch.randn_like(theta)
+    optimizer.step()
+
+
 CHANGES = {
     "optimiser step": _step,
+    "optimiser step through .data": _hidden_step,
     "theta in place": lambda layer: layer.thetas("default")[1].detach().mul_(2),
-    "theta through .data": lambda layer: layer.thetas("default")[0].data.add_(0.5),
     "new theta data": lambda layer: setattr(layer.thetas("default")[0], "data", torch.randn(5, D_IN - 8)),
-    "theta flipped through .data": lambda layer: layer.thetas("default")[1].data.copy_(
-        layer.thetas("default")[1].flip(1)
-    ),
-    "weight rows flipped through .data": lambda layer: layer.base_layer.weight.data.copy_(
-        layer.base_layer.weight.flip(0)
-    ),
+    "new theta": lambda layer: layer.neat_theta["default"].__setitem__(1, nn.Parameter(torch.randn(5, D_IN - 8))),
     "weight in place": lambda layer: layer.base_layer.weight.detach().mul_(1.5),
-    "weight through .data": lambda layer: layer.base_layer.weight.data.mul_(1.5),
     "new weight data": lambda layer: setattr(layer.base_layer.weight, "data", torch.randn(D_IN - 8, D_IN)),
     "state dict": lambda layer: layer.load_state_dict({k: v * 0.5 for k, v in layer.state_dict().items()}),
     "merge and unmerge": lambda layer: (layer.merge(), layer.unmerge()),
     "drawn anew": lambda layer: (layer.reset_parameters("default"), fill(layer)),
     "double": lambda layer: layer.double().float(),
+}
+EDITS = {
+    "theta": lambda layer: layer.thetas("default")[0].data.add_(0.5),
+    "theta flipped": lambda layer: layer.thetas("default")[1].data.copy_(layer.thetas("default")[1].flip(1)),
+    "weight": lambda layer: layer.base_layer.weight.data.mul_(1.5),
+    "weight rows flipped": lambda layer: layer.base_layer.weight.data.copy_(layer.base_layer.weight.flip(0)),
+}
+LOOKED_FOR = {
+    "refresh": lambda layer: layer.refresh(),
+    "evaluation": lambda layer: layer.train(not layer.training),
+    "activation of an adapter": lambda layer: layer.set_adapter("default"),
+    "merge and unmerge": lambda layer: (layer.merge(), layer.unmerge()),
+    "load": lambda layer: layer.load_state_dict(layer.state_dict()),
+    "cast": lambda layer: layer.double().float(),
 }
 
 
@@ -95,12 +120,33 @@ CHANGES = {
 @pytest.mark.parametrize("grad", [True, False])
 def test_what_was_kept_is_let_go_when_anything_changes(change, grad):
     _model, layer = adapted(activation="tanh")
+    assert_seen(layer, change, grad)
+
+
+@pytest.mark.parametrize("look", LOOKED_FOR.values(), ids=LOOKED_FOR.keys())
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
+@pytest.mark.parametrize("grad", [True, False])
+def test_edits_through_data_are_seen_where_they_are_looked_for(edit, look, grad):
+    _model, layer = adapted(activation="tanh")
+    assert_seen(layer, lambda layer: (edit(layer), look(layer)), grad)
+
+
+@pytest.mark.parametrize("name", ["theta", "theta flipped"])
+def test_training_sees_edits_of_theta_through_data_at_once(name):
+    _model, layer = adapted(activation="tanh")
+    assert_seen(layer, EDITS[name], grad=True)
+
+
+def assert_seen(layer, change, grad):
+    """What the layer computes after the change is that of its tensors as they are then."""
     x = torch.randn(4, D_IN)
     with torch.set_grad_enabled(grad):
-        layer(x)
+        before = layer(x)
     change(layer)
     with torch.set_grad_enabled(grad):
-        assert torch.allclose(layer(x), exact(layer, x), atol=1e-5)
+        after = layer(x)
+    assert torch.allclose(after, exact(layer, x), atol=1e-5)
+    assert change is CHANGES["double"] or change is CHANGES["merge and unmerge"] or not torch.allclose(after, before)
 
 
 def test_a_learned_activation_and_the_scaling_count_as_changes_too():
@@ -127,7 +173,7 @@ def test_inference_mode_and_training_take_turns():
     assert layer.thetas("default")[0].grad is not None
 
 
-def test_a_small_change_of_a_bfloat16_theta_through_data_is_seen():
+def test_a_small_change_of_a_bfloat16_theta_is_seen():
     layer = get_peft_model(
         Net().bfloat16(), NeatConfig(r=5, target_modules=["lin"]), autocast_adapter_dtype=False
     ).base_model.model.lin
@@ -136,8 +182,30 @@ def test_a_small_change_of_a_bfloat16_theta_through_data_is_seen():
     with torch.no_grad():
         for _ in range(20):
             seen.append(layer(x))
-            layer.thetas("default")[1].data.add_(0.01)
+            layer.thetas("default")[1].add_(0.01)
     assert all(not torch.equal(a, b) for a, b in pairwise(seen))
+
+
+def test_a_temporary_theta_at_the_address_of_the_last_is_another():
+    """torch.func puts other tensors in the place of the parameters; the next ones may lie where those lay."""
+    _model, layer = adapted(activation="tanh")
+    x, names = torch.randn(4, D_IN), [name for name, _ in layer.named_parameters() if "theta" in name]
+    with torch.no_grad():
+        for scale in range(1, 8):
+            other = {name: torch.full_like(layer.get_parameter(name), scale / 10) for name in names}
+            found = torch.func.functional_call(layer, other, (x,))
+            for name in names:
+                layer.get_parameter(name).copy_(other.pop(name))
+            assert torch.allclose(found, exact(layer, x), atol=1e-5)
+
+
+def test_copies_keep_nothing():
+    model, layer = adapted()
+    with torch.no_grad():
+        model(torch.randn(2, D_IN))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        memos = [memo for memos in other.neat_memo.values() for memo in memos]
+        assert len(memos) == 3 and not any(memo._value for memo in memos)
 
 
 def test_a_change_between_training_and_evaluation_forgets(products):
@@ -220,11 +288,20 @@ def test_autocast_gives_the_bases_precision_and_float32_gradients():
 
 @pytest.mark.parametrize("rows", [3, 256, 300])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_half_precision_weight_is_raised_in_blocks(rows, dtype):
+def test_a_half_precision_weight_is_raised_in_blocks_where_there_are_no_kernels_for_it(rows, dtype, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     weight = torch.randn(rows, 37).to(dtype)
     for side in (weight, weight.T):
         theta = torch.randn(4, side.shape[0])
         assert torch.allclose(hidden.thin_product(theta, side), theta @ side.float(), atol=1e-4)
+
+
+def test_a_bfloat16_weight_is_multiplied_in_its_precision_where_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    weight, theta = torch.randn(300, 37).bfloat16(), torch.randn(4, 300)
+    found, exact = hidden.thin_product(theta, weight), theta @ weight.float()
+    assert found.dtype == torch.float32
+    assert 0 < (found - exact).norm() / exact.norm() < 2**-7  # two roundings to eight bits
 
 
 def wide(config):

@@ -256,7 +256,7 @@ def test_bad_settings_are_refused(settings, message):
 
 
 def test_rank_above_the_layer_is_refused_before_anything_changes():
-    with pytest.raises(BadInput, match=f"r=17 on a 16 × 24 layer; allowed: 1 to {D_OUT}"):
+    with pytest.raises(BadInput, match=f"r=17 on target module 'lin', a layer of 16 × 24; allowed there: 1 to {D_OUT}"):
         adapted(r=D_OUT + 1)
 
 

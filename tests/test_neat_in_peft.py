@@ -9,6 +9,7 @@ from peft import LoraConfig, PeftMixedModel, PeftModel, get_model_status, get_pe
 from torch import nn
 from transformers import RobertaConfig, RobertaForSequenceClassification, ViTConfig, ViTForImageClassification
 
+import neatlab
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.neat import NeatConfig, NeatLinear
 from neatlab.adapters.neat.hidden import activation_names
@@ -101,11 +102,40 @@ def test_all_linear_means_what_it_means_for_lora():
     assert "lm_head" not in names
 
 
+ORDERS = {
+    "neatlab alone": "import neatlab; from peft import PeftConfig",
+    "neatlab first": "import neatlab, peft; from peft import PeftConfig",
+    "peft first": "import peft, neatlab; from peft import PeftConfig",
+    "the method alone": "import neatlab.adapters.neat; from peft import PeftConfig",
+    "peft by its part": "import neatlab, peft.mapping; from peft import PeftConfig",
+}
+
+
 @pytest.mark.process
-def test_the_bare_import_registers_the_method():
-    code = "import neatlab.adapters.neat, peft.mapping as m; print('NEAT' in m.PEFT_TYPE_TO_CONFIG_MAPPING)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+def test_peft_knows_the_method_once_both_are_imported(tmp_path):
+    neat().save_pretrained(tmp_path)
+    loads = f"; print(type(PeftConfig.from_pretrained({str(tmp_path)!r})).__name__)"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code + loads], stdout=subprocess.PIPE, text=True)
+        for code in ORDERS.values()
+    ]
+    assert [process.communicate()[0].strip() for process in processes] == ["NeatConfig"] * len(ORDERS)
+
+
+@pytest.mark.parametrize("name", ["default", "style"])
+def test_the_saved_model_card_says_how_it_is_loaded(name, tmp_path):
+    model = neat(adapter_name=name)
+    for _ in range(2):
+        model.save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert card.count("## Loading this NEAT adapter") == 1
+    for said in (
+        "import neatlab",
+        "PeftModel.from_pretrained",
+        f"saved with {neatlab.__version__}",
+        "arXiv:2410.01870",
+    ):
+        assert said in card
 
 
 def test_default_targets_come_from_the_architecture():

@@ -5,6 +5,7 @@ Modules that were trained whole, such as a classifier, come along.
 """
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,7 +50,7 @@ def factors_to_lora(
 
     Args:
         model: The PEFT model that they belong to.
-        factors: Adapted layer → ΔW; all of one rank.
+        factors: Adapted layer → ΔW.
         folder: Where the LoRA adapter goes.
         adapter: Name of the adapter whose other modules, such as a classifier, come along.
 
@@ -63,7 +64,8 @@ def factors_to_lora(
         dtype = torch.promote_types(f.left.dtype, torch.float32)
         A, B = f.right.to(dtype), f.left.to(dtype)
         state |= {f"{PREFIX}{name}.lora_A.weight": A, f"{PREFIX}{name}.lora_B.weight": B}
-    config = LoraConfig(r=rank, lora_alpha=rank, fan_in_fan_out=conv1d)
+    others = {re.escape(name): f.rank for name, f in factors.items() if f.rank != rank}
+    config = LoraConfig(r=rank, lora_alpha=rank, rank_pattern=others, alpha_pattern=others, fan_in_fan_out=conv1d)
     write_adapter(model, adapter, config, state, list(factors), folder)
 
 
@@ -221,6 +223,8 @@ def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLinear]) -> N
     if config.depth % 2 or (config.residual != "paired" and config.depth > 2):
         wrong = f"depth={config.depth} with residual={config.residual!r}"
         raise BadInput(f"{wrong}: PEANuT has even depths with residual='paired'; export lora instead")
+    if config.rank_pattern or config.scaling_pattern:
+        raise BadInput("rank_pattern or scaling_pattern: PEANuT has one r and s for all layers; export lora instead")
     _check_activation(config.activation)
     for name, layer in layers.items():
         if isinstance(layer.get_base_layer(), Conv1D):

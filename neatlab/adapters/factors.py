@@ -29,6 +29,10 @@ class Factors:
         """r, the ceiling on the rank of the product."""
         return self.left.shape[1]
 
+    def to(self, dtype: torch.dtype) -> "Factors":
+        """The factors in another precision."""
+        return self if self.left.dtype == dtype else Factors(self.left.to(dtype), self.right.to(dtype))
+
     def add_to(self, result: Tensor, x: Tensor) -> Tensor:
         """result + x ΔWᵀ, in O(n r (d_in + d_out)) and one pass over the output.
 
@@ -42,7 +46,7 @@ class Factors:
         Returns:
             … × d_out, in the dtype of `result`.
         """
-        right, left = self.right.to(result.dtype), self.left.to(result.dtype)  # r × d_in, d_out × r
+        left, right = self.to(result.dtype).left, self.to(result.dtype).right  # d_out × r, r × d_in
         thin = x.to(result.dtype).reshape(-1, x.shape[-1]) @ right.T  # n × r
         flat = result.reshape(-1, result.shape[-1])  # n × d_out
         return torch.addmm(flat, thin, left.T).view(result.shape)

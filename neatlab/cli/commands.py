@@ -219,17 +219,27 @@ def _write_text(path: str, text: str) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """A finished run's adapter in another form."""
-    from neatlab.export import adapters as exporting
-    from neatlab.runs.store import Store
-
-    errors = exporting.export(Store(arguments.runs).get(arguments.id), arguments.format, arguments.out)
+    """A finished run's adapter, or an adapter folder, in another form."""
+    errors = _exported(arguments)
     if arguments.json:
         _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
         return
     print(f"wrote {arguments.out}")
     for layer, error in errors.items():
         print(f"{layer}: relative error {error:.1e}")
+
+
+def _exported(arguments: argparse.Namespace) -> dict[str, float]:
+    if Path(arguments.id, "adapter_config.json").is_file():
+        from neatlab.export.folders import export_folder
+
+        return export_folder(arguments.id, arguments.format, arguments.out, arguments.base)
+    from neatlab.export.adapters import export as export_run
+    from neatlab.runs.store import Store
+
+    if arguments.base:
+        raise BadInput("--base goes with an adapter folder; a run knows its own")
+    return export_run(Store(arguments.runs).get(arguments.id), arguments.format, arguments.out)
 
 
 def inspect(arguments: argparse.Namespace) -> None:

@@ -189,8 +189,9 @@ def _add_inspect(subparsers: Any) -> None:
 
 
 def _add_export(subparsers: Any) -> None:
-    parser = subparsers.add_parser("export", help="write a finished run's adapter in another form")
-    parser.add_argument("id", metavar="RUN_ID")
+    parser = subparsers.add_parser("export", help="write a trained adapter in another form")
+    parser.add_argument("id", metavar="RUN_ID|DIR", help="a finished run, or a NEAT or PEANuT adapter's folder")
+    parser.add_argument("--base", metavar="MODEL_OR_DIR", help="of a folder: the model that it was trained on")
     parser.add_argument("--format", required=True, choices=tuple(FORMS))
     parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
     _add_shared(parser)

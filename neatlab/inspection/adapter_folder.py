@@ -177,7 +177,7 @@ def _check_settings(adapter: AdapterFolder) -> None:
 
 
 def _check_patterns(adapter: AdapterFolder) -> None:
-    for name in ("rank_pattern", "alpha_pattern", "n_frequency_pattern"):
+    for name in ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern"):
         patterns = adapter.settings.get(name) or {}
         if not isinstance(patterns, dict):
             raise BadInput(f"{CONFIG}: {name} is no object")

@@ -105,7 +105,7 @@ def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
     finally:
         base.weight = placeholder
         if isinstance(tuner, NeatLinear):
-            tuner.clear_memos()
+            tuner.refresh()
 
 
 def _last_line(error: Exception) -> str:

@@ -107,10 +107,14 @@ METHOD = Method(
     delta,
     AdapterFiles(
         "NEAT",
-        ("r", "depth", "activation", "residual", "orientation", "conditioning", "scaling", "frequency"),
+        (
+            *("r", "depth", "activation", "residual", "orientation", "conditioning", "scaling", "frequency"),
+            *("rank_pattern", "scaling_pattern"),
+        ),
         _shape,
         _needs_weight,
         ("r", "depth"),
+        harmless=("dropout",),
         rank=_layer_rank,
     ),
     forms={"neat": write_saved, "peanut": write_peanut, "lora": write_lora, "merged": write_merged},

@@ -1,15 +1,35 @@
 """What a NEAT adapter is: its settings, checked, and the parameters that they cost."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from peft import PeftConfig
 
+from neatlab.adapters.neat.card import add_section
 from neatlab.adapters.neat.hidden import activation_names, make_activation
 from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters
 from neatlab.errors import BadInput, unknown
+
+# What other methods call it → what to do here.
+ELSEWHERE = {
+    "lora_alpha": "scaling, which is lora_alpha / r there",
+    "alpha": "scaling, which is alpha / r there",
+    "use_rslora": "scaling",
+    "alpha_pattern": "scaling_pattern",
+    "lora_dropout": "dropout",
+    "bias": "none: a bias that trains is a module of its own, see modules_to_save",
+    "act_fn": "activation",
+    "rank": "r",
+    "init_lora_weights": "init_weights",
+}
+
+
+class UnknownField(BadInput, TypeError):
+    """A field that `NeatConfig` does not have; PEFT looks for a TypeError when it reads a file of a later version."""
 
 
 class NeatType(StrEnum):
@@ -35,7 +55,10 @@ class NeatConfig(PeftConfig):
             cheaper of the two for each layer.
         conditioning: "weight" for f(W₀); "none" puts a free matrix in the place of M Θ₁.
         scaling: s.
+        dropout: Probability with which the update's input is dropped while training, as LoRA's `lora_dropout`.
         frequency: ω of σ(x) = sin(ωx); for "sin" only.
+        rank_pattern: Name or regular expression of layers → their r, where it is not the common one.
+        scaling_pattern: The same for s.
         init_weights: True starts with Θ_L = 0, so ΔW = 0; False draws Θ_L as the others.
         target_modules: Names or regular expression of the linear layers to adapt.
         exclude_modules: Names or regular expression of layers to leave out.
@@ -62,12 +85,24 @@ class NeatConfig(PeftConfig):
     conditioning: Conditioning = "weight"
     scaling: float = 1.0
     frequency: float = 1.0
+    dropout: float = 0.0
+    rank_pattern: dict[str, int] = field(default_factory=dict)
+    scaling_pattern: dict[str, float] = field(default_factory=dict)
     init_weights: bool = True
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = None
+
+    def __new__(cls, *_: Any, **named: Any) -> "NeatConfig":
+        allowed = {one.name for one in fields(cls)}
+        for name in named:
+            if name not in allowed:
+                close = ELSEWHERE.get(name) or next(iter(get_close_matches(name, allowed, n=1)), None)
+                hint = f"; here it is {close}" if close else f"; allowed: {', '.join(sorted(allowed))}"
+                raise UnknownField(f"NeatConfig got an unexpected keyword argument {name!r}{hint}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +112,12 @@ class NeatConfig(PeftConfig):
                 setattr(self, name, set(getattr(self, name)))
         self._check_choices()
         self._check_numbers()
+        self._check_depth()
+
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """Write the configuration, and into PEFT's model card what loading needs."""
+        super().save_pretrained(save_directory, **kwargs)
+        add_section(Path(save_directory))
 
     def _check_choices(self) -> None:
         choices = {"residual": Residual, "orientation": Orientation, "conditioning": Conditioning}
@@ -89,11 +130,21 @@ class NeatConfig(PeftConfig):
             raise BadInput("layers_pattern needs layers_to_transform: it says which module list the indices count in")
 
     def _check_numbers(self) -> None:
-        for name in ("r", "depth"):
-            if not isinstance(getattr(self, name), int) or isinstance(getattr(self, name), bool):
-                raise BadInput(f"{name}={getattr(self, name)!r} is not a whole number")
-        if self.r < 1:
-            raise BadInput(f"r={self.r}; the rank must be at least 1")
+        ranks = [("r", self.r), *_named("rank_pattern", self.rank_pattern)]
+        for name, value in [*ranks, ("depth", self.depth)]:
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise BadInput(f"{name}={value!r} is not a whole number")
+        for name, value in ranks:
+            if value < 1:
+                raise BadInput(f"{name}={value}; the rank must be at least 1")
+        scalings = [("scaling", self.scaling), *_named("scaling_pattern", self.scaling_pattern)]
+        for name, value in [*scalings, ("frequency", self.frequency)]:
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise BadInput(f"{name}={value}; it must be a finite number")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise BadInput(f"dropout={self.dropout!r}; allowed: from 0 to below 1")
+
+    def _check_depth(self) -> None:
         if self.depth < 2:
             hint = "; PEANuT's depth=0 is depth=2 here (depth counts Θ₁ and Θ_L)" if self.depth == 0 else ""
             raise BadInput(f"depth={self.depth}; the depth must be at least 2{hint}")
@@ -102,10 +153,10 @@ class NeatConfig(PeftConfig):
                 f"depth={self.depth} with residual='paired'; paired residuals need an even depth: "
                 f"take {self.depth - 1} or {self.depth + 1}, or residual='none'"
             )
-        for name in ("scaling", "frequency"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise BadInput(f"{name}={getattr(self, name)}; it must be a finite number")
+
+
+def _named(field: str, pattern: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(f"{field}[{name!r}]", value) for name, value in pattern.items()]
 
 
 def parameter_count(config: NeatConfig, d_in: int, d_out: int) -> int:

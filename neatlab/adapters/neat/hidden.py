@@ -1,17 +1,16 @@
 """The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is cached of it between forwards."""
 
-import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from transformers.activations import ACT2FN
 
-Key = tuple[tuple[Any, ...], ...]
+State = tuple[Any, ...]
 
 BLOCK_ROWS = 256
-EXACT_BELOW = 2**17  # elements
 
 
 class Sine(nn.Module):
@@ -41,18 +40,15 @@ def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
 def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
     """Θᵀ W for a thin Θᵀ (r × m) and a weight (m × n), without a copy of the weight.
 
-    A weight in another precision is not cast whole. On a GPU Θ takes the weight's precision; on a CPU,
-    whose half-precision kernels are many times slower at this shape, the weight is raised
-    block of rows by block of rows.
+    A weight in half precision is not cast whole: Θ takes its precision where there are kernels for it, on a GPU and for
+    bfloat16 on the CPUs that have it; elsewhere the weight is raised block of rows by block of rows.
 
     Returns:
         r × n, in the dtype of `theta`.
     """
-    half = weight.dtype in (torch.bfloat16, torch.float16)
-    if weight.dtype == theta.dtype and not (half and weight.device.type == "cpu"):
-        # (r × m)(m × n); for a transposed weight the same product from the other side
-        return theta @ weight if weight.is_contiguous() else (weight.T @ theta.T).T.contiguous()
-    if weight.device.type != "cpu":
+    if weight.dtype not in (torch.bfloat16, torch.float16):
+        return theta @ weight.to(theta.dtype)
+    if weight.device.type != "cpu" or (weight.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()):
         return (theta.to(weight.dtype) @ weight).to(theta.dtype)
     wide = torch.promote_types(theta.dtype, torch.float32)
     total = torch.zeros(theta.shape[0], weight.shape[1], dtype=wide, device=theta.device)
@@ -62,13 +58,12 @@ def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """Θᵀ W₀ with a gradient for Θ alone; its value may be cached from an earlier forward."""
+    """Θᵀ W₀ with a gradient for Θ alone; its value may be that of an earlier forward."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, weight: Tensor, value: Callable[[], Tensor]) -> Tensor:
+    def forward(ctx: Any, theta: Tensor, weight: Tensor, value: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
-        product = value()
-        return product.view_as(product)  # an alias: autograd writes its history on what is returned
+        return value.view_as(value)  # an alias: autograd writes its history on what is returned
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -76,66 +71,86 @@ class _Product(torch.autograd.Function):
         return thin_product(grads[0], weight.T), None, None
 
 
-def fingerprint(tensors: Sequence[Tensor]) -> Key | None:
-    """What changes when any of the tensors does, or None where that cannot be told.
-
-    Autograd's version counter sees every in-place change but those made through `.data`; on a CPU a checksum,
-    cheap beside any forward, sees these too. On a GPU it would stall the queue: there an edit through `.data` is
-    noticed at the next change between training and evaluation. Inference tensors have no counter, tensors under
-    torch.func no storage, and sharded training (FSDP) rewrites parameters behind the counter.
-    """
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return None
-    if any(tensor.is_inference() or not tensor.is_leaf for tensor in tensors):
-        return None
-    try:
-        return tuple((*_identity(tensor.detach()), tensor._version) for tensor in tensors)
-    except RuntimeError:  # a wrapper of torch.func: no address, no values
-        return None
-
-
-def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    checksum = _checksum(tensor) if tensor.device.type == "cpu" else 0
-    return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device, checksum
-
-
-def _checksum(tensor: Tensor) -> int:
-    """Of the bytes themselves for a thin matrix, of the row sums for a weight, which is read once either way."""
-    if tensor.numel() > EXACT_BELOW:
-        tensor = tensor.sum(dim=-1, dtype=torch.promote_types(tensor.dtype, torch.float32))
-    return zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data)
-
-
 class Memo:
-    """One value and the fingerprint of the tensors that it was computed from."""
+    """One value, and the tensors that it was computed from as they were then; a copy of it starts empty.
+
+    Autograd's version counters see every change in place but those through `.data`; the steps of torch's optimisers
+    are counted besides, for some of them write so. Any other edit through `.data` needs `clear`. The tensors are
+    held, so that no other can take the address of one that is gone.
+    """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Forget the value."""
-        self._key: Key | None = None
+        self._tensors: Sequence[Tensor] = ()
+        self._state: State | None = None
         self._value: Any = None
 
-    def get(self, key: Key | None, compute: Callable[[], Any]) -> Any:
-        """The cached value if `key` is the one it was computed under, else a new one."""
-        if key is None:
+    def get(self, tensors: Sequence[Tensor], settings: Any, compute: Callable[[], Any]) -> Any:
+        """The value computed before if neither tensors nor settings have changed since, else a new one."""
+        state = _state(tensors, settings)
+        if state is None:
             return compute()
-        if key != self._key:
-            self._value, self._key = compute(), key
+        if state != self._state:
+            self._value, self._state, self._tensors = compute(), state, tensors
         return self._value
 
+    def __deepcopy__(self, _: Any) -> "Memo":
+        return type(self)()
 
-def weight_product(theta: Tensor, weight: Tensor, memo: Memo, key: Key | None) -> Tensor:
-    """Θᵀ W₀ (r × n), taken from `memo` where neither has changed since."""
+    def __reduce__(self) -> tuple[type["Memo"], tuple[()]]:
+        return type(self), ()
 
-    def value() -> Tensor:
-        with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not serve a later training step
-            return memo.get(key, lambda: thin_product(theta.detach(), weight))
 
-    if key is None:
+def _state(tensors: Sequence[Tensor], settings: Any) -> State | None:
+    """What changes with any of the tensors, or None where that cannot be told.
+
+    Inference tensors have no counter, tensors under torch.func no storage, and sharded training (FSDP) rewrites
+    parameters behind the counter.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return None
+    try:
+        state = [(id(t), t.data_ptr(), t._version) for t in tensors if t.is_leaf]
+    except RuntimeError:
+        return None
+    return (settings, _optimiser_steps, *state) if len(state) == len(tensors) else None
+
+
+def _count_step(*_: Any) -> None:
+    global _optimiser_steps
+    _optimiser_steps += 1
+
+
+_optimiser_steps = 0
+register_optimizer_step_post_hook(_count_step)
+
+
+class ProductMemo(Memo):
+    """Θ₁ᵀ W₀ of the last forward, for the micro-batches of one optimiser step: on a CPU, where Θ₁ itself is compared.
+
+    On a GPU that would stall the queue.
+    """
+
+    def product(self, theta: Tensor, weight: Tensor, stored: Tensor) -> Tensor:
+        """Θᵀ W₀ (r × n) without its graph, computed anew where Θ or W₀, as it is stored, is not what it was."""
+        theta = theta.detach()
+        if theta.device.type != "cpu":
+            return thin_product(theta, weight)
+        if self._value is not None and not torch.equal(self._value[0], theta):
+            self.clear()
+        return self.get([stored], None, lambda: (theta.clone(), thin_product(theta, weight)))[1]
+
+
+def weight_product(theta: Tensor, weight: Tensor, stored: Tensor, memo: ProductMemo | None) -> Tensor:
+    """Θᵀ W₀ (r × n), by way of `memo` where there is one; else by operations that torch.func can trace."""
+    if memo is None or not torch.is_grad_enabled():
         return thin_product(theta, weight)
-    return _Product.apply(theta, weight, value) if torch.is_grad_enabled() else value()
+    with torch.no_grad():
+        value = memo.product(theta, weight, stored)
+    return _Product.apply(theta, weight, value)
 
 
 def hidden_layers(product: Tensor, inner: Sequence[Tensor], activation: nn.Module, paired: bool) -> Tensor:

@@ -67,7 +67,8 @@ class MergingLayer(BaseTunerLayer):
         for name in [*self.merged_adapters, *names]:
             merged += self._dense_delta(name)
         if safe_merge and not torch.isfinite(merged).all():
-            raise ValueError(f"NaN or infinity in the merged weights: adapters {names} cannot be merged")
+            # PEFT's words: scripts look for them.
+            raise ValueError(f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken")
         if self._weight_before_merge is None:
             self._weight_before_merge = base.weight.detach().clone().cpu()
         base.weight.copy_(merged.T if isinstance(base, Conv1D) else merged)

@@ -1,0 +1,165 @@
+"""A model with NEAT layers, as PEFT makes, names and switches them."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING, AuxiliaryTrainingWrapper
+from peft.utils.other import get_pattern_key
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from neatlab.adapters.neat.config import NeatConfig
+from neatlab.adapters.neat.layer import BASE, NeatLinear
+from neatlab.adapters.neat.sums import fill_sum, sum_config
+from neatlab.errors import BadInput, unknown
+
+
+class NeatModel(BaseTuner):
+    """A model whose target layers are `NeatLinear`; made by `peft.get_peft_model(model, NeatConfig(...))`."""
+
+    prefix = "neat_"
+    tuner_layer_cls = NeatLinear
+    target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
+        """Put the adapter's layers into the model.
+
+        Raises:
+            BadInput: A pattern of `rank_pattern` or `scaling_pattern` that fits no target module.
+        """
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        config: Any = self.peft_config[adapter_name]
+        for field in ("rank_pattern", "scaling_pattern"):
+            for pattern in getattr(config, field):
+                if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in self.targeted_module_names):
+                    names = ", ".join(self.targeted_module_names[:3])
+                    raise BadInput(f"{field}: no target module is named like {pattern!r}; they are {names}, …")
+
+    def _create_and_replace(
+        self,
+        peft_config: Any,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+        parameter_name: str | None = None,
+    ) -> None:
+        _check_supported(target, current_key)
+        config = _of_layer(peft_config, current_key)
+        _check_rank(config.r, target, current_key)
+        if isinstance(target, NeatLinear):
+            target.update_layer(adapter_name, config)
+            return
+        layer = NeatLinear(target, adapter_name, config)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """Give each layer the adapters of the rows of a batch; PEFT calls it around forward and generate."""
+        names = kwargs.get("adapter_names")
+        handles = [] if names is None else self._give_names(list(names), kwargs.get("num_beams") or 1)
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _give_names(self, names: list[str], beams: int) -> list[Any]:
+        if self.training:
+            raise BadInput("adapter_names are for inference; call eval() first")
+        for name in names:
+            if name != BASE and name not in self.peft_config:
+                raise unknown("adapter in adapter_names", name, [*self.peft_config, BASE])
+        encoder = set(_encoder_modules(self.model))  # it sees each row once, also where a decoder searches with beams
+        repeated = [name for name in names for _ in range(beams)]
+        return [
+            module.register_forward_pre_hook(_naming(names if module in encoder else repeated), with_kwargs=True)
+            for module in self.modules()
+            if isinstance(module, NeatLinear | AuxiliaryTrainingWrapper)
+        ]
+
+    def add_weighted_adapter(
+        self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str, combination_type: str = "cat"
+    ) -> None:
+        """Add the adapter with ΔW = Σ wᵢ ΔWᵢ, exactly: NEATs beside each other are a NEAT of summed rank.
+
+        Args:
+            adapters: Adapters of one depth, activation, residual, orientation and conditioning.
+            weights: wᵢ, one for each.
+            adapter_name: The new one's name; it is not active and does not train.
+            combination_type: "cat", as with LoRA; there is no other.
+
+        Raises:
+            BadInput: Adapters that are no NEAT together, or whose summed rank exceeds a layer.
+
+        Example:
+            >>> import neatlab, peft, torch
+            >>> config = neatlab.NeatConfig(r=2, target_modules=["0"])
+            >>> model = peft.get_peft_model(torch.nn.Sequential(torch.nn.Linear(8, 4)), config, "a")
+            >>> model.add_adapter("b", config)
+            >>> model.add_weighted_adapter(["a", "b"], [0.5, 0.5], "both")
+            >>> model.peft_config["both"].r
+            4
+        """
+        if combination_type != "cat":
+            raise unknown("combination_type", combination_type, ["cat"])
+        layers = {
+            n: m for n, m in self.model.named_modules() if isinstance(m, NeatLinear) and any(map(m.holds, adapters))
+        }
+        self.peft_config[adapter_name] = sum_config(self.peft_config, adapters, weights, adapter_name, layers)
+        try:
+            self.inject_adapter(self.model, adapter_name)
+        except BadInput:
+            del self.peft_config[adapter_name]
+            raise
+        for layer in layers.values():
+            fill_sum(layer, dict(zip(adapters, weights, strict=True)), adapter_name)
+
+
+def _naming(names: Sequence[str]) -> Any:
+    return lambda _module, args, kwargs: (args, {**kwargs, "adapter_names": names})
+
+
+def _encoder_modules(model: Any) -> Iterator[nn.Module]:
+    encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
+    return iter(()) if encoder is None or encoder is model else encoder.modules()
+
+
+def _of_layer(config: NeatConfig, name: str) -> NeatConfig:
+    """The configuration with what its patterns say of a layer."""
+    rank = config.rank_pattern.get(get_pattern_key([*config.rank_pattern], name), config.r)
+    scaling = config.scaling_pattern.get(get_pattern_key([*config.scaling_pattern], name), config.scaling)
+    return config if (rank, scaling) == (config.r, config.scaling) else replace(config, r=rank, scaling=scaling)
+
+
+def _base_of(target: nn.Module) -> Any:
+    return target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+
+
+def _check_supported(target: nn.Module, name: str) -> None:
+    base = _base_of(target)
+    # nn.MultiheadAttention reads its output layer's weight without calling the layer: an adapter there has no effect.
+    supported = isinstance(base, nn.Linear | Conv1D) and "NonDynamicallyQuantizable" not in type(base).__name__
+    if not supported:
+        raise BadInput(
+            f"target module {name!r} is a {type(base).__name__}; NEAT adapts nn.Linear and transformers' Conv1D"
+        )
+    if not base.weight.is_floating_point():
+        raise BadInput(f"target module {name!r} holds {base.weight.dtype} weights; NEAT needs floating-point ones")
+
+
+def _check_rank(rank: int, target: nn.Module, name: str) -> None:
+    shape = tuple(_base_of(target).weight.shape)
+    most, last = min(shape), name.rpartition(".")[2]
+    if rank > most:
+        raise BadInput(
+            f"r={rank} on target module {name!r}, a layer of {shape[0]} × {shape[1]}; allowed there: 1 to {most}; "
+            f"give it a rank of its own, rank_pattern={{{last!r}: {most}}}, or leave it out with exclude_modules"
+        )
