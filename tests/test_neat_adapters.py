@@ -6,6 +6,7 @@ import pytest
 import torch
 from peft import PeftModel, get_peft_model
 from torch import nn
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.convert import neat_to_lora, neat_to_peanut
@@ -254,6 +255,8 @@ HINTS = {
     "alpha_pattern": "here it is scaling_pattern",
     "rank": "here it is r",
     "target_module": "here it is target_modules",
+    "bias": "a bias stays frozen",
+    "target_parameters": "NEAT adapts linear layers",
     "qqq": "allowed: ",
 }
 
@@ -263,6 +266,13 @@ def test_a_field_of_another_method_gets_a_hint(name, said):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'; {said}") as refused:
         NeatConfig(**{name: 1})
     assert isinstance(refused.value, BadInput)
+
+
+def test_all_linear_says_what_it_leaves_frozen():
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = MixtralForCausalLM(MixtralConfig(vocab_size=24, num_key_value_heads=2, num_local_experts=2, **sizes))
+    with pytest.warns(UserWarning, match=r"all-linear leaves 2 weights frozen .*experts\.gate_up_proj"):
+        get_peft_model(model, NeatConfig(r=2, target_modules="all-linear"))
 
 
 def test_a_broken_merge_is_said_in_pefts_words():

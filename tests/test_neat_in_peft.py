@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from peft import LoraConfig, PeftMixedModel, PeftModel, get_model_status, get_peft_model, inject_adapter_in_model
 from torch import nn
 from transformers import RobertaConfig, RobertaForSequenceClassification, ViTConfig, ViTForImageClassification
@@ -225,6 +226,18 @@ def test_low_cpu_mem_usage(activation, tmp_path):
     second.load_adapter(tmp_path, "second", low_cpu_mem_usage=True)
     second.set_adapter("second")
     assert torch.equal(LLAMA.logits(second), LLAMA.logits(model))
+
+
+@pytest.mark.parametrize("settings", [{}, {"depth": 4, "activation": "prelu", "orientation": "in"}])
+def test_weights_that_accelerate_offloads_are_brought_in(settings):
+    model = neat(LLAMA, **settings)
+    wanted = LLAMA.logits(model)
+    cpu_offload(model, execution_device=torch.device("cpu"))
+    layer = next(layer for _, layer in tuner_layers(model))
+    assert layer.base_layer.weight.is_meta
+    for _ in range(2):
+        assert torch.allclose(LLAMA.logits(model), wanted, atol=1e-6)
+    assert layer.base_layer.weight.is_meta and all(theta.is_meta for theta in layer.thetas("default"))
 
 
 def test_adapters_are_made_on_the_meta_device_when_asked():

@@ -14,17 +14,18 @@ from neatlab.adapters.neat.hidden import activation_names, make_activation
 from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters
 from neatlab.errors import BadInput, unknown
 
-# What other methods call it → what to do here.
+# What other methods call it → what to say.
 ELSEWHERE = {
-    "lora_alpha": "scaling, which is lora_alpha / r there",
-    "alpha": "scaling, which is alpha / r there",
-    "use_rslora": "scaling",
-    "alpha_pattern": "scaling_pattern",
-    "lora_dropout": "dropout",
-    "bias": "none: a bias that trains is a module of its own, see modules_to_save",
-    "act_fn": "activation",
-    "rank": "r",
-    "init_lora_weights": "init_weights",
+    "lora_alpha": "here it is scaling, which is lora_alpha / r there",
+    "alpha": "here it is scaling, which is alpha / r there",
+    "use_rslora": "here it is scaling",
+    "alpha_pattern": "here it is scaling_pattern",
+    "lora_dropout": "here it is dropout",
+    "act_fn": "here it is activation",
+    "rank": "here it is r",
+    "init_lora_weights": "here it is init_weights",
+    "bias": "a bias stays frozen, unless its module is in modules_to_save",
+    "target_parameters": "NEAT adapts linear layers, which target_modules names, and no bare parameters",
 }
 
 
@@ -99,9 +100,9 @@ class NeatConfig(PeftConfig):
         allowed = {one.name for one in fields(cls)}
         for name in named:
             if name not in allowed:
-                close = ELSEWHERE.get(name) or next(iter(get_close_matches(name, allowed, n=1)), None)
-                hint = f"; here it is {close}" if close else f"; allowed: {', '.join(sorted(allowed))}"
-                raise UnknownField(f"NeatConfig got an unexpected keyword argument {name!r}{hint}")
+                close = next((f"here it is {one}" for one in get_close_matches(name, allowed, n=1)), None)
+                hint = ELSEWHERE.get(name) or close or f"allowed: {', '.join(sorted(allowed))}"
+                raise UnknownField(f"NeatConfig got an unexpected keyword argument {name!r}; {hint}")
         return super().__new__(cls)
 
     def __post_init__(self) -> None:

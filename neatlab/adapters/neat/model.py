@@ -1,6 +1,7 @@
 """A model with NEAT layers, as PEFT makes, names and switches them."""
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,9 +14,11 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.neat.config import NeatConfig
-from neatlab.adapters.neat.layer import BASE, NeatLinear
+from neatlab.adapters.neat.layer import NeatLinear
 from neatlab.adapters.neat.sums import fill_sum, sum_config
 from neatlab.errors import BadInput, unknown
+
+BASE = "__base__"  # PEFT's name for no adapter, in a batch with one for each row
 
 
 class NeatModel(BaseTuner):
@@ -31,8 +34,11 @@ class NeatModel(BaseTuner):
         Raises:
             BadInput: A pattern of `rank_pattern` or `scaling_pattern` that fits no target module.
         """
-        super().inject_adapter(model, adapter_name, *args, **kwargs)
         config: Any = self.peft_config[adapter_name]
+        wants_all = config.target_modules == "all-linear"  # PEFT puts the names in its place
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        if wants_all:
+            _warn_of_experts(model)
         for field in ("rank_pattern", "scaling_pattern"):
             for pattern in getattr(config, field):
                 if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in self.targeted_module_names):
@@ -141,6 +147,17 @@ def _of_layer(config: NeatConfig, name: str) -> NeatConfig:
 
 def _base_of(target: nn.Module) -> Any:
     return target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+
+
+def _warn_of_experts(model: nn.Module) -> None:
+    """Experts whose weights lie in one tensor are no linear layers: LoRA has another way to them, NEAT has none."""
+    names = [name for name, parameter in model.named_parameters() if parameter.dim() == 3 and "experts" in name]
+    if names:
+        warnings.warn(
+            f"all-linear leaves {len(names)} weights frozen that are no linear layers, such as {names[0]}; NEAT adapts "
+            "nn.Linear and transformers' Conv1D",
+            stacklevel=2,
+        )
 
 
 def _check_supported(target: nn.Module, name: str) -> None:
