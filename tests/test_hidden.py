@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeanutConfig, get_peft_model
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from neatlab.adapters.neat import NeatConfig, hidden
@@ -294,6 +295,23 @@ def test_a_half_precision_weight_is_raised_in_blocks_where_there_are_no_kernels_
     for side in (weight, weight.T):
         theta = torch.randn(4, side.shape[0])
         assert torch.allclose(hidden.thin_product(theta, side), theta @ side.float(), atol=1e-4)
+
+
+def test_a_weight_in_another_precision_is_never_copied_whole():
+    weight, theta = torch.randn(400, 300, dtype=torch.double), torch.randn(4, 400)
+    assert torch.allclose(hidden.thin_product(theta, weight), theta @ weight.float(), atol=1e-3)
+    assert largest_temporary(lambda: hidden.thin_product(theta, weight)) < weight.numel()
+
+
+def test_a_theta_of_another_type_or_without_values_is_no_old_one():
+    _model, layer = adapted(activation="tanh")
+    x = torch.randn(4, D_IN)
+    layer(x)
+    for theta in layer.thetas("default"):
+        theta.data = theta.data.double()
+    assert torch.isfinite(layer.factors("default").left).all()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert layer(torch.randn(4, D_IN)).shape == (4, layer.out_features)
 
 
 def test_a_bfloat16_weight_is_multiplied_in_its_precision_where_there_are(monkeypatch):

@@ -40,21 +40,29 @@ def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
 def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
     """Θᵀ W for a thin Θᵀ (r × m) and a weight (m × n), without a copy of the weight.
 
-    A weight in half precision is not cast whole: Θ takes its precision where there are kernels for it, on a GPU and for
-    bfloat16 on the CPUs that have it; elsewhere the weight is raised block of rows by block of rows.
+    A weight in another precision is not cast whole: Θ takes that of a weight in half precision where there are kernels
+    for it, on a GPU and for bfloat16 on the CPUs that have it; else the weight is cast block of rows by block of rows.
 
     Returns:
         r × n, in the dtype of `theta`.
     """
-    if weight.dtype not in (torch.bfloat16, torch.float16):
-        return theta @ weight.to(theta.dtype)
-    if weight.device.type != "cpu" or (weight.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()):
+    is_half = weight.dtype in (torch.bfloat16, torch.float16)
+    if weight.dtype == theta.dtype and not is_half:
+        return theta @ weight
+    if is_half and _has_kernels(weight):
         return (theta.to(weight.dtype) @ weight).to(theta.dtype)
     wide = torch.promote_types(theta.dtype, torch.float32)
     total = torch.zeros(theta.shape[0], weight.shape[1], dtype=wide, device=theta.device)
     for rows, block in zip(theta.to(wide).split(BLOCK_ROWS, dim=1), weight.split(BLOCK_ROWS), strict=True):
         total.addmm_(rows, block.to(wide))  # (r × b)(b × n)
     return total.to(theta.dtype)
+
+
+def _has_kernels(weight: Tensor) -> bool:
+    """Whether a product in the weight's half precision is faster than one in float32."""
+    if weight.device.type == "cpu":
+        return weight.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()
+    return True
 
 
 class _Product(torch.autograd.Function):
@@ -139,9 +147,16 @@ class ProductMemo(Memo):
         theta = theta.detach()
         if theta.device.type != "cpu":
             return thin_product(theta, weight)
-        if self._value is not None and not torch.equal(self._value[0], theta):
+        if self._value is not None and not _is_equal(self._value[0], theta):
             self.clear()
         return self.get([stored], None, lambda: (theta.clone(), thin_product(theta, weight)))[1]
+
+
+def _is_equal(a: Tensor, b: Tensor) -> bool:
+    try:
+        return torch.equal(a, b)
+    except RuntimeError:  # of different types, or without values, as fake tensors are
+        return False
 
 
 def weight_product(theta: Tensor, weight: Tensor, stored: Tensor, memo: ProductMemo | None) -> Tensor:
