@@ -1,6 +1,7 @@
 """`neatlab export DIR --base MODEL`: what others trained with NEAT, as plain PEFT and transformers load it."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -81,10 +82,14 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(base, tmp_pa
     saved(base, tmp_path / "lora", LoraConfig(r=3, target_modules=["q_proj"]))
     BERT.build().save_pretrained(tmp_path / "bert")
     (tmp_path / "empty").mkdir()
+    shutil.copytree(base, tmp_path / "misnamed")
+    config = json.loads((tmp_path / "misnamed" / "config.json").read_text())
+    (tmp_path / "misnamed" / "config.json").write_text(json.dumps({**config, "architectures": ["Trainer", 3]}))
     cases = [
         (["neat"], "--base names the model"),
         (["neat", "--base", "empty"], "has no config.json"),
         (["neat", "--base", "bert"], "does not fit"),
+        (["neat", "--base", "misnamed"], "does not fit"),  # no model's name there, so a plain model without its head
         (["neat", "--base", "base", "--format", "peanut"], "conditioning='none'"),
         (["lora", "--base", "base"], "holds a LORA adapter; allowed: NEAT, PEANUT"),
         (["empty"], "12 hexadecimal digits"),

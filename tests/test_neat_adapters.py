@@ -138,6 +138,16 @@ def test_sums_that_are_none_are_refused_and_nothing_is_added(adapters, weights, 
     assert not model.base_model.model.lin.holds("sum")
 
 
+def test_a_sum_that_only_the_second_layer_refuses_leaves_nothing_on_the_first():
+    net = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 5))
+    config = NeatConfig(r=3, target_modules=["0", "1"])
+    model = get_peft_model(net, config, adapter_name="a")
+    model.add_adapter("b", config)
+    with pytest.raises(BadInput, match="r=6 on target module '1'"):
+        model.add_weighted_adapter(["a", "b"], [1, 1], "sum")
+    assert not any(layer.holds("sum") for _, layer in tuner_layers(model))
+
+
 def test_a_learned_activation_cannot_be_shared_by_a_sum():
     model = get_peft_model(Net(), NeatConfig(r=3, activation="prelu", target_modules=["lin"]), adapter_name="a")
     model.add_adapter("b", NeatConfig(r=3, activation="prelu", target_modules=["lin"]))
@@ -192,8 +202,10 @@ def test_ranks_of_their_own_become_those_of_a_lora_and_no_peanut(tmp_path):
 
 @pytest.mark.parametrize("pattern", [{"rank_pattern": {"k_porj": 2}}, {"scaling_pattern": {"k_porj": 2.0}}])
 def test_a_pattern_that_matches_nothing_is_refused(pattern):
-    with pytest.raises(BadInput, match="no target module is named like 'k_porj'"), quiet_peft():
-        get_peft_model(LLAMA.build(), NeatConfig(target_modules=LLAMA.targets, **pattern))
+    model = LLAMA.build()
+    with pytest.raises(BadInput, match=r"unknown module in .*_pattern 'k_porj'; .*did you mean 'k_proj'"), quiet_peft():
+        get_peft_model(model, NeatConfig(target_modules=LLAMA.targets, **pattern))
+    assert not list(tuner_layers(model))
 
 
 def test_a_rank_that_a_layer_cannot_have_names_the_layer_and_the_way_out():

@@ -108,6 +108,8 @@ ORDERS = {
     "neatlab first": "import neatlab, peft; from peft import PeftConfig",
     "peft first": "import peft, neatlab; from peft import PeftConfig",
     "the method alone": "import neatlab.adapters.neat; from peft import PeftConfig",
+    "transformers asks for peft": "import neatlab, transformers; assert transformers.utils.is_peft_available();"
+    "from peft import PeftConfig",
     "peft by its part": "import neatlab, peft.mapping; from peft import PeftConfig",
 }
 

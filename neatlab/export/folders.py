@@ -1,5 +1,6 @@
 """From an adapter folder, as Trainer, TRL or `save_pretrained` leaves it, to another form of the same adapter."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,22 +66,26 @@ def _row(adapter: AdapterFolder, format: str) -> Method:
 def _adapted(adapter: AdapterFolder, base: Path) -> Adapted:
     model, _ = load(_auto_class(adapter, base), base, seed=0, dtype="auto", **_labels(adapter))
     try:
-        with quiet_peft():
+        with quiet_peft(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of tensors that are missing: looked at below
             wrapped: Any = PeftModel.from_pretrained(model, str(adapter.path), torch_device="cpu").eval()
     except (ValueError, RuntimeError, KeyError) as error:
         raise BadInput(f"{adapter.path} does not fit {base}: {str(error).strip().splitlines()[-1].strip()}") from error
     layers = dict(tuner_layers(wrapped))
-    if missing := sorted(set(adapter.layers) - set(layers)):
-        raise BadInput(f"{adapter.path} does not fit {base}, which has no layer {missing[0]}")
+    if misfits := sorted(set(adapter.layers) ^ set(layers)):
+        where = f"{base}, which has no" if misfits[0] in adapter.layers else f"{base}: it has no tensors for"
+        raise BadInput(f"{adapter.path} does not fit {where} layer {misfits[0]}")
     weights = {name: weight_of(layer.get_base_layer()) for name, layer in layers.items()}
     return Adapted(wrapped, weights, tuple(adapter.settings.get("modules_to_save") or ()))
 
 
 def _auto_class(adapter: AdapterFolder, base: Path) -> Any:
     """By the adapter's task, else by what the base says that it is."""
-    name = AUTO_CLASSES.get(str(adapter.settings.get("task_type")))
-    architectures = model_config(base).architectures or ["AutoModel"]
-    return getattr(transformers, name or architectures[0], transformers.AutoModel)
+    if name := AUTO_CLASSES.get(str(adapter.settings.get("task_type"))):
+        return getattr(transformers, name)
+    named = (getattr(transformers, str(one), None) for one in model_config(base).architectures or [])
+    models = (one for one in named if isinstance(one, type) and issubclass(one, transformers.PreTrainedModel))
+    return next(models, transformers.AutoModel)
 
 
 def _labels(adapter: AdapterFolder) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """NEAT is known to PEFT as soon as both packages are imported, in whichever order, and neither imports the other."""
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -21,25 +20,27 @@ def register_with_peft() -> None:
 
 
 class _AfterPeft(MetaPathFinder):
-    """Finds `peft` where the other finders do, once, and registers NEAT when it has been loaded."""
+    """Finds `peft` where the other finders do, and has NEAT registered when it is loaded; others may ask only whether
+    it is there.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if name != "peft":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = (finder for finder in list(sys.meta_path) if finder is not self)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
-            _then_register(spec.loader)
+            self._then_register(spec.loader)
         return spec
 
+    def _then_register(self, loader: Any) -> None:
+        load = loader.exec_module
 
-def _then_register(loader: Any) -> None:
-    load = loader.exec_module
+        def exec_module(module: ModuleType) -> None:
+            load(module)
+            sys.meta_path.remove(self)
+            import_module(REGISTERING)
 
-    def exec_module(module: ModuleType) -> None:
-        load(module)
-        import_module(REGISTERING)
-
-    loader.exec_module = exec_module
+        loader.exec_module = exec_module

@@ -32,18 +32,14 @@ class NeatModel(BaseTuner):
         """Put the adapter's layers into the model.
 
         Raises:
-            BadInput: A pattern of `rank_pattern` or `scaling_pattern` that fits no target module.
+            BadInput: A pattern of `rank_pattern` or `scaling_pattern` that fits no module.
         """
         config: Any = self.peft_config[adapter_name]
+        _check_patterns(config, model)
         wants_all = config.target_modules == "all-linear"  # PEFT puts the names in its place
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         if wants_all:
             _warn_of_experts(model)
-        for field in ("rank_pattern", "scaling_pattern"):
-            for pattern in getattr(config, field):
-                if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in self.targeted_module_names):
-                    names = ", ".join(self.targeted_module_names[:3])
-                    raise BadInput(f"{field}: no target module is named like {pattern!r}; they are {names}, …")
 
     def _create_and_replace(
         self,
@@ -124,6 +120,8 @@ class NeatModel(BaseTuner):
             self.inject_adapter(self.model, adapter_name)
         except BadInput:
             del self.peft_config[adapter_name]
+            for layer in filter(lambda one: one.holds(adapter_name), layers.values()):
+                layer.delete_adapter(adapter_name)
             raise
         for layer in layers.values():
             fill_sum(layer, dict(zip(adapters, weights, strict=True)), adapter_name)
@@ -136,6 +134,15 @@ def _naming(names: Sequence[str]) -> Any:
 def _encoder_modules(model: Any) -> Iterator[nn.Module]:
     encoder = model.get_encoder() if hasattr(model, "get_encoder") else None
     return iter(()) if encoder is None or encoder is model else encoder.modules()
+
+
+def _check_patterns(config: NeatConfig, model: nn.Module) -> None:
+    """Before anything is changed; where a pattern fits a module that is no target, PEFT warns."""
+    names = [name for name, _ in model.named_modules()]
+    for field in ("rank_pattern", "scaling_pattern"):
+        for pattern in getattr(config, field):
+            if not any(re.match(rf"(.*\.)?({pattern})$", name) for name in names):
+                raise unknown(f"module in {field}", pattern, {name.rpartition(".")[2] for name in names if name})
 
 
 def _of_layer(config: NeatConfig, name: str) -> NeatConfig:

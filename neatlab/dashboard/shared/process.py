@@ -4,7 +4,7 @@ import os
 
 import torch
 
-NICENESS = 5  # the page comes first; with 15, two busy processes leave a training a twentieth of a core
+NICENESS = 5  # the page comes first; with 15, trainings starve on a busy machine
 
 
 def begin() -> None:
