@@ -79,6 +79,10 @@ def test_a_head_with_other_labels_than_the_bases_comes_along(tmp_path):
 
 def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(base, tmp_path, capsys):
     saved(base, tmp_path / "neat", NeatConfig(r=3, conditioning="none", target_modules=["q_proj"]))
+    shutil.copytree(tmp_path / "neat", tmp_path / "wider")
+    settings = json.loads((tmp_path / "wider" / "adapter_config.json").read_text())
+    wider = {**settings, "target_modules": ["q_proj", "v_proj"]}
+    (tmp_path / "wider" / "adapter_config.json").write_text(json.dumps(wider))
     saved(base, tmp_path / "lora", LoraConfig(r=3, target_modules=["q_proj"]))
     BERT.build().save_pretrained(tmp_path / "bert")
     (tmp_path / "empty").mkdir()
@@ -91,6 +95,7 @@ def test_what_cannot_be_exported_is_one_line_and_nothing_is_written(base, tmp_pa
         (["neat", "--base", "bert"], "does not fit"),
         (["neat", "--base", "misnamed"], "does not fit"),  # no model's name there, so a plain model without its head
         (["neat", "--base", "base", "--format", "peanut"], "conditioning='none'"),
+        (["wider", "--base", "base"], "it has no tensors for layer model.layers.0.self_attn.v_proj"),
         (["lora", "--base", "base"], "holds a LORA adapter; allowed: NEAT, PEANUT"),
         (["empty"], "12 hexadecimal digits"),
         (["a" * 12, "--base", "base"], "--base goes with an adapter folder"),
