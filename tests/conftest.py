@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
+from importlib.util import find_spec
 from multiprocessing import util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -18,6 +19,9 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # a busy machine is slow, not wrong
+
+# `make quantised-test` has them, and fails where it finds no test.
+collect_ignore = [] if find_spec("bitsandbytes") else ["quantised"]
 
 # torch and Plotly are imported by the fixtures: the process that only hands out the tests needs neither.
 

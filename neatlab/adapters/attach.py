@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from neatlab.adapters.deltas import delta, initial_factors
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS, Method
-from neatlab.adapters.neat import NeatLinear
+from neatlab.adapters.neat import NeatLayer
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -60,7 +60,7 @@ class Adapted:
         """Share of a NEAT layer's hidden units that give 0 for every row of W₀; NaN for other methods."""
         layers = dict(tuner_layers(self.model)) if isinstance(self.model, PeftModel) else {}
         layer = layers.get(name)
-        return layer.dead_units(layer.active_adapters[0]) if isinstance(layer, NeatLinear) else math.nan
+        return layer.dead_units(layer.active_adapters[0]) if isinstance(layer, NeatLayer) else math.nan
 
     def _delta(self, name: str, layer: BaseTunerLayer) -> Delta:
         return delta(layer, layer.active_adapters[0], self.layers[name], self.start.get(name))

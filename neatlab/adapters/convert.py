@@ -21,7 +21,7 @@ from neatlab.adapters.attach import tuner_layers, weight_of
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.folders import PREFIX, whole_folder, write_adapter
 from neatlab.adapters.methods.lora import lora_factors
-from neatlab.adapters.neat import NeatConfig, NeatLinear
+from neatlab.adapters.neat import NeatConfig, NeatLayer
 from neatlab.adapters.neat.hidden import make_activation
 from neatlab.errors import BadInput, unknown
 from neatlab.runtime.files import PathLike
@@ -217,7 +217,7 @@ def _neat_config(model: PeftModel, adapter: str) -> NeatConfig:
     return config
 
 
-def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLinear]) -> None:
+def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLayer]) -> None:
     if config.conditioning != "weight":
         raise BadInput(f"conditioning={config.conditioning!r}: PEANuT always conditions on W₀; export lora instead")
     if config.depth % 2 or (config.residual != "paired" and config.depth > 2):

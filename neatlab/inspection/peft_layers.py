@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.deltas import delta
 from neatlab.adapters.factors import Delta, Factors
-from neatlab.adapters.neat import NeatLinear
+from neatlab.adapters.neat import NeatLayer
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 
@@ -104,7 +104,7 @@ def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
         return delta(tuner, "default", weight, start)
     finally:
         base.weight = placeholder
-        if isinstance(tuner, NeatLinear):
+        if isinstance(tuner, NeatLayer):
             tuner.refresh()
 
 

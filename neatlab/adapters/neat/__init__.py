@@ -9,11 +9,12 @@ from typing import Any, cast
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
 from neatlab.adapters.neat.config import PEFT_TYPE, NeatConfig
-from neatlab.adapters.neat.layer import NeatLinear
+from neatlab.adapters.neat.layer import NeatLayer
+from neatlab.adapters.neat.linear import NeatLinear
 from neatlab.adapters.neat.model import NeatModel
 from neatlab.runtime.versions import misfits
 
-__all__ = ["NeatConfig", "NeatLinear", "NeatModel"]
+__all__ = ["NeatConfig", "NeatLayer", "NeatLinear", "NeatModel"]
 
 for _line in misfits():  # otherwise met two calls later, as a traceback of transformers
     warnings.warn(_line, stacklevel=2)

@@ -11,7 +11,7 @@ from peft import PeftConfig
 
 from neatlab.adapters.neat.card import add_section
 from neatlab.adapters.neat.hidden import activation_names, make_activation
-from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters
+from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual, neat_parameters, sides
 from neatlab.errors import BadInput, unknown
 
 # What other methods call it → what to say.
@@ -158,6 +158,13 @@ class NeatConfig(PeftConfig):
 
 def _named(field: str, pattern: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(f"{field}[{name!r}]", value) for name, value in pattern.items()]
+
+
+def theta_shapes(config: NeatConfig, d_in: int, d_out: int) -> list[tuple[int, int]]:
+    """Shapes of Θ₁ᵀ, …, Θ_{L−1}ᵀ and Θ_L on one layer of d_out × d_in."""
+    mapped, other = sides(config.orientation, d_in, d_out)
+    first = mapped if config.conditioning == "weight" else other
+    return [(config.r, first), *[(config.r, config.r)] * (config.depth - 2), (config.r, mapped)]
 
 
 def parameter_count(config: NeatConfig, d_in: int, d_out: int) -> int:

@@ -1,7 +1,7 @@
 """The hidden map H of a NEAT layer: all of f(W₀) but its last matrix, and what is cached of it between forwards."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,17 +65,32 @@ def _has_kernels(weight: Tensor) -> bool:
     return True
 
 
+class Weight(NamedTuple):
+    """W₀ as a layer holds it.
+
+    Args:
+        read: Gives it as m × n.
+        stored: The tensor that changes where it does.
+        is_view: Whether what is read is a view of `stored`; else it is made at each reading, and must not be held.
+    """
+
+    read: Callable[[], Tensor]
+    stored: Tensor
+    is_view: bool
+
+
 class _Product(torch.autograd.Function):
     """Θᵀ W₀ with a gradient for Θ alone; its value may be that of an earlier forward."""
 
     @staticmethod
-    def forward(ctx: Any, theta: Tensor, weight: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(weight)
+    def forward(ctx: Any, theta: Tensor, weight: Weight, value: Tensor) -> Tensor:
+        ctx.read = weight.read
+        ctx.save_for_backward(*[weight.read()] if weight.is_view else [])
         return value.view_as(value)  # an alias: autograd writes its history on what is returned
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
+        (weight,) = ctx.saved_tensors or (ctx.read(),)
         return thin_product(grads[0], weight.T), None, None
 
 
@@ -142,14 +157,14 @@ class ProductMemo(Memo):
     On a GPU that would stall the queue.
     """
 
-    def product(self, theta: Tensor, weight: Tensor, stored: Tensor) -> Tensor:
+    def product(self, theta: Tensor, weight: Weight) -> Tensor:
         """Θᵀ W₀ (r × n) without its graph, computed anew where Θ or W₀, as it is stored, is not what it was."""
         theta = theta.detach()
         if theta.device.type != "cpu":
-            return thin_product(theta, weight)
+            return thin_product(theta, weight.read())
         if self._value is not None and not _is_equal(self._value[0], theta):
             self.clear()
-        return self.get([stored], None, lambda: (theta.clone(), thin_product(theta, weight)))[1]
+        return self.get([weight.stored], None, lambda: (theta.clone(), thin_product(theta, weight.read())))[1]
 
 
 def _is_equal(a: Tensor, b: Tensor) -> bool:
@@ -159,12 +174,12 @@ def _is_equal(a: Tensor, b: Tensor) -> bool:
         return False
 
 
-def weight_product(theta: Tensor, weight: Tensor, stored: Tensor, memo: ProductMemo | None) -> Tensor:
+def weight_product(theta: Tensor, weight: Weight, memo: ProductMemo | None) -> Tensor:
     """Θᵀ W₀ (r × n), by way of `memo` where there is one; else by operations that torch.func can trace."""
     if memo is None or not torch.is_grad_enabled():
-        return thin_product(theta, weight)
+        return thin_product(theta, weight.read())
     with torch.no_grad():
-        value = memo.product(theta, weight, stored)
+        value = memo.product(theta, weight)
     return _Product.apply(theta, weight, value)
 
 

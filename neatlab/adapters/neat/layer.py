@@ -1,39 +1,78 @@
-"""A linear layer whose update is a small MLP of its own frozen weight.
-
-Zhong et al., "NEAT: Nonlinear Parameter-efficient Adaptation of Pre-trained Models" (arXiv:2410.01870; PEANuT from
-version 3 on), equations 3 to 5.
-"""
+"""What every layer with NEAT adapters does, whatever it stands on: the update added to the base layer's output."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.neat.fused import adapted_linear, is_few, is_plain
 from neatlab.adapters.neat.parameters import NeatParameters
 from neatlab.adapters.neat_sizes import maps_out
 from neatlab.errors import BadInput
 
 
-class NeatLinear(NeatParameters):
-    """A linear layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
-
-    ΔW is never built: with Hᵀ = σ(…σ(Θ₁ᵀ W₀)…) of r × d_in the update costs what LoRA's does, and the
-    extra product Θ₁ᵀ W₀ does not grow with the batch. It is cached between forwards in which neither Θ nor
-    W₀ has changed; what is edited through `.data`, which torch's version counters do not see, needs `refresh()`.
+class NeatLayer(NeatParameters):
+    """A layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
 
     Args:
-        base_layer: An `nn.Linear` or a transformers `Conv1D`, or a tuner layer around one.
+        base_layer: The layer, or a tuner layer around one.
         adapter_name: Name of the first adapter.
         config: Its configuration.
+        requantise: What torchao quantises merged weights by.
 
     Raises:
-        BadInput: Another type of module, or a rank above min(d_in, d_out).
+        BadInput: A rank above min(d_in, d_out).
     """
+
+    @staticmethod
+    def unsupported(base: Any) -> str:
+        """What about a base layer of this kind is beyond NEAT, "" for nothing."""
+        return ""
+
+    @abstractmethod
+    def add_update(self, result: Tensor, x: Tensor, adapter_name: str) -> Tensor:
+        """The base layer's result for x with ΔW x added."""
+
+    def fused(self, x: Tensor, adapter_name: str) -> Tensor | None:
+        """Base layer and update in one, or None where they cannot be."""
+        return None
+
+    def forward(self, x: Tensor, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Tensor:
+        if self.disable_adapters and self.merged:
+            self.unmerge()
+        is_base_alone = self.disable_adapters or self.merged
+        thetas: Any = self._modules["neat_theta"]
+        names = [] if is_base_alone else [name for name in self.active_adapters if name in thetas._modules]
+        base: Any = self._modules["base_layer"]
+        if adapter_names is not None:
+            return self._mixed(base(x, *args, **kwargs), x, adapter_names)
+        if len(names) == 1 and not args and not kwargs and (result := self.fused(x, names[0])) is not None:
+            return result
+        result = base(x, *args, **kwargs)
+        for name in names:
+            given = functional.dropout(x, self.neat_config[name].dropout) if self.drops(name) else x
+            result = self.add_update(result, given, name)
+        return result
+
+    def drops(self, adapter_name: str) -> bool:
+        """Whether the update's input meets dropout now."""
+        return self.training and self.neat_config[adapter_name].dropout > 0
+
+    def _mixed(self, result: Tensor, x: Tensor, adapter_names: Sequence[str]) -> Tensor:
+        """The base layer's result with each row's own adapter added to it."""
+        if len(adapter_names) != len(x):
+            raise BadInput(f"{len(adapter_names)} adapter_names for a batch of {len(x)} rows; give one for each")
+        if self.merged:
+            raise BadInput("adapter_names and merged adapters: unmerge them first, with unmerge_adapter()")
+        if self.disable_adapters:
+            return result
+        for name in filter(self.holds, dict.fromkeys(adapter_names)):
+            rows = torch.tensor([i for i, own in enumerate(adapter_names) if own == name], device=x.device)
+            result = result.index_copy(0, rows, self.add_update(result[rows], x[rows], name))
+        return result
 
     def dead_units(self, adapter_name: str) -> float:
         """Share of the r columns of H that are 0 for every row of W₀: directions that ΔW cannot use.
@@ -68,42 +107,6 @@ class NeatLinear(NeatParameters):
         for name in filter(self.holds, self.active_adapters):
             config, initial = self.neat_config[name], self._initial_scaling[name]
             config.scaling = initial if scale is None else config.scaling / scale
-
-    def forward(self, x: Tensor, *args: Any, adapter_names: Sequence[str] | None = None, **kwargs: Any) -> Tensor:
-        if self.disable_adapters and self.merged:
-            self.unmerge()
-        is_base_alone = self.disable_adapters or self.merged
-        thetas: Any = self._modules["neat_theta"]
-        names = [] if is_base_alone else [name for name in self.active_adapters if name in thetas._modules]
-        base: Any = self._modules["base_layer"]
-        if adapter_names is not None:
-            return self._mixed(base(x, *args, **kwargs), x, adapter_names)
-        if len(names) == 1 and not args and not kwargs and not self._drops(names[0]) and is_plain(base, x):
-            weight, bias = base._parameters["weight"], base._parameters["bias"]
-            weight = weight.T if isinstance(base, Conv1D) else weight
-            factors = self.factors(names[0]) if is_few(x) else self._served(names[0], x.dtype)
-            return adapted_linear(x, weight, bias, factors)
-        result = base(x, *args, **kwargs)
-        for name in names:
-            given = functional.dropout(x, self.neat_config[name].dropout) if self._drops(name) else x
-            result = self.factors(name).add_to(result, given)
-        return result
-
-    def _drops(self, adapter_name: str) -> bool:
-        return self.training and self.neat_config[adapter_name].dropout > 0
-
-    def _mixed(self, result: Tensor, x: Tensor, adapter_names: Sequence[str]) -> Tensor:
-        """The base layer's result with each row's own adapter added to it."""
-        if len(adapter_names) != len(x):
-            raise BadInput(f"{len(adapter_names)} adapter_names for a batch of {len(x)} rows; give one for each")
-        if self.merged:
-            raise BadInput("adapter_names and merged adapters: unmerge them first, with unmerge_adapter()")
-        if self.disable_adapters:
-            return result
-        for name in filter(self.holds, dict.fromkeys(adapter_names)):
-            rows = torch.tensor([i for i, own in enumerate(adapter_names) if own == name], device=x.device)
-            result = result.index_copy(0, rows, self.factors(name).add_to(result[rows], x[rows]))
-        return result
 
     def __repr__(self) -> str:
         return "neat." + super().__repr__()

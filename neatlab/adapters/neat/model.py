@@ -1,31 +1,31 @@
 """A model with NEAT layers, as PEFT makes, names and switches them."""
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING, AuxiliaryTrainingWrapper
 from peft.utils.other import get_pattern_key
+from peft.utils.quantization_utils import get_quantization_kwargs
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.neat.config import NeatConfig
-from neatlab.adapters.neat.layer import NeatLinear
+from neatlab.adapters.neat.layer import NeatLayer
 from neatlab.adapters.neat.sums import fill_sum, sum_config
+from neatlab.adapters.neat.targets import layer_class, warn_of_experts
 from neatlab.errors import BadInput, unknown
 
 BASE = "__base__"  # PEFT's name for no adapter, in a batch with one for each row
 
 
 class NeatModel(BaseTuner):
-    """A model whose target layers are `NeatLinear`; made by `peft.get_peft_model(model, NeatConfig(...))`."""
+    """A model whose target layers are `NeatLayer`; made by `peft.get_peft_model(model, NeatConfig(...))`."""
 
     prefix = "neat_"
-    tuner_layer_cls = NeatLinear
+    tuner_layer_cls = NeatLayer
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +39,7 @@ class NeatModel(BaseTuner):
         wants_all = config.target_modules == "all-linear"  # PEFT puts the names in its place
         super().inject_adapter(model, adapter_name, *args, **kwargs)
         if wants_all:
-            _warn_of_experts(model)
+            warn_of_experts(model)
 
     def _create_and_replace(
         self,
@@ -51,13 +51,13 @@ class NeatModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        _check_supported(target, current_key)
         config = _of_layer(peft_config, current_key)
-        _check_rank(config.r, target, current_key)
-        if isinstance(target, NeatLinear):
+        requantise = get_quantization_kwargs(self.model).get("get_apply_tensor_subclass")
+        make = layer_class(target, current_key, config.r, requantise)
+        if isinstance(target, NeatLayer):
             target.update_layer(adapter_name, config)
             return
-        layer = NeatLinear(target, adapter_name, config)
+        layer = make(target, adapter_name, config, requantise)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
@@ -84,7 +84,7 @@ class NeatModel(BaseTuner):
         return [
             module.register_forward_pre_hook(_naming(names if module in encoder else repeated), with_kwargs=True)
             for module in self.modules()
-            if isinstance(module, NeatLinear | AuxiliaryTrainingWrapper)
+            if isinstance(module, NeatLayer | AuxiliaryTrainingWrapper)
         ]
 
     def add_weighted_adapter(
@@ -113,7 +113,7 @@ class NeatModel(BaseTuner):
         if combination_type != "cat":
             raise unknown("combination_type", combination_type, ["cat"])
         layers = {
-            n: m for n, m in self.model.named_modules() if isinstance(m, NeatLinear) and any(map(m.holds, adapters))
+            n: m for n, m in self.model.named_modules() if isinstance(m, NeatLayer) and any(map(m.holds, adapters))
         }
         self.peft_config[adapter_name] = sum_config(self.peft_config, adapters, weights, adapter_name, layers)
         try:
@@ -150,40 +150,3 @@ def _of_layer(config: NeatConfig, name: str) -> NeatConfig:
     rank = config.rank_pattern.get(get_pattern_key([*config.rank_pattern], name), config.r)
     scaling = config.scaling_pattern.get(get_pattern_key([*config.scaling_pattern], name), config.scaling)
     return config if (rank, scaling) == (config.r, config.scaling) else replace(config, r=rank, scaling=scaling)
-
-
-def _base_of(target: nn.Module) -> Any:
-    return target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
-
-
-def _warn_of_experts(model: nn.Module) -> None:
-    """Experts whose weights lie in one tensor are no linear layers: LoRA has another way to them, NEAT has none."""
-    names = [name for name, parameter in model.named_parameters() if parameter.dim() == 3 and "experts" in name]
-    if names:
-        warnings.warn(
-            f"all-linear leaves {len(names)} weights frozen that are no linear layers, such as {names[0]}; NEAT adapts "
-            "nn.Linear and transformers' Conv1D",
-            stacklevel=2,
-        )
-
-
-def _check_supported(target: nn.Module, name: str) -> None:
-    base = _base_of(target)
-    # nn.MultiheadAttention reads its output layer's weight without calling the layer: an adapter there has no effect.
-    supported = isinstance(base, nn.Linear | Conv1D) and "NonDynamicallyQuantizable" not in type(base).__name__
-    if not supported:
-        raise BadInput(
-            f"target module {name!r} is a {type(base).__name__}; NEAT adapts nn.Linear and transformers' Conv1D"
-        )
-    if not base.weight.is_floating_point():
-        raise BadInput(f"target module {name!r} holds {base.weight.dtype} weights; NEAT needs floating-point ones")
-
-
-def _check_rank(rank: int, target: nn.Module, name: str) -> None:
-    shape = tuple(_base_of(target).weight.shape)
-    most, last = min(shape), name.rpartition(".")[2]
-    if rank > most:
-        raise BadInput(
-            f"r={rank} on target module {name!r}, a layer of {shape[0]} × {shape[1]}; allowed there: 1 to {most}; "
-            f"give it a rank of its own, rank_pattern={{{last!r}: {most}}}, or leave it out with exclude_modules"
-        )

@@ -2,17 +2,26 @@
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.neat.config import NeatConfig
-from neatlab.adapters.neat.hidden import Memo, ProductMemo, hidden_layers, make_activation, weight_product
+from neatlab.adapters.neat.config import NeatConfig, theta_shapes
+from neatlab.adapters.neat.hidden import (
+    Memo,
+    ProductMemo,
+    Weight,
+    hidden_layers,
+    make_activation,
+    weight_product,
+)
 from neatlab.adapters.neat.merging import MergingLayer
 from neatlab.adapters.neat.offload import is_offloaded, onloaded
-from neatlab.adapters.neat_sizes import maps_out, sides
+from neatlab.adapters.neat.storage import storage_of
+from neatlab.adapters.neat_sizes import maps_out
 from neatlab.errors import BadInput
 
 
@@ -31,12 +40,14 @@ class Memos(NamedTuple):
 
 
 class NeatParameters(nn.Module, MergingLayer):
-    """A layer's Θ and what is computed from them; how the factors meet an input is `NeatLinear`'s."""
+    """A layer's Θ and what is computed from them; how the factors meet an input is `NeatLayer`'s."""
 
     adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation")
     other_param_names: tuple[str, ...] = ("neat_config", "neat_memo", "_initial_scaling")
 
-    def __init__(self, base_layer: nn.Module, adapter_name: str, config: NeatConfig) -> None:
+    def __init__(
+        self, base_layer: nn.Module, adapter_name: str, config: NeatConfig, requantise: Callable[[], Any] | None = None
+    ) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), Θ₂ᵀ … (r × r), Θ_L (r × n): thin matrices lie flat
@@ -45,10 +56,10 @@ class NeatParameters(nn.Module, MergingLayer):
         self.neat_memo: dict[str, Memos] = {}
         self._initial_scaling: dict[str, float] = {}
         self.merged_adapters: list[str] = []
-        self._weight_before_merge: Tensor | None = None
+        self._before_merge: Any = None
         self._disable_adapters = False
-        weight = self.base_weight()
-        self.out_features, self.in_features = weight.shape
+        self.storage = storage_of(self.get_base_layer(), requantise)
+        self.out_features, self.in_features = self.storage.shape(self.get_base_layer())
         self._active_adapter = adapter_name
         self.update_layer(adapter_name, config)
 
@@ -66,16 +77,11 @@ class NeatParameters(nn.Module, MergingLayer):
         self.neat_memo[adapter_name] = Memos(ProductMemo(), Memo(), Memo())
         self.neat_activation[adapter_name] = make_activation(config.activation, config.frequency)
         self.neat_theta[adapter_name] = nn.ParameterList(
-            nn.Parameter(torch.empty(shape)) for shape in self._theta_shapes(config)
+            nn.Parameter(torch.empty(shape)) for shape in theta_shapes(config, self.in_features, self.out_features)
         )
         self.reset_parameters(adapter_name)
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
-
-    def _theta_shapes(self, config: NeatConfig) -> list[tuple[int, int]]:
-        mapped, other = sides(config.orientation, self.in_features, self.out_features)
-        first = mapped if config.conditioning == "weight" else other
-        return [(config.r, first), *[(config.r, config.r)] * (config.depth - 2), (config.r, mapped)]
 
     def thetas(self, adapter_name: str) -> list[Tensor]:
         """Θ₁ᵀ, …, Θ_{L−1}ᵀ and Θ_L of an adapter, as they are stored."""
@@ -99,7 +105,7 @@ class NeatParameters(nn.Module, MergingLayer):
             return self._compute_factors(adapter_name)
         return self.neat_memo[adapter_name].factors.get(*self._sources(adapter_name), lambda: self._fixed(adapter_name))
 
-    def _served(self, adapter_name: str, dtype: torch.dtype) -> Factors:
+    def served(self, adapter_name: str, dtype: torch.dtype) -> Factors:
         """The factors in the precision of the layer's output; with a graph only where a Θ trains."""
         tensors, scaling = self._sources(adapter_name)
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
@@ -123,8 +129,7 @@ class NeatParameters(nn.Module, MergingLayer):
 
     def _stored_weight(self) -> Tensor:
         """The tensor that holds W₀, before any merge."""
-        base: Any = self.get_base_layer()
-        return base.weight if self._weight_before_merge is None else self._weight_before_merge
+        return self.storage.stored(self.get_base_layer(), self._before_merge)
 
     def _compute_factors(self, adapter_name: str) -> Factors:
         if is_offloaded(self.base_layer):
@@ -134,18 +139,31 @@ class NeatParameters(nn.Module, MergingLayer):
 
     def _factors_of_weights(self, adapter_name: str) -> Factors:
         config = self.neat_config[adapter_name]
-        first, *inner, last = self.thetas(adapter_name)  # r × m, each r × r, r × n
+        first, *_ = self.thetas(adapter_name)  # r × m
         over_out = maps_out(config.orientation, self.in_features, self.out_features)
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
-                weight = self.base_weight() if over_out else self.base_weight().T
                 memo = None if _is_traced() else self.neat_memo[adapter_name].product
-                first = weight_product(first, weight, self._stored_weight(), memo)  # Θ₁ᵀ W₀, r × n
-            hidden = hidden_layers(first, inner, self.neat_activation[adapter_name], config.residual == "paired")
-            if config.scaling != 1:
-                last = last * config.scaling  # the thin side: scaling the output would cost n × d_out
+                weight = Weight(self._mapped_weight(over_out), self._stored_weight(), self.storage.is_view)
+                first = weight_product(first, weight, memo)  # Θ₁ᵀ W₀, r × n
+            hidden, last = self.hidden(adapter_name, first), self.last(adapter_name)
         # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
         return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
+
+    def _mapped_weight(self, over_out: bool) -> Callable[[], Tensor]:
+        """How to read W₀ with the mapped side first, m × n."""
+        return self.base_weight if over_out else lambda: self.base_weight().T
+
+    def hidden(self, adapter_name: str, product: Tensor) -> Tensor:
+        """Hᵀ (r × n) of Θ₁ᵀ W₀ (r × n), or of some of its columns."""
+        _, *inner, _ = self.thetas(adapter_name)  # each r × r
+        is_paired = self.neat_config[adapter_name].residual == "paired"
+        return hidden_layers(product, inner, self.neat_activation[adapter_name], is_paired)
+
+    def last(self, adapter_name: str) -> Tensor:
+        """s·Θ_L, r × m: scaling the output instead would cost n × d_out."""
+        last, scaling = self.thetas(adapter_name)[-1], self.neat_config[adapter_name].scaling
+        return last if scaling == 1 else last * scaling
 
     def train(self, mode: bool = True) -> Self:
         """Change between training and evaluation; what was cached is forgotten with it."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from neatlab.adapters.neat.config import NeatConfig
-from neatlab.adapters.neat.layer import NeatLinear
+from neatlab.adapters.neat.layer import NeatLayer
 from neatlab.errors import BadInput, unknown
 
 ALIKE = ("depth", "activation", "residual", "orientation", "conditioning", "frequency")
@@ -23,7 +23,7 @@ def sum_config(
     adapters: Sequence[str],
     weights: Sequence[float],
     adapter_name: str,
-    layers: Mapping[str, NeatLinear],
+    layers: Mapping[str, NeatLayer],
 ) -> NeatConfig:
     """The configuration of the sum.
 
@@ -83,7 +83,7 @@ def _check_alike(configs: Mapping[str, Any], adapters: Sequence[str]) -> None:
                 )
 
 
-def fill_sum(layer: NeatLinear, weights: Mapping[str, float], adapter_name: str) -> None:
+def fill_sum(layer: NeatLayer, weights: Mapping[str, float], adapter_name: str) -> None:
     """Write Σ wᵢ ΔWᵢ into a layer's new adapter."""
     names = _held(layer, list(weights))
     *stacks, last = zip(*(layer.thetas(name) for name in names), strict=True)
@@ -96,9 +96,9 @@ def fill_sum(layer: NeatLinear, weights: Mapping[str, float], adapter_name: str)
             theta.copy_(value)
 
 
-def _learned(layer: NeatLinear, name: str) -> list[Any]:
+def _learned(layer: NeatLayer, name: str) -> list[Any]:
     return [list(layer.neat_activation[name].parameters())] if layer.holds(name) else []
 
 
-def _held(layer: NeatLinear, adapters: Sequence[str]) -> list[str]:
+def _held(layer: NeatLayer, adapters: Sequence[str]) -> list[str]:
     return [name for name in adapters if layer.holds(name)]
