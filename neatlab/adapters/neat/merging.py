@@ -32,6 +32,10 @@ class MergingLayer(BaseTunerLayer):
         """W₀ as d_out × d_in, before any merge; a view wherever nothing is merged and nothing quantised."""
         return self.storage.read(self.get_base_layer(), self._before_merge)
 
+    def stored_weight(self) -> Tensor:
+        """The tensor that changes where W₀ does."""
+        return self.storage.stored(self.get_base_layer(), self._before_merge)
+
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
         return self.storage.like_weight(self.get_base_layer(), self._dense_delta(adapter_name))

@@ -124,12 +124,8 @@ class NeatParameters(nn.Module, MergingLayer):
         modules: Any = self._modules
         tensors = [*modules["neat_theta"]._modules[adapter_name]._parameters.values()]
         tensors += modules["neat_activation"]._modules[adapter_name].parameters()
-        tensors.append(self._stored_weight())
+        tensors.append(self.stored_weight())
         return tensors, self.neat_config[adapter_name].scaling
-
-    def _stored_weight(self) -> Tensor:
-        """The tensor that holds W₀, before any merge."""
-        return self.storage.stored(self.get_base_layer(), self._before_merge)
 
     def _compute_factors(self, adapter_name: str) -> Factors:
         if is_offloaded(self.base_layer):
@@ -144,7 +140,7 @@ class NeatParameters(nn.Module, MergingLayer):
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
                 memo = None if _is_traced() else self.neat_memo[adapter_name].product
-                weight = Weight(self._mapped_weight(over_out), self._stored_weight(), self.storage.is_view)
+                weight = Weight(self._mapped_weight(over_out), self.stored_weight(), self.storage.is_view)
                 first = weight_product(first, weight, memo)  # Θ₁ᵀ W₀, r × n
             hidden, last = self.hidden(adapter_name, first), self.last(adapter_name)
         # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
