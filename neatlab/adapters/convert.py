@@ -36,9 +36,9 @@ def neat_to_lora(model: PeftModel, folder: PathLike, adapter: str = "default") -
         adapter: The adapter's name.
 
     Raises:
-        BadInput: Not a NEAT adapter, or a folder that is not free.
+        BadInput: Not a NEAT adapter, a folder that is not free, or a convolution that PEFT's LoRA does not follow.
     """
-    layers = _layers(model, adapter, "NEAT")
+    layers = _layers(model, adapter, "NEAT", takes_all=True)
     with torch.no_grad():
         factors_to_lora(model, {name: layer.factors(adapter) for name, layer in layers.items()}, folder, adapter)
 
@@ -55,18 +55,29 @@ def factors_to_lora(
         adapter: Name of the adapter whose other modules, such as a classifier, come along.
 
     Raises:
-        BadInput: A folder that is not free.
+        BadInput: A folder that is not free, or a convolution that PEFT's LoRA does not follow.
     """
     rank = max(f.rank for f in factors.values())
-    conv1d = any(isinstance(layer.get_base_layer(), Conv1D) for _, layer in tuner_layers(model))
+    bases = {name: layer.get_base_layer() for name, layer in tuner_layers(model)}
+    conv1d = any(isinstance(base, Conv1D) for base in bases.values())
     state: dict[str, Tensor] = {}
     for name, f in factors.items():
-        dtype = torch.promote_types(f.left.dtype, torch.float32)
-        A, B = f.right.to(dtype), f.left.to(dtype)
-        state |= {f"{PREFIX}{name}.lora_A.weight": A, f"{PREFIX}{name}.lora_B.weight": B}
+        _check_lora_can(name, bases[name])
+        tensors = _lora_tensors(bases[name], f.to(torch.promote_types(f.left.dtype, torch.float32)))
+        state |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in tensors.items()}
     others = {re.escape(name): f.rank for name, f in factors.items() if f.rank != rank}
     config = LoraConfig(r=rank, lora_alpha=rank, rank_pattern=others, alpha_pattern=others, fan_in_fan_out=conv1d)
     write_adapter(model, adapter, config, state, list(factors), folder)
+
+
+def _lora_tensors(base: Any, factors: Factors) -> dict[str, Tensor]:
+    """B and A as PEFT's LoRA names and shapes them on this kind of layer."""
+    A, B = factors.right, factors.left
+    if isinstance(base, nn.Embedding):
+        return {"lora_embedding_A": A, "lora_embedding_B": B}
+    if isinstance(base, nn.Conv1d | nn.Conv2d):
+        A, B = A.unflatten(1, base.weight.shape[1:]), B[(..., *[None] * (base.weight.dim() - 2))]
+    return {"lora_A.weight": A, "lora_B.weight": B}
 
 
 def neat_to_peanut(model: PeftModel, folder: PathLike, adapter: str = "default") -> None:
@@ -193,7 +204,7 @@ def merge_to_folder(model: nn.Module, folder: PathLike) -> None:
         merged.save_pretrained(temporary)
 
 
-def _layers(model: PeftModel, adapter: str, peft_type: str) -> dict[str, Any]:
+def _layers(model: PeftModel, adapter: str, peft_type: str, takes_all: bool = False) -> dict[str, Any]:
     """Layers of the base model that hold the adapter, which must be of the given type."""
     if adapter not in model.peft_config:
         raise unknown("adapter", adapter, model.peft_config)
@@ -202,8 +213,9 @@ def _layers(model: PeftModel, adapter: str, peft_type: str) -> dict[str, Any]:
         raise BadInput(f"adapter {adapter!r} is of type {actual}; this conversion takes {peft_type}")
     layers = {name: layer for name, layer in tuner_layers(model) if adapter in _held(layer)}
     for name, layer in layers.items():
-        if not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
-            raise BadInput(f"layer {name} is a {_kind(layer.get_base_layer())}; conversions take nn.Linear and Conv1D")
+        if not takes_all and not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
+            kind = _kind(layer.get_base_layer())
+            raise BadInput(f"layer {name} is a {kind}; this conversion takes nn.Linear and Conv1D")
     return layers
 
 
@@ -215,6 +227,15 @@ def _held(layer: BaseTunerLayer) -> set[str]:
 def _neat_config(model: PeftModel, adapter: str) -> NeatConfig:
     config: Any = model.peft_config[adapter]
     return config
+
+
+def _check_lora_can(name: str, base: Any) -> None:
+    """PEFT's LoRA gives its A the base's window, stride and padding alone (0.21)."""
+    if isinstance(base, nn.Conv1d | nn.Conv2d) and (set(base.dilation) != {1} or base.padding_mode != "zeros"):
+        raise BadInput(
+            f"layer {name} has dilation {base.dilation} and padding {base.padding_mode!r}: PEFT's LoRA has dilation 1 "
+            "and zeros there; export merged weights instead"
+        )
 
 
 def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLayer]) -> None:
