@@ -143,7 +143,7 @@ def test_it_is_saved_loaded_and_given_away_as_a_lora(kind, tmp_path):
     model, _ = adapted(copy.deepcopy(layer))
     model.save_pretrained(tmp_path / "neat", save_embedding_layers=False)
     if kind in ("conv1d", "circular"):
-        with pytest.raises(BadInput, match="layer 0 has dilation .* PEFT's LoRA has dilation 1 and zeros there"):
+        with pytest.raises(BadInput, match=r"layer 0 has dilation .* PEFT's LoRA has dilation 1 and zeros there"):
             neat_to_lora(model, tmp_path / "lora")
         folders = ["neat"]
     else:

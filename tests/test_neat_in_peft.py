@@ -333,3 +333,21 @@ def test_presets_take_changes_and_are_never_shared():
     assert preset("llm").orientation == "in"
     with pytest.raises(BadInput, match=r"unknown preset 'neat-x'.*neat-l"):
         preset("neat-x")
+
+
+def test_rows_of_new_tokens_train_beside_it_and_are_saved(tmp_path):
+    llama = MODELS["llama"]
+    config = {"target_modules": llama.targets, "init_weights": False, "trainable_token_indices": [3, 5]}
+    with quiet_peft():
+        model = get_peft_model(llama.build(), NeatConfig(r=3, task_type="CAUSAL_LM", **config))
+    before = model.get_input_embeddings()(torch.arange(8)).detach().clone()
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    model.train()(input_ids=torch.arange(8)[None], labels=torch.arange(8)[None]).loss.backward()
+    optimiser.step()
+    changed = (model.get_input_embeddings()(torch.arange(8)) != before).any(dim=1)
+    assert changed.nonzero().flatten().tolist() == [3, 5]
+    model.save_pretrained(tmp_path)
+    with quiet_peft():
+        again = PeftModel.from_pretrained(llama.build(), tmp_path)
+    batch = {"input_ids": torch.arange(8)[None]}
+    assert torch.equal(again(**batch).logits, model.eval()(**batch).logits)

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "rank": "here it is r",
     "init_lora_weights": "here it is init_weights",
     "bias": "a bias stays frozen, unless its module is in modules_to_save",
-    "target_parameters": "NEAT adapts linear layers, which target_modules names, and no bare parameters",
+    "target_parameters": "NEAT adapts layers, which target_modules names, and no bare parameters",
 }
 
 
@@ -61,9 +61,12 @@ class NeatConfig(PeftConfig):
         rank_pattern: Name or regular expression of layers → their r, where it is not the common one.
         scaling_pattern: The same for s.
         init_weights: True starts with Θ_L = 0, so ΔW = 0; False draws Θ_L as the others.
-        target_modules: Names or regular expression of the linear layers to adapt.
+        target_modules: Names or regular expression of the layers to adapt: linear, plain or quantised by bitsandbytes,
+            torchao or HQQ; embeddings; convolutions of one group.
         exclude_modules: Names or regular expression of layers to leave out.
         modules_to_save: Further modules that train whole, such as a classification head.
+        trainable_token_indices: Rows of the input embedding that train whole, such as those of new tokens; by the name
+            of a layer, its rows.
         layers_to_transform: Indices of the transformer layers to adapt.
         layers_pattern: Name of the module list that these indices count in.
 
@@ -93,6 +96,7 @@ class NeatConfig(PeftConfig):
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
+    trainable_token_indices: list[int] | dict[str, list[int]] | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = None
 

@@ -1,0 +1,79 @@
+"""What a training step on a 4-bit base costs: NEAT beside PEFT's LoRA, in one process, taking turns.
+
+    make build/.quantised
+    PYTHONPATH=$(echo build/quantised/lib/python*/site-packages) python benchmarks/quantised_cost.py
+        [--size 2048] [--rank 8] [--rounds 11] [--threads 1] [--dtype float32]
+
+Ratios of medians, and of the peak of what a step allocates, which is counted exactly. Both adapters stand on
+bitsandbytes' NF4; `base` is that layer alone.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+import bitsandbytes as bnb
+import torch
+from peft import LoraConfig, get_peft_model
+from step_cost import TOKENS, alternate, step
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from neatlab.adapters.neat import NeatConfig
+
+
+def models(size: int, rank: int, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The 4-bit layer (size × size), and the same under each method."""
+
+    def base() -> nn.Module:
+        torch.manual_seed(0)
+        layer = bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4")
+        return nn.Sequential(layer).to("cpu")
+
+    configs = {
+        "lora": LoraConfig(r=rank, target_modules=["0"], init_lora_weights=False),
+        "neat out": NeatConfig(r=rank, target_modules=["0"], init_weights=False),
+        "neat in": NeatConfig(r=rank, orientation="in", target_modules=["0"], init_weights=False),
+    }
+    return {"base": base()} | {name: get_peft_model(base(), config) for name, config in configs.items()}
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
+    """The most that `work` holds at once of what it allocates itself."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    total = peak = 0
+    for event in sorted(events, key=lambda one: one.start_ns()):
+        total += event.nbytes()
+        peak = max(peak, total)
+    return peak
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2048)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the computation")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    dtype = getattr(torch, options.dtype)
+    adapted = models(options.size, options.rank, dtype)
+    print(f"{options.size}², {options.dtype}, over LoRA: time (peak memory)")
+    for tokens in TOKENS:
+        x = torch.randn(tokens, options.size, dtype=dtype, requires_grad=True)
+        grad = torch.randn(tokens, options.size, dtype=dtype)
+        work = {name: lambda model=model: step(model, x, grad) for name, model in adapted.items()}
+        seconds = {name: statistics.median(times) for name, times in alternate(work, options.rounds, "cpu").items()}
+        peaks = {name: peak_bytes(run) for name, run in work.items()}
+        ratios = [
+            f"{n} {seconds[n] / seconds['lora']:.2f} ({peaks[n] / peaks['lora']:.2f})" for n in work if n != "lora"
+        ]
+        print(f"{tokens:>5} tokens  {'  '.join(ratios)}  LoRA {1000 * seconds['lora']:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
