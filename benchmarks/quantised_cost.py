@@ -11,6 +11,7 @@ bitsandbytes' NF4; `base` is that layer alone.
 import argparse
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 import bitsandbytes as bnb
 import torch
@@ -66,7 +67,7 @@ def main() -> None:
     for tokens in TOKENS:
         x = torch.randn(tokens, options.size, dtype=dtype, requires_grad=True)
         grad = torch.randn(tokens, options.size, dtype=dtype)
-        work = {name: lambda model=model: step(model, x, grad) for name, model in adapted.items()}
+        work = {name: partial(step, model, x, grad) for name, model in adapted.items()}
         seconds = {name: statistics.median(times) for name, times in alternate(work, options.rounds, "cpu").items()}
         peaks = {name: peak_bytes(run) for name, run in work.items()}
         ratios = [
