@@ -93,7 +93,7 @@ def quantised() -> dict[str, Callable[[str], bool]]:
 
 
 def is_right_quantised(method: str, make: Callable[[], nn.Module]) -> bool:
-    """Whether the adapter trains there and gives what the same adapter gives on the weight in full, as a plain layer."""
+    """Whether the adapter trains there and gives what the same adapter gives on a plain layer with that weight."""
     x, model = torch.randn(3, D_IN), adapted(method, make())
     result, tuner = model(x), model.base_model.model[0]
     result.sum().backward()

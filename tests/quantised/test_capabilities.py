@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # What NEAT does not do; a row that is not here may not lose its mark.
-MISSING = {"beside other methods in one layer (`PeftMixedModel`)", "hotswapping"}
+MISSING = {"hotswapping"}
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
+from neatlab.adapters.neat import mixed
 from neatlab.adapters.neat.config import PEFT_TYPE, NeatConfig
 from neatlab.adapters.neat.layer import NeatLayer
 from neatlab.adapters.neat.linear import NeatLinear
@@ -23,3 +24,4 @@ _TYPE = cast(Any, PEFT_TYPE)
 PEFT_TYPE_TO_CONFIG_MAPPING[_TYPE] = NeatConfig
 PEFT_TYPE_TO_TUNER_MAPPING[_TYPE] = NeatModel
 PEFT_TYPE_TO_PREFIX_MAPPING[_TYPE] = NeatModel.prefix
+mixed.register()

@@ -58,7 +58,8 @@ class MergingLayer(BaseTunerLayer):
             BadInput: A quantised layer, and it is not known how to quantise it anew.
             ValueError: `safe_merge` and a sum that is not finite; the layer is left as it was.
         """
-        names = [name for name in check_adapters_to_merge(self, adapter_names) if self.holds(name)]
+        wanted = self.active_adapters if adapter_names is None else adapter_names
+        names = check_adapters_to_merge(self, [name for name in wanted if self.holds(name)])
         if not names:
             return
         self.storage.check_writable()
