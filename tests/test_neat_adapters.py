@@ -268,7 +268,7 @@ HINTS = {
     "rank": "here it is r",
     "target_module": "here it is target_modules",
     "bias": "a bias stays frozen",
-    "target_parameters": "NEAT adapts linear layers",
+    "target_parameters": "NEAT adapts layers, which target_modules names",
     "qqq": "allowed: ",
 }
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from accelerate import cpu_offload
-from peft import LoraConfig, PeftMixedModel, PeftModel, get_model_status, get_peft_model, inject_adapter_in_model
+from peft import LoraConfig, PeftModel, get_model_status, get_peft_model, inject_adapter_in_model
 from torch import nn
 from transformers import RobertaConfig, RobertaForSequenceClassification, ViTConfig, ViTForImageClassification
 
@@ -301,11 +301,6 @@ def test_transformers_loads_and_deletes_it_without_a_peft_model(tmp_path):
     assert torch.allclose(VIT.logits(plain), VIT.logits(VIT.build()), atol=1e-6)
     plain.delete_adapter("default")
     assert not any("neat_" in name for name, _ in plain.named_parameters())
-
-
-def test_a_mixed_model_refuses_it_in_pefts_own_words():
-    with quiet_peft(), pytest.raises(ValueError, match="'NEAT' is not compatible with the `PeftMixedModel`"):
-        PeftMixedModel(VIT.build(), NeatConfig(r=2, target_modules=["fc1"]))
 
 
 @pytest.mark.parametrize(
