@@ -183,6 +183,21 @@ def test_an_embedding_meets_the_rows_of_the_batch_and_no_others(monkeypatch):
     assert columns == [14]
 
 
+@pytest.mark.parametrize("orientation", ["out", "in"])
+def test_padding_gives_the_same_gradients_in_a_short_batch_and_in_a_long_one(orientation):
+    model, tuner = adapted(nn.Embedding(TOKENS, WIDTH, padding_idx=0), orientation=orientation)
+    with torch.no_grad():
+        tuner.base_layer.weight[0] = 1  # a row of padding that is not zero, as in some models
+    x = torch.tensor([[0, 3, 0, 5]])
+    grad = torch.randn(1, 4, WIDTH)
+    short = torch.autograd.grad(model(x), tuner.thetas("default"), grad)
+    more = torch.randint(TOKENS, (1, 2 * TOKENS))
+    long_grad = torch.cat([grad, torch.zeros(1, 2 * TOKENS, WIDTH)], dim=1)
+    long = torch.autograd.grad(model(torch.cat([x, more], dim=1)), tuner.thetas("default"), long_grad)
+    for a, b in zip(short, long, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
 def test_an_embedding_that_scales_what_it_looks_up_scales_the_update():
     layer = nn.Embedding(TOKENS, WIDTH)
     model, tuner = adapted(layer)

@@ -106,8 +106,9 @@ def test_merging_rounds_as_the_base_does_and_unmerging_is_exact(kind):
     x = torch.randn(4, D_IN)
     with torch.no_grad():
         before, base, weight = model(x), layer.base_layer, layer.base_weight().clone()
-        delta, plain = layer.get_delta_weight("default"), base(x)
+        delta, plain, stored = layer.get_delta_weight("default"), base(x), layer.stored_weight()
         model.merge_adapter(safe_merge=True)
+        assert layer.stored_weight() is stored
         merged = layer.storage.read(layer.get_base_layer())
         assert float((merged - weight - delta).abs().max()) <= STEPS[kind] * float((weight + delta).abs().max())
         assert torch.allclose(model(x) - before, x @ (merged - weight - delta).float().T, atol=2e-2)

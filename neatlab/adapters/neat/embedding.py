@@ -45,6 +45,8 @@ class NeatEmbedding(NeatLayer):
         base: Any = self.get_base_layer()
         if self._is_of_rows(adapter_name) and torch.is_grad_enabled() and x.numel() < self.in_features:
             left, thin = self._factors_of_rows(x, adapter_name)  # d_out × r, … × r
+            if base.padding_idx is not None:  # no gradient from padding to H, as in a look-up
+                thin = torch.where((x == base.padding_idx)[..., None], thin.detach(), thin)
         else:
             factors: Factors = self.factors(adapter_name)
             left, thin = factors.left, F.embedding(x, factors.right.T, padding_idx=base.padding_idx)

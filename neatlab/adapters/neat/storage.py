@@ -89,8 +89,8 @@ class QuantisedStorage:
 
     def stored(self, base: Any, before: Any = None) -> Tensor:
         """The tensor that holds the few bits."""
-        base = base if before is None else before.base
-        weight = base.W_q if hasattr(base, "W_q") else base.weight
+        holder = base if before is None else before
+        weight = holder.weight if getattr(holder, "W_q", None) is None else holder.W_q  # HQQ's
         while hasattr(weight, "__tensor_flatten__"):  # torchao wraps it in a tensor without storage
             weight = getattr(weight, weight.__tensor_flatten__()[0][0])
         return weight
@@ -101,10 +101,9 @@ class QuantisedStorage:
 
     def save(self, base: Any) -> Any:
         """What W₀ is restored from: the few bits themselves, which merging replaces and does not change."""
+        parts = {name: getattr(base, name, None) for name in ("W_q", "dequantize")}  # HQQ's
         state = copy.copy(getattr(base, "state", None))  # 8 bits of bitsandbytes: its scales
-        return SimpleNamespace(
-            base=base, weight=base._parameters.get("weight"), state=state, dequantize=getattr(base, "dequantize", None)
-        )
+        return SimpleNamespace(base=base, weight=base._parameters.get("weight"), state=state, **parts)
 
     def check_writable(self) -> None:
         """Nothing is changed where it is not known how to quantise.
