@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from peft import LoHaConfig, LoraConfig, PeanutConfig, convert_to_lora, get_peft_model
+from peft import LoHaConfig, LoraConfig, PeanutConfig, PeftModel, convert_to_lora, get_peft_model
 from peft.utils.hotswap import hotswap_adapter
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -120,6 +120,9 @@ def tasks() -> dict[str, Callable[[str], bool]]:
         "`modules_to_save`": saves_modules,
         "`trainable_token_indices`": trains_tokens,
         "`rank_pattern`": has_ranks,
+        "magnitudes (`use_dora`)": has_magnitudes,
+        "biases that train (`bias`)": trains_biases,
+        "merging into tied embeddings (`ensure_weight_tying`)": stays_tied,
     }
 
 
@@ -206,13 +209,16 @@ def saves_modules(method: str) -> bool:
     return model.base_model.model[1].modules_to_save["default"].weight.grad is not None
 
 
+def language_model(**options: Any) -> LlamaForCausalLM:
+    """A Llama of one layer."""
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return LlamaForCausalLM(LlamaConfig(vocab_size=TOKENS, **sizes, **options))
+
+
 def trains_tokens(method: str) -> bool:
     """The rows of two tokens train beside it, and no others."""
-    config = LlamaConfig(
-        vocab_size=TOKENS, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
-    )
     options = {"target_modules": ["q_proj"], "trainable_token_indices": [3, 5], "task_type": "CAUSAL_LM"}
-    model = get_peft_model(LlamaForCausalLM(config), METHODS[method](**options))
+    model = get_peft_model(language_model(), METHODS[method](**options))
     every = torch.arange(8)[None]
     before = model.get_input_embeddings()(every[0]).detach().clone()
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
@@ -226,6 +232,41 @@ def has_ranks(method: str) -> bool:
     """A layer has a rank of its own."""
     model = adapted(method, nn.Linear(D_IN, D_OUT), rank_pattern={"0": 2})
     return int(torch.linalg.matrix_rank(model.base_model.model[0].get_delta_weight("default"))) == 2
+
+
+def has_magnitudes(method: str) -> bool:
+    """Twice the magnitudes are twice the layer's output."""
+    model, x = adapted(method, nn.Linear(D_IN, D_OUT, bias=False), use_dora=True), torch.randn(3, D_IN)
+    result = model(x).detach()
+    with torch.no_grad():
+        for _, magnitude in filter(lambda named: "magnitude" in named[0], model.named_parameters()):
+            magnitude.mul_(2)
+    return is_close(model(x), 2 * result)
+
+
+def trains_biases(method: str) -> bool:
+    """All biases train, and come back from the adapter's folder."""
+    net = nn.Sequential(nn.Linear(D_IN, D_OUT), nn.Linear(D_OUT, 2))
+    model, x = (
+        get_peft_model(copy.deepcopy(net), METHODS[method](target_modules=["0"], bias="all")),
+        torch.randn(3, D_IN),
+    )
+    biases = [p for name, p in model.named_parameters() if name.endswith(".bias") and p.requires_grad]
+    with torch.no_grad():
+        for bias in biases:
+            bias.add_(1)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return len(biases) == 2 and is_close(PeftModel.from_pretrained(net, folder)(x), model(x))
+
+
+def stays_tied(method: str) -> bool:
+    """Input and output embedding of a language model share an adapter, and one weight once it is merged."""
+    targets = {"target_modules": ["embed_tokens", "lm_head"], "ensure_weight_tying": True}
+    model = get_peft_model(language_model(tie_word_embeddings=True), METHODS[method](**targets)).eval()
+    tokens, merged = torch.arange(8)[None], copy.deepcopy(model).merge_and_unload()
+    is_tied = merged.lm_head.weight is merged.model.embed_tokens.weight
+    return is_tied and is_close(merged(tokens).logits, model(tokens).logits)
 
 
 def works(probe: Callable[[str], bool], method: str) -> bool:

@@ -335,7 +335,7 @@ def test_layers_of_lower_rank_are_filled_up(tmp_path):
     [
         ({"use_dora": True}, "use_dora"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa'"),
-        ({"bias": "lora_only"}, "bias"),
+        ({"lora_bias": True}, "lora_bias"),
         ({"r": 7}, "no room for 14 hidden units"),
     ],
 )

@@ -206,7 +206,7 @@ def test_copies_keep_nothing():
         model(torch.randn(2, D_IN))
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         memos = [memo for memos in other.neat_memo.values() for memo in memos]
-        assert len(memos) == 3 and not any(memo._value for memo in memos)
+        assert memos and not any(memo._value for memo in memos)
 
 
 def test_a_change_between_training_and_evaluation_forgets(products):

@@ -267,7 +267,6 @@ HINTS = {
     "alpha_pattern": "here it is scaling_pattern",
     "rank": "here it is r",
     "target_module": "here it is target_modules",
-    "bias": "a bias stays frozen",
     "target_parameters": "NEAT adapts layers, which target_modules names",
     "qqq": "allowed: ",
 }

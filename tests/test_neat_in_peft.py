@@ -12,6 +12,7 @@ from transformers import RobertaConfig, RobertaForSequenceClassification, ViTCon
 
 import neatlab
 from neatlab.adapters.attach import quiet_peft, tuner_layers
+from neatlab.adapters.convert import neat_to_lora
 from neatlab.adapters.neat import NeatConfig, NeatLinear
 from neatlab.adapters.neat.hidden import activation_names
 from neatlab.adapters.presets import PRESETS, preset
@@ -342,7 +343,9 @@ def test_rows_of_new_tokens_train_beside_it_and_are_saved(tmp_path):
     changed = (model.get_input_embeddings()(torch.arange(8)) != before).any(dim=1)
     assert changed.nonzero().flatten().tolist() == [3, 5]
     model.save_pretrained(tmp_path)
-    with quiet_peft():
-        again = PeftModel.from_pretrained(llama.build(), tmp_path)
+    neat_to_lora(model, tmp_path / "lora")
     batch = {"input_ids": torch.arange(8)[None]}
-    assert torch.equal(again(**batch).logits, model.eval()(**batch).logits)
+    for folder in (tmp_path, tmp_path / "lora"):
+        with quiet_peft():
+            again = PeftModel.from_pretrained(llama.build(), folder)
+        assert torch.allclose(again(**batch).logits, model.eval()(**batch).logits, atol=1e-5)

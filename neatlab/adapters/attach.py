@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.trainable_tokens import TrainableTokensLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -130,9 +131,13 @@ def weight_of(layer: nn.Module) -> Tensor:
 
 
 def tuner_layers(model: nn.Module) -> Iterator[tuple[str, BaseTunerLayer]]:
-    """Name in the base model and adapted layer, for each adapted layer of a PEFT model."""
-    modules = ((name, m) for name, m in model.named_modules() if isinstance(m, BaseTunerLayer))
-    return ((name.removeprefix("base_model.model."), module) for name, module in modules)
+    """Name in the base model and adapted layer, for each adapted layer of a PEFT model.
+
+    Rows of an embedding that train whole lie in such a layer too, and are no adapter's.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, BaseTunerLayer) and not isinstance(module, TrainableTokensLayer):
+            yield name.removeprefix("base_model.model."), module
 
 
 def _weights(layers: Layers) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ from neatlab.runtime.files import PathLike
 
 
 def neat_to_lora(model: PeftModel, folder: PathLike, adapter: str = "default") -> None:
-    """Write a NEAT adapter as the LoRA that it is once trained: B A = ΔW with A = Hᵀ, B = s·Θ_Lᵀ.
+    """Write a NEAT adapter as the LoRA that it is once trained: B A = ΔW with A = Hᵀ, B = s·Θ_Lᵀ; magnitudes as DoRA's.
 
     Args:
         model: A PEFT model with a NEAT adapter.
@@ -40,11 +40,17 @@ def neat_to_lora(model: PeftModel, folder: PathLike, adapter: str = "default") -
     """
     layers = _layers(model, adapter, "NEAT", takes_all=True)
     with torch.no_grad():
-        factors_to_lora(model, {name: layer.factors(adapter) for name, layer in layers.items()}, folder, adapter)
+        factors = {name: layer.factors(adapter) for name, layer in layers.items()}
+    magnitudes = {name: layer.neat_magnitude[adapter] for name, layer in layers.items() if layer.is_dora(adapter)}
+    factors_to_lora(model, factors, folder, adapter, magnitudes)
 
 
 def factors_to_lora(
-    model: PeftModel, factors: Mapping[str, Factors], folder: PathLike, adapter: str = "default"
+    model: PeftModel,
+    factors: Mapping[str, Factors],
+    folder: PathLike,
+    adapter: str = "default",
+    magnitudes: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write given factors of ΔW as a LoRA adapter with scaling 1, in float32 at least.
 
@@ -53,6 +59,7 @@ def factors_to_lora(
         factors: Adapted layer → ΔW.
         folder: Where the LoRA adapter goes.
         adapter: Name of the adapter whose other modules, such as a classifier, come along.
+        magnitudes: Adapted layer → norms of its rows, d_out, which make the LoRA a DoRA.
 
     Raises:
         BadInput: A folder that is not free, or a convolution that PEFT's LoRA does not follow.
@@ -65,8 +72,10 @@ def factors_to_lora(
         _check_lora_can(name, bases[name])
         tensors = _lora_tensors(bases[name], f.to(torch.promote_types(f.left.dtype, torch.float32)))
         state |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in tensors.items()}
+    state |= {f"{PREFIX}{name}.lora_magnitude_vector": norms for name, norms in (magnitudes or {}).items()}
     others = {re.escape(name): f.rank for name, f in factors.items() if f.rank != rank}
-    config = LoraConfig(r=rank, lora_alpha=rank, rank_pattern=others, alpha_pattern=others, fan_in_fan_out=conv1d)
+    patterns: dict[str, Any] = {"rank_pattern": others, "alpha_pattern": others}
+    config = LoraConfig(r=rank, lora_alpha=rank, fan_in_fan_out=conv1d, use_dora=bool(magnitudes), **patterns)
     write_adapter(model, adapter, config, state, list(factors), folder)
 
 
@@ -239,6 +248,7 @@ def _check_lora_can(name: str, base: Any) -> None:
 
 
 def _check_peanut_can(config: NeatConfig, layers: Mapping[str, NeatLayer]) -> None:
+    _check_plain(config, {"use_dora": False, "bias": "none", "trainable_token_indices": None}, "PEANuT")
     if config.conditioning != "weight":
         raise BadInput(f"conditioning={config.conditioning!r}: PEANuT always conditions on W₀; export lora instead")
     if config.depth % 2 or (config.residual != "paired" and config.depth > 2):
@@ -265,12 +275,15 @@ def _check_activation(name: str) -> None:
 
 
 def _check_plain_lora(config: Any) -> None:
-    extras = {"use_dora": False, "bias": "none", "lora_bias": False, "trainable_token_indices": None}
-    for name, plain in extras.items():
-        if getattr(config, name, plain) != plain:
-            raise BadInput(f"{name}={getattr(config, name)!r}: NEAT has no counterpart; allowed: {name}={plain!r}")
+    _check_plain(config, {"use_dora": False, "lora_bias": False}, "NEAT")
     if config.init_lora_weights not in (True, False, "gaussian", "eva", "orthogonal"):
         raise BadInput(f"init_lora_weights={config.init_lora_weights!r} changed W₀ itself, so ΔW is not B A alone")
+
+
+def _check_plain(config: Any, plain: Mapping[str, Any], method: str) -> None:
+    for name, value in plain.items():
+        if getattr(config, name, value) != value:
+            raise BadInput(f"{name}={getattr(config, name)!r}: {method} has no counterpart; allowed: {name}={value!r}")
 
 
 def _check_room(name: str, weight: Tensor, rank: int) -> None:

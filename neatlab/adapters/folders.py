@@ -17,6 +17,7 @@ from neatlab.errors import BadInput
 from neatlab.runtime.files import PathLike
 
 PREFIX = "base_model.model."
+SHARED = ("task_type", "base_model_name_or_path", "revision", "modules_to_save", "trainable_token_indices")
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def write_adapter(
 ) -> None:
     """Write an adapter of another form in the place of one of the model's.
 
-    What the model's adapter trained outside its layers, such as a classifier, is taken over.
+    What the model's adapter trained outside its layers, such as a classifier, and biases are taken over.
 
     Args:
         model: The PEFT model.
@@ -72,8 +73,10 @@ def write_adapter(
     """
     old: Any = model.peft_config[adapter]
     new: Any = config
-    for name in ("task_type", "base_model_name_or_path", "revision", "modules_to_save"):
+    for name in SHARED:
         setattr(new, name, getattr(old, name, None))
+    if (bias := getattr(old, "bias", "none")) != "none":
+        new.bias = "all" if bias == "all" else f"{new.peft_type.value.lower()}_only"
     new.target_modules, new.inference_mode = _target_names(model, layers), True
     tensors = {**state, **_outside_layers(model, adapter)}
     with whole_folder(folder) as temporary:
@@ -85,7 +88,7 @@ def write_adapter(
 def _outside_layers(model: PeftModel, adapter: str) -> dict[str, Tensor]:
     saved = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     inside = tuple(f"{PREFIX}{name}." for name, _ in tuner_layers(model))
-    return {key: value for key, value in saved.items() if not key.startswith(inside)}
+    return {key: value for key, value in saved.items() if key.endswith(".bias") or not key.startswith(inside)}
 
 
 def _target_names(model: PeftModel, layers: list[str]) -> set[str]:

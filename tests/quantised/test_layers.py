@@ -47,6 +47,20 @@ def test_output_and_gradients_are_those_of_the_equation(kind, orientation):
         assert torch.allclose(found, wanted, atol=1e-5 * float(wanted.abs().max()))
 
 
+def test_magnitudes_scale_the_rows_of_what_the_bits_stand_for(kind):
+    model, layer = adapted(BASES[kind](), use_dora=True)
+    weight, x = layer.base_weight().float(), torch.randn(5, D_IN)
+    norms = weight.norm(dim=1)
+    assert torch.allclose(layer.neat_magnitude["default"], norms, rtol=1e-4)
+    with torch.no_grad():
+        layer.neat_magnitude["default"].mul_(1.5)
+        factors = layer.factors("default")
+        direction = weight + factors.dense()
+        change = 1.5 * (norms / direction.norm(dim=1))[:, None] * direction - weight
+        expected = layer.base_layer(x) + x @ change.T
+    assert torch.allclose(model(x), expected, atol=1e-2 if kind == "bnb8" else 1e-4)  # it computes in 8 bits itself
+
+
 def test_it_trains_and_leaves_the_base_alone(kind):
     model, layer = adapted(BASES[kind]())
     before, x, target = layer.base_weight().clone(), torch.randn(64, D_IN), torch.randn(64, D_OUT)

@@ -1,6 +1,6 @@
 """NEAT as a row of METHODS; the layer itself is `neatlab.adapters.neat`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from neatlab.adapters.attach import Adapted
-    from neatlab.adapters.factors import Factors
+    from neatlab.adapters.factors import Delta, Factors
     from neatlab.adapters.forms import Errors
     from neatlab.adapters.neat.config import NeatConfig
     from neatlab.runtime.files import PathLike
 
 
 class NeatOptions(RankOptions):
-    """NEAT, ΔW = f(W₀); the names are `NeatConfig`'s, with `rank` for r, the width of the hidden layers."""
+    """NEAT, ΔW = f(W₀); the names are `NeatConfig`'s, with `rank` for r, the width of the hidden layers.
+
+    `init_weights` is "zero" for Θ₁ as it is drawn, "calibrated" for H as large as LoRA's A; ΔW starts at 0 with both.
+    """
 
     depth: int = Field(2, le=64)
     activation: str = "relu"
@@ -39,6 +42,7 @@ class NeatOptions(RankOptions):
     conditioning: Conditioning = "weight"
     scaling: float = Field(1.0, ge=-BOUND, le=BOUND)
     frequency: float = Field(1.0, ge=-BOUND, le=BOUND)
+    init_weights: Literal["zero", "calibrated"] = "zero"
 
     def model_post_init(self, context: Any, /) -> None:
         """Let `NeatConfig` refuse what no layer could be built from, before any model is loaded."""
@@ -51,6 +55,8 @@ def config(options: NeatOptions, targets: Targets) -> "NeatConfig":
     from neatlab.adapters.neat.config import NeatConfig
 
     settings = options.model_dump()
+    if settings["init_weights"] == "zero":
+        settings["init_weights"] = True
     return NeatConfig(r=settings.pop("rank"), target_modules=targets, **settings)
 
 
@@ -62,9 +68,9 @@ def count(options: NeatOptions, d_out: int, d_in: int) -> int:
     return parameter_count(config(options, []), d_in, d_out)
 
 
-def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -> "Factors":
-    """(s·Θ_L, Hᵀ) in the order that the orientation asks for."""
-    return layer.factors(adapter)
+def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -> "Delta":
+    """(s·Θ_L, Hᵀ) in the order that the orientation asks for; the whole matrix where there are magnitudes."""
+    return layer.dense_delta(adapter) if layer.is_dora(adapter) else layer.factors(adapter)
 
 
 def write_peanut(adapted: "Adapted", folder: "PathLike") -> "Errors":
@@ -77,7 +83,7 @@ def write_peanut(adapted: "Adapted", folder: "PathLike") -> "Errors":
 
 
 def _needs_weight(settings: Config) -> bool:
-    return settings.get("conditioning", "weight") == "weight"
+    return settings.get("conditioning", "weight") == "weight" or bool(settings.get("use_dora"))
 
 
 def _shape(parts: Parts, settings: Config) -> Shape | None:
@@ -109,7 +115,7 @@ METHOD = Method(
         "NEAT",
         (
             *("r", "depth", "activation", "residual", "orientation", "conditioning", "scaling", "frequency"),
-            *("rank_pattern", "scaling_pattern"),
+            *("rank_pattern", "scaling_pattern", "use_dora"),
         ),
         _shape,
         _needs_weight,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
+import torch
 from peft import PeftConfig
 
 from neatlab.adapters.neat.card import add_section
@@ -24,9 +25,11 @@ ELSEWHERE = {
     "act_fn": "here it is activation",
     "rank": "here it is r",
     "init_lora_weights": "here it is init_weights",
-    "bias": "a bias stays frozen, unless its module is in modules_to_save",
     "target_parameters": "NEAT adapts layers, which target_modules names, and no bare parameters",
 }
+
+
+Bias = Literal["none", "all", "neat_only"]
 
 
 class UnknownField(BadInput, TypeError):
@@ -60,13 +63,19 @@ class NeatConfig(PeftConfig):
         frequency: ω of σ(x) = sin(ωx); for "sin" only.
         rank_pattern: Name or regular expression of layers → their r, where it is not the common one.
         scaling_pattern: The same for s.
-        init_weights: True starts with Θ_L = 0, so ΔW = 0; False draws Θ_L as the others.
+        use_dora: Whether the rows of W₀ + ΔW get magnitudes that train, as DoRA's (arXiv:2402.09353), on linear layers;
+            the whole change then has any rank, and is exactly a DoRA's.
+        bias: Which biases train: "none", "all", or those of the adapted layers, "neat_only".
+        init_weights: True starts with Θ_L = 0, so ΔW = 0; "calibrated" rescales Θ₁ besides, so that H has the root mean
+            square of the matrix that LoRA draws for the layer; False draws Θ_L as the others.
         target_modules: Names or regular expression of the layers to adapt: linear, plain or quantised by bitsandbytes,
             torchao or HQQ; embeddings; convolutions of one group.
         exclude_modules: Names or regular expression of layers to leave out.
         modules_to_save: Further modules that train whole, such as a classification head.
         trainable_token_indices: Rows of the input embedding that train whole, such as those of new tokens; by the name
             of a layer, its rows.
+        ensure_weight_tying: Whether what shares its weight with the input embedding shares its adapter, or its copy in
+            modules_to_save, too.
         layers_to_transform: Indices of the transformer layers to adapt.
         layers_pattern: Name of the module list that these indices count in.
 
@@ -92,11 +101,14 @@ class NeatConfig(PeftConfig):
     dropout: float = 0.0
     rank_pattern: dict[str, int] = field(default_factory=dict)
     scaling_pattern: dict[str, float] = field(default_factory=dict)
-    init_weights: bool = True
+    use_dora: bool = False
+    bias: Bias = "none"
+    init_weights: bool | Literal["calibrated"] = True
     target_modules: list[str] | str | None = None
     exclude_modules: list[str] | str | None = None
     modules_to_save: list[str] | None = None
     trainable_token_indices: list[int] | dict[str, list[int]] | None = None
+    ensure_weight_tying: bool = False
     layers_to_transform: list[int] | int | None = None
     layers_pattern: list[str] | str | None = None
 
@@ -125,14 +137,24 @@ class NeatConfig(PeftConfig):
         add_section(Path(save_directory))
 
     def _check_choices(self) -> None:
-        choices = {"residual": Residual, "orientation": Orientation, "conditioning": Conditioning}
+        choices = {"residual": Residual, "orientation": Orientation, "conditioning": Conditioning, "bias": Bias}
         for name, allowed in choices.items():
             if getattr(self, name) not in get_args(allowed):
                 raise unknown(name, getattr(self, name), get_args(allowed))
         if self.activation not in activation_names():
             raise unknown("activation", self.activation, activation_names())
+        self._check_start()
         if self.layers_pattern and self.layers_to_transform is None:
             raise BadInput("layers_pattern needs layers_to_transform: it says which module list the indices count in")
+
+    def _check_start(self) -> None:
+        if self.init_weights not in (True, False, "calibrated"):
+            raise unknown("init_weights", self.init_weights, ["True", "False", "calibrated"])
+        if self.init_weights == "calibrated" and float(make_activation(self.activation)(torch.zeros(1)).abs().max()):
+            raise BadInput(
+                f"init_weights='calibrated' with activation={self.activation!r}, which is not 0 at 0: no scale of Θ₁ "
+                "makes H as small as LoRA's A"
+            )
 
     def _check_numbers(self) -> None:
         ranks = [("r", self.r), *_named("rank_pattern", self.rank_pattern)]
@@ -174,4 +196,5 @@ def theta_shapes(config: NeatConfig, d_in: int, d_out: int) -> list[tuple[int, i
 def parameter_count(config: NeatConfig, d_in: int, d_out: int) -> int:
     """Parameters that one layer of d_out × d_in gets; learned activations ("prelu", "xielu") add their own."""
     by_formula = neat_parameters(config.r, config.depth, config.orientation, config.conditioning, d_in, d_out)
+    by_formula += d_out if config.use_dora else 0
     return by_formula + sum(p.numel() for p in make_activation(config.activation, config.frequency).parameters())

@@ -31,7 +31,7 @@ class NeatConv(NeatLayer):
         """What about a base layer of this kind is beyond NEAT, "" for nothing."""
         return f"groups={base.groups}; NEAT adapts convolutions with groups=1" if base.groups != 1 else ""
 
-    def add_update(self, result: Tensor, x: Tensor, adapter_name: str) -> Tensor:
+    def add_update(self, result: Tensor, x: Tensor, adapter_name: str, frozen: Tensor | None) -> Tensor:
         """The base layer's result for x with ΔW x added."""
         base: Any = self.get_base_layer()
         factors = self.factors(adapter_name).to(result.dtype)

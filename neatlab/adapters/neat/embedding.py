@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.hidden import thin_product
 from neatlab.adapters.neat.layer import NeatLayer
-from neatlab.adapters.neat_sizes import maps_out
 
 
 class NeatEmbedding(NeatLayer):
@@ -36,11 +35,15 @@ class NeatEmbedding(NeatLayer):
                 return f"{name}={getattr(base, name)}; NEAT adapts embeddings without it"
         return ""
 
+    def drawn_size(self) -> float:
+        """Of an embedding PEFT's LoRA draws B, from N(0, 1)."""
+        return 1.0
+
     def drops(self, adapter_name: str) -> bool:
         """Tokens are not dropped."""
         return False
 
-    def add_update(self, result: Tensor, x: Tensor, adapter_name: str) -> Tensor:
+    def add_update(self, result: Tensor, x: Tensor, adapter_name: str, frozen: Tensor | None) -> Tensor:
         """The base layer's result for x with the rows of ΔWᵀ added."""
         base: Any = self.get_base_layer()
         if self._is_of_rows(adapter_name) and torch.is_grad_enabled() and x.numel() < self.in_features:
@@ -56,8 +59,7 @@ class NeatEmbedding(NeatLayer):
 
     def _is_of_rows(self, adapter_name: str) -> bool:
         """Whether the update of a row of the table depends on that row alone."""
-        config = self.neat_config[adapter_name]
-        return config.conditioning == "weight" and maps_out(config.orientation, self.in_features, self.out_features)
+        return self.neat_config[adapter_name].conditioning == "weight" and self.maps_out(adapter_name)
 
     def _factors_of_rows(self, x: Tensor, adapter_name: str) -> tuple[Tensor, Tensor]:
         rows = self.base_weight().T[x.flatten()]  # n × d_out

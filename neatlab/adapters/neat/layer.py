@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from neatlab.adapters.neat.parameters import NeatParameters
-from neatlab.adapters.neat_sizes import maps_out
 from neatlab.errors import BadInput
 
 
@@ -33,8 +32,15 @@ class NeatLayer(NeatParameters):
         return ""
 
     @abstractmethod
-    def add_update(self, result: Tensor, x: Tensor, adapter_name: str) -> Tensor:
-        """The base layer's result for x with ΔW x added."""
+    def add_update(self, result: Tensor, x: Tensor, adapter_name: str, frozen: Tensor | None) -> Tensor:
+        """A result with ΔW x added.
+
+        Args:
+            result: The base layer's, with what other adapters have added.
+            x: The layer's input.
+            adapter_name: Whose ΔW.
+            frozen: The base layer's result for this x; None where there is none, for x has met dropout.
+        """
 
     def fused(self, x: Tensor, adapter_name: str) -> Tensor | None:
         """Base layer and update in one, or None where they cannot be."""
@@ -51,10 +57,12 @@ class NeatLayer(NeatParameters):
             return self._mixed(base(x, *args, **kwargs), x, adapter_names)
         if len(names) == 1 and not args and not kwargs and (result := self.fused(x, names[0])) is not None:
             return result
-        result = base(x, *args, **kwargs)
+        frozen = result = base(x, *args, **kwargs)
         for name in names:
-            given = functional.dropout(x, self.neat_config[name].dropout) if self.drops(name) else x
-            result = self.add_update(result, given, name)
+            if self.drops(name):
+                result = self.add_update(result, functional.dropout(x, self.neat_config[name].dropout), name, None)
+            else:
+                result = self.add_update(result, x, name, frozen)
         return result
 
     def drops(self, adapter_name: str) -> bool:
@@ -71,7 +79,7 @@ class NeatLayer(NeatParameters):
             return result
         for name in filter(self.holds, dict.fromkeys(adapter_names)):
             rows = torch.tensor([i for i, own in enumerate(adapter_names) if own == name], device=x.device)
-            result = result.index_copy(0, rows, self.add_update(result[rows], x[rows], name))
+            result = result.index_copy(0, rows, self.add_update(result[rows], x[rows], name, result[rows]))
         return result
 
     def dead_units(self, adapter_name: str) -> float:
@@ -84,13 +92,12 @@ class NeatLayer(NeatParameters):
             return math.nan
         with torch.no_grad():
             factors = self.factors(adapter_name)
-        over_out = maps_out(config.orientation, self.in_features, self.out_features)
-        hidden = factors.right if over_out else factors.left.T  # Hᵀ, r × n
+        hidden = factors.right if self.maps_out(adapter_name) else factors.left.T  # Hᵀ, r × n
         return float((hidden == 0).all(dim=1).float().mean())
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        """True: a trained NEAT update is a product of two rank-r factors."""
-        return True
+        """Whether the update is a product of two rank-r factors: every NEAT's is, without magnitudes."""
+        return not self.is_dora(adapter_name)
 
     def set_scale(self, adapter: str, scale: float) -> None:
         """Set the adapter's scaling to `scale` times the configured one, as Diffusers' `set_adapters` does."""

@@ -6,11 +6,17 @@ version 3 on), equations 3 to 5.
 
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.fused import adapted_linear, is_few, is_plain
 from neatlab.adapters.neat.layer import NeatLayer
+from neatlab.adapters.neat.magnitude import row_norms, squared_norms
+from neatlab.adapters.neat.offload import onloaded
+from neatlab.adapters.neat.parameters import is_traced
 
 
 class NeatLinear(NeatLayer):
@@ -30,14 +36,52 @@ class NeatLinear(NeatLayer):
         BadInput: A rank above min(d_in, d_out), or a quantised layer whose weight cannot be read.
     """
 
-    def add_update(self, result: Tensor, x: Tensor, adapter_name: str) -> Tensor:
-        """The base layer's result for x with ΔW x added."""
-        return self.factors(adapter_name).add_to(result, x)
+    def add_update(self, result: Tensor, x: Tensor, adapter_name: str, frozen: Tensor | None) -> Tensor:
+        """A result with ΔW x added; with magnitudes (g − 1) ⊙ W₀x + g ⊙ ΔWx, g = m/‖W₀ + ΔW‖."""
+        factors = self.factors(adapter_name)
+        if not self.is_dora(adapter_name):
+            return factors.add_to(result, x)
+        gain = self._gain(adapter_name, factors)
+        update = gain.to(x.dtype) * factors.to(x.dtype).apply(x)
+        return result + ((gain - 1).to(x.dtype) * self._frozen_product(x, frozen) + update).to(result.dtype)
+
+    def _frozen_product(self, x: Tensor, frozen: Tensor | None) -> Tensor:
+        """W₀x, out of the base layer's result where that is for this x."""
+        if frozen is None:
+            return F.linear(x, self.base_weight().to(x.dtype))
+        bias: Any = self.get_base_layer().bias
+        return frozen if bias is None else frozen - bias
+
+    def _gain(self, adapter_name: str, factors: Factors) -> Tensor:
+        """g = m/‖W₀ + ΔW‖, d_out; the norms count as constants, as in DoRA."""
+        magnitude, memos = self.neat_magnitude[adapter_name], self.neat_memo[adapter_name]
+        if torch.is_grad_enabled():
+            return magnitude / self._norms(adapter_name, factors)
+        tensors, scaling = self._sources(adapter_name)
+        return memos.gain.get([*tensors, magnitude], scaling, lambda: magnitude / self._norms(adapter_name, factors))
+
+    @torch.no_grad()
+    def _norms(self, adapter_name: str, factors: Factors) -> Tensor:
+        with onloaded(self), torch.autocast(factors.left.device.type, enabled=False):
+            weight, memo = self.base_weight(), self.neat_memo[adapter_name].squares
+            squares = (
+                squared_norms(weight)
+                if is_traced()
+                else memo.get([self.stored_weight()], None, lambda: squared_norms(weight))
+            )
+            return row_norms(weight, squares, factors)
+
+    def dense_delta(self, adapter_name: str) -> Tensor:
+        delta = super().dense_delta(adapter_name)
+        if not self.is_dora(adapter_name):
+            return delta
+        weight = self.base_weight().to(delta.dtype)
+        return self._gain(adapter_name, self.factors(adapter_name))[:, None] * (weight + delta) - weight
 
     def fused(self, x: Tensor, adapter_name: str) -> Tensor | None:
         """Base layer and update in one for a plain layer, else None."""
         base: Any = self._modules["base_layer"]
-        if self.drops(adapter_name) or not is_plain(base, x):
+        if self.drops(adapter_name) or self.is_dora(adapter_name) or not is_plain(base, x):
             return None
         weight, bias = base._parameters["weight"], base._parameters["bias"]
         weight = weight.T if isinstance(base, Conv1D) else weight

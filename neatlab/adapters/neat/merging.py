@@ -38,9 +38,9 @@ class MergingLayer(BaseTunerLayer):
 
     def get_delta_weight(self, adapter_name: str) -> Tensor:
         """ΔW in the layout and dtype of the base weight. Builds the whole matrix."""
-        return self.storage.like_weight(self.get_base_layer(), self._dense_delta(adapter_name))
+        return self.storage.like_weight(self.get_base_layer(), self.dense_delta(adapter_name))
 
-    def _dense_delta(self, adapter_name: str) -> Tensor:
+    def dense_delta(self, adapter_name: str) -> Tensor:
         """ΔW as d_out × d_in, in float32 at least."""
         factors = self.factors(adapter_name)
         dtype = torch.promote_types(factors.left.dtype, torch.float32)
@@ -66,7 +66,7 @@ class MergingLayer(BaseTunerLayer):
         before = self.base_weight()
         merged = before.to(torch.promote_types(before.dtype, torch.float32), copy=True)
         for name in [*self.merged_adapters, *names]:
-            merged += self._dense_delta(name)
+            merged += self.dense_delta(name)
         if safe_merge and not torch.isfinite(merged).all():
             # PEFT's words: scripts look for them.
             raise ValueError(f"NaNs detected in the merged weights. The adapter {', '.join(names)} seems to be broken")

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+from peft.tuners.lora import LoraModel
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING, AuxiliaryTrainingWrapper
 from peft.utils.other import get_pattern_key
@@ -16,6 +17,7 @@ from neatlab.adapters.neat.config import NeatConfig
 from neatlab.adapters.neat.layer import NeatLayer
 from neatlab.adapters.neat.sums import fill_sum, sum_config
 from neatlab.adapters.neat.targets import layer_class, warn_of_experts
+from neatlab.adapters.neat.tying import keep_apart, mirrored, share, tied_source
 from neatlab.errors import BadInput, unknown
 
 BASE = "__base__"  # PEFT's name for no adapter, in a batch with one for each row
@@ -27,6 +29,8 @@ class NeatModel(BaseTuner):
     prefix = "neat_"
     tuner_layer_cls = NeatLayer
     target_module_mapping: Any = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    _add_modules_to_save_to_tie = cast(Any, LoraModel._add_modules_to_save_to_tie)
+    _add_targets_to_tie = cast(Any, LoraModel._add_targets_to_tie)
 
     def inject_adapter(self, model: nn.Module, adapter_name: str, *args: Any, **kwargs: Any) -> None:
         """Put the adapter's layers into the model.
@@ -53,14 +57,20 @@ class NeatModel(BaseTuner):
     ) -> None:
         config = _of_layer(peft_config, current_key)
         requantise = get_quantization_kwargs(self.model).get("get_apply_tensor_subclass")
-        make = layer_class(target, current_key, config.r, requantise)
+        source = tied_source(self, peft_config, current_key)
+        config = config if source is None else mirrored(source, adapter_name, target)
+        make = layer_class(target, current_key, config, requantise)
         if isinstance(target, NeatLayer):
-            target.update_layer(adapter_name, config)
-            return
-        layer = make(target, adapter_name, config, requantise)
-        if adapter_name not in self.active_adapters:
-            layer.requires_grad_(False)
-        self._replace_module(parent, target_name, layer, target)
+            layer = target
+            layer.update_layer(adapter_name, config)
+        else:
+            layer = make(target, adapter_name, config, requantise)
+            if adapter_name not in self.active_adapters:
+                layer.requires_grad_(False)
+            keep_apart(layer, self.model)
+            self._replace_module(parent, target_name, layer, target)
+        if source is not None:
+            share(source, layer, adapter_name)
 
     @contextmanager
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:

@@ -18,8 +18,10 @@ from neatlab.adapters.neat.hidden import (
     make_activation,
     weight_product,
 )
+from neatlab.adapters.neat.magnitude import squared_norms
 from neatlab.adapters.neat.merging import MergingLayer
 from neatlab.adapters.neat.offload import is_offloaded, onloaded
+from neatlab.adapters.neat.start import calibration
 from neatlab.adapters.neat.storage import storage_of
 from neatlab.adapters.neat_sizes import maps_out
 from neatlab.errors import BadInput
@@ -32,17 +34,26 @@ class Memos(NamedTuple):
         product: Θ₁ᵀ W₀, between the micro-batches of a training step.
         factors: ΔW's factors, without gradients.
         served: The same in the precision of the layer's output.
+        squares: The squared norms of W₀'s rows, for magnitudes.
+        gain: What rows of W₀ + ΔW are multiplied by, without gradients.
     """
 
     product: ProductMemo
     factors: Memo
     served: Memo
+    squares: Memo
+    gain: Memo
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Nothing kept yet."""
+        return cls(ProductMemo(), Memo(), Memo(), Memo(), Memo())
 
 
 class NeatParameters(nn.Module, MergingLayer):
     """A layer's Θ and what is computed from them; how the factors meet an input is `NeatLayer`'s."""
 
-    adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation")
+    adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation", "neat_magnitude")
     other_param_names: tuple[str, ...] = ("neat_config", "neat_memo", "_initial_scaling")
 
     def __init__(
@@ -52,6 +63,7 @@ class NeatParameters(nn.Module, MergingLayer):
         self.base_layer = base_layer
         self.neat_theta = nn.ModuleDict()  # adapter → Θ₁ᵀ (r × m), Θ₂ᵀ … (r × r), Θ_L (r × n): thin matrices lie flat
         self.neat_activation = nn.ModuleDict()
+        self.neat_magnitude = nn.ParameterDict()  # adapter → norms of the rows, d_out
         self.neat_config: dict[str, NeatConfig] = {}
         self.neat_memo: dict[str, Memos] = {}
         self._initial_scaling: dict[str, float] = {}
@@ -74,13 +86,14 @@ class NeatParameters(nn.Module, MergingLayer):
             raise BadInput(f"r={config.r} on a {self.out_features} × {self.in_features} layer; allowed: 1 to {limit}")
         self.neat_config[adapter_name] = copy.copy(config)  # a layer's scaling may be set apart
         self._initial_scaling[adapter_name] = config.scaling
-        self.neat_memo[adapter_name] = Memos(ProductMemo(), Memo(), Memo())
+        self.neat_memo[adapter_name] = Memos.empty()
         self.neat_activation[adapter_name] = make_activation(config.activation, config.frequency)
         self.neat_theta[adapter_name] = nn.ParameterList(
             nn.Parameter(torch.empty(shape)) for shape in theta_shapes(config, self.in_features, self.out_features)
         )
         self.reset_parameters(adapter_name)
         self._move_adapter_to_device_of_base_layer(adapter_name)
+        self._start_from_weight(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def thetas(self, adapter_name: str) -> list[Tensor]:
@@ -94,6 +107,30 @@ class NeatParameters(nn.Module, MergingLayer):
             nn.init.kaiming_uniform_(theta, a=math.sqrt(5))
         if self.neat_config[adapter_name].init_weights:
             nn.init.zeros_(last)
+
+    @torch.no_grad()
+    def _start_from_weight(self, adapter_name: str) -> None:
+        """What a start takes from W₀: the size of Θ₁, and the magnitudes."""
+        config, (first, *_) = self.neat_config[adapter_name], self.thetas(adapter_name)
+        if config.use_dora:
+            empty = torch.empty(self.out_features, dtype=first.dtype, device=first.device)
+            self.neat_magnitude[adapter_name] = nn.Parameter(empty)
+        if first.is_meta or self.stored_weight().is_meta:  # values come later, from a file
+            return
+        with onloaded(self):
+            if config.use_dora:
+                self.neat_magnitude[adapter_name].copy_(squared_norms(self.base_weight()).sqrt())
+            if config.init_weights == "calibrated":
+                product = self._product(adapter_name)
+                first *= calibration(product, lambda p: self.hidden(adapter_name, p), self.drawn_size())
+
+    def is_dora(self, adapter_name: str) -> bool:
+        """Whether the rows of W₀ + ΔW have magnitudes of their own."""
+        return self.neat_config[adapter_name].use_dora
+
+    def drawn_size(self) -> float:
+        """Root mean square of the matrix that PEFT's LoRA draws for such a layer: A, uniform in ±1/√d_in."""
+        return 1 / math.sqrt(3 * self.in_features)
 
     def factors(self, adapter_name: str) -> Factors:
         """ΔW = left @ right with left d_out × r and right r × d_in, the scaling folded in.
@@ -134,17 +171,23 @@ class NeatParameters(nn.Module, MergingLayer):
         return self._factors_of_weights(adapter_name)
 
     def _factors_of_weights(self, adapter_name: str) -> Factors:
-        config = self.neat_config[adapter_name]
-        first, *_ = self.thetas(adapter_name)  # r × m
-        over_out = maps_out(config.orientation, self.in_features, self.out_features)
-        with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
-            if config.conditioning == "weight":
-                memo = None if _is_traced() else self.neat_memo[adapter_name].product
-                weight = Weight(self._mapped_weight(over_out), self.stored_weight(), self.storage.is_view)
-                first = weight_product(first, weight, memo)  # Θ₁ᵀ W₀, r × n
-            hidden, last = self.hidden(adapter_name, first), self.last(adapter_name)
+        with torch.autocast(self.stored_weight().device.type, enabled=False):  # it would copy W₀ in every forward
+            hidden, last = self.hidden(adapter_name, self._product(adapter_name)), self.last(adapter_name)
         # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
-        return Factors(last.T, hidden) if over_out else Factors(hidden.T, last)
+        return Factors(last.T, hidden) if self.maps_out(adapter_name) else Factors(hidden.T, last)
+
+    def _product(self, adapter_name: str) -> Tensor:
+        """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
+        first, *_ = self.thetas(adapter_name)  # r × m
+        if self.neat_config[adapter_name].conditioning != "weight":
+            return first
+        memo = None if is_traced() else self.neat_memo[adapter_name].product
+        read = self._mapped_weight(self.maps_out(adapter_name))
+        return weight_product(first, Weight(read, self.stored_weight(), self.storage.is_view), memo)
+
+    def maps_out(self, adapter_name: str) -> bool:
+        """Whether f acts on vectors of length d_out."""
+        return maps_out(self.neat_config[adapter_name].orientation, self.in_features, self.out_features)
 
     def _mapped_weight(self, over_out: bool) -> Callable[[], Tensor]:
         """How to read W₀ with the mapped side first, m × n."""
@@ -188,6 +231,6 @@ class NeatParameters(nn.Module, MergingLayer):
         return adapter_name in self.neat_theta
 
 
-def _is_traced() -> bool:
+def is_traced() -> bool:
     """Whether torch.compile or torch.func looks at the operations: a function of our own would hide them."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()

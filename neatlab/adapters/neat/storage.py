@@ -66,6 +66,36 @@ class PlainStorage:
         return weight.T if self._is_transposed else weight
 
 
+class SharedStorage(PlainStorage):
+    """A weight that other modules have too: what is merged goes into one of the layer's own.
+
+    Args:
+        base: The layer.
+    """
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__(base)
+        self.partner: SharedStorage | None = None  # of the layer that has the same adapters
+        self._merged: nn.Parameter | None = None
+
+    def save(self, base: Any) -> Any:
+        """What W₀ is restored from: the weight itself."""
+        return base.weight
+
+    def write(self, layer: Any, matrix: Tensor) -> None:
+        """Put a matrix in the place of W₀ in this layer alone, and in the partner's where that holds the same."""
+        base = layer.get_base_layer()
+        self._merged = nn.Parameter(self.like_weight(base, matrix).contiguous(), requires_grad=False)
+        other = None if self.partner is None else self.partner._merged
+        if other is not None and _is_close(other, self._merged):
+            self._merged = other
+        base.weight = self._merged
+
+    def restore(self, layer: Any, before: Any) -> None:
+        """Put W₀ back, for all modules that have it."""
+        layer.get_base_layer().weight, self._merged = before, None
+
+
 class QuantisedStorage:
     """A weight in few bits: W₀ is what it stands for, made anew at each reading, never held.
 
@@ -128,6 +158,12 @@ class QuantisedStorage:
         before.base.weight = before.weight
         if before.state is not None:
             before.base.state = before.state
+
+
+def _is_close(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same up to rounding."""
+    step = torch.finfo(a.dtype).eps
+    return torch.allclose(a, b, rtol=4 * step, atol=float(a.abs().max()) * step)
 
 
 Storage = PlainStorage | QuantisedStorage

@@ -35,10 +35,13 @@ def sum_config(
         layers: Name → layer, of those that hold one of them.
 
     Raises:
-        BadInput: A name that is not there or is taken; other weights than adapters; adapters that differ.
+        BadInput: A name that is not there or is taken; other weights than adapters; adapters that differ, or have
+            magnitudes.
     """
     _check_names(configs, adapters, weights, adapter_name)
     _check_alike(configs, adapters)
+    if dora := next((name for name in adapters if configs[name].use_dora), None):
+        raise BadInput(f"{dora!r} has magnitudes (use_dora), which do not add up; add adapters without")
     first = configs[adapters[0]]
     if any(parameters for layer in layers.values() for name in adapters for parameters in _learned(layer, name)):
         raise BadInput(f"activation {first.activation!r} is learned, each adapter has its own: their sum is no NEAT")

@@ -7,6 +7,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from neatlab.adapters.neat.config import NeatConfig
 from neatlab.adapters.neat.conv import NeatConv
 from neatlab.adapters.neat.embedding import NeatEmbedding
 from neatlab.adapters.neat.layer import NeatLayer
@@ -24,17 +25,17 @@ LAYERS: dict[type[nn.Module], type[NeatLayer]] = {
 ALLOWED = "nn.Linear, transformers' Conv1D, nn.Embedding, nn.Conv1d and nn.Conv2d"
 
 
-def layer_class(target: nn.Module, name: str, rank: int, requantise: Any) -> type[NeatLayer]:
+def layer_class(target: nn.Module, name: str, config: NeatConfig, requantise: Any) -> type[NeatLayer]:
     """The class of layer for a target module.
 
     Args:
         target: The module, or an adapter's layer around it.
         name: Its name, for messages.
-        rank: The rank it is to get.
+        config: What it is to get.
         requantise: What torchao quantises by.
 
     Raises:
-        BadInput: A module that NEAT does not adapt, or a rank above its smaller side.
+        BadInput: A module that NEAT does not adapt, or not so, or a rank above its smaller side.
     """
     base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
     try:
@@ -42,7 +43,9 @@ def layer_class(target: nn.Module, name: str, rank: int, requantise: Any) -> typ
     except BadInput as error:
         raise BadInput(f"target module {name!r}: {error}") from None
     layer = NeatLinear if isinstance(storage, QuantisedStorage) else _class_of(base, name)
-    _check_rank(rank, storage, base, name)
+    if config.use_dora and layer is not NeatLinear:
+        raise BadInput(f"target module {name!r} is a {type(base).__name__}; use_dora is for linear layers")
+    _check_rank(config.r, storage, base, name)
     return layer
 
 
