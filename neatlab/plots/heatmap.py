@@ -15,9 +15,12 @@ from neatlab.plots.theme import new_figure
 __all__ = ["HeatmapData", "crossed", "heatmap", "heatmap_data"]
 
 # In the order in which they make the more telling picture; rank last: matched budgets make it follow from the others.
-AXES = ("depth", "activation", "residual", "conditioning", "orientation", "method", "lr", "scaling", "rank")
+AXES = (
+    *("depth", "activation", "residual", "conditioning", "orientation", "init_weights"),
+    *("method", "lr", "scaling", "rank"),
+)
 # Options that make another adapter of the same pair of values: only runs that agree in them share a picture.
-HELD = ("method", "residual", "conditioning", "orientation")
+HELD = ("method", "residual", "conditioning", "orientation", "init_weights")
 SCALE = [[0.0, "#f4f8fc"], [1.0, "#7fb8e0"]]  # dark text is readable on all of it
 INK = "#1f2933"
 MARGIN = {"l": 56, "r": 16, "t": 30, "b": 44}

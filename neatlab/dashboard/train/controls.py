@@ -30,6 +30,7 @@ LABELS = {
     "alpha": "alpha α (empty: r)",
     "scaling": "scaling s",
     "frequency": "frequency ω (of sin)",
+    "init_weights": "start of Θ₁",
     "lr": "learning rate (empty: shared)",
 }
 INFO = {"depth": "linear maps; even with paired residuals"}

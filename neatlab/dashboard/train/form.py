@@ -54,10 +54,10 @@ def read_form(values: Values, uploads: Mapping[str, TaskSpec] | None = None) -> 
 
 
 def _arm(part: Any, values: Values) -> Arm:
-    """One arm of the form; options that its method does not have are ignored."""
+    """One arm of the form; options that its method does not have are ignored, and those without a field at default."""
     method = str(values[f"{part}.method"])
     names = option_names(method) if method in METHODS else []
-    given = {name: values.get(f"{part}.{name}") for name in names}
+    given = {name: values[f"{part}.{name}"] for name in names if f"{part}.{name}" in values}
     options = {n: v for n, v in given.items() if not (_empty(v) and default(method, n) is None)}
     return check_arm(part, method, options)
 

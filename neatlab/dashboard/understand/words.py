@@ -35,6 +35,10 @@ KNOBS: dict[str, str] = {
         "The side of W₀ that f maps over. It decides the number of parameters: on a wide layer the shorter side costs "
         "less than LoRA at the same rank, the longer one more. On a square layer it is all the same."
     ),
+    "start of Θ₁": (
+        "As drawn, H is mostly smaller than the matrix that LoRA draws, so one learning rate moves NEAT's layer less. "
+        "Calibrated, Θ₁ is rescaled in each layer until H is as large; ΔW starts at 0 with both."
+    ),
     "scaling s": (
         "A factor on ΔW. It changes how far one step of the optimiser moves the layer, much as the learning rate does, "
         "so the two are chosen together. LoRA's is α/r."
