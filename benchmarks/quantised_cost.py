@@ -10,7 +10,6 @@ bitsandbytes' NF4; `base` is that layer alone.
 
 import argparse
 import statistics
-from collections.abc import Callable
 from functools import partial
 
 import bitsandbytes as bnb
@@ -18,9 +17,9 @@ import torch
 from peft import LoraConfig, get_peft_model
 from step_cost import TOKENS, alternate, step
 from torch import nn
-from torch.profiler import ProfilerActivity, profile
 
 from neatlab.adapters.neat import NeatConfig
+from neatlab.analysis.cost import peak_bytes
 
 
 def models(size: int, rank: int, dtype: torch.dtype) -> dict[str, nn.Module]:
@@ -37,18 +36,6 @@ def models(size: int, rank: int, dtype: torch.dtype) -> dict[str, nn.Module]:
         "neat in": NeatConfig(r=rank, orientation="in", target_modules=["0"], init_weights=False),
     }
     return {"base": base()} | {name: get_peft_model(base(), config) for name, config in configs.items()}
-
-
-def peak_bytes(work: Callable[[], None]) -> int:
-    """The most that `work` holds at once of what it allocates itself."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    total = peak = 0
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        total += event.nbytes()
-        peak = max(peak, total)
-    return peak
 
 
 def main() -> None:

@@ -1,17 +1,18 @@
 """What one step of an adapted layer costs: NEAT beside PEFT's LoRA and PEANuT, in one process, taking turns.
 
-    python benchmarks/step_cost.py [--rank 8] [--rounds 25] [--threads 2] [--dtype float32] [--quick] [--full] [--json]
-    python benchmarks/step_cost.py --generate
+    python benchmarks/step_cost.py [--shapes laptop] [--tokens 128 512 2048] [--dtype float32] [--compile]
+        [--rank 8] [--rounds 25] [--threads 2] [--full] [--json]
 
 Ratios of medians come first: clocks on shared machines wander, ratios of alternating runs much less. The bytes
-kept for the backward pass and the largest tensor made on the way are counted exactly. A decode is the forward of one
-token without gradients, as in generation. `--generate` has a small Llama of SmolLM2's shape, every linear layer
-adapted, write 16 tokens. On a machine with CUDA the layers are 4096 × 4096 in bfloat16 with 8,192 tokens, with and
-without torch.compile.
+kept for the backward pass, the peak of what a step allocates and the largest tensor made on the way are counted
+exactly. A decode is the forward of one token without gradients, as in generation. On a machine with CUDA the default is
+`--shapes gpu --tokens 128 512 2048 8192 --dtype bfloat16 --compile`; `--shapes llama` and `--shapes flux` are those of
+Llama-3.2-3B and of FLUX's wide outputs.
 """
 
 import argparse
 import copy
+import itertools
 import json
 import statistics
 import sys
@@ -23,13 +24,20 @@ import torch
 from peft import LoraConfig, PeanutConfig, get_peft_model
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from neatlab.adapters.neat import NeatConfig
-from neatlab.analysis.cost import largest_temporary, saved_bytes
+from neatlab.analysis.cost import largest_temporary, peak_bytes, saved_bytes
 
-SHAPES = [(768, 768), (768, 3072), (3072, 768), (384, 384), (2048, 2048), (2048, 512)]
-SHAPES += [(576, 192), (576, 1536), (1536, 576)]  # SmolLM2-135M's
+SHAPES = {
+    "quick": [(768, 768), (2048, 2048)],
+    "laptop": [
+        *[(768, 768), (768, 3072), (3072, 768), (384, 384), (2048, 2048), (2048, 512)],
+        *[(576, 192), (576, 1536), (1536, 576)],  # SmolLM2-135M's
+    ],
+    "gpu": [(4096, 4096), (4096, 11008), (4096, 1024)],
+    "llama": [(3072, 3072), (3072, 1024), (3072, 8192), (8192, 3072)],
+    "flux": [(3072, 12288), (3072, 18432)],
+}
 TOKENS = [128, 512, 2048]
 PASSES = ("train", "eval", "decode")
 DECODED = 20  # tokens of one turn
@@ -47,6 +55,7 @@ class Row:
         floor: Arithmetic of the adapted layer over the base layer's: no ratio to the base can be below it.
         saved: Bytes kept for the backward pass, parameters aside; the input counts, since a frozen base alone
             would not keep it.
+        peak: The most that a step holds at once of what it allocates, bytes.
         largest: Elements of the largest tensor made beyond inputs and outputs, with 8 tokens.
     """
 
@@ -61,6 +70,7 @@ class Row:
     over_lora: float
     floor: float
     saved: int
+    peak: int
     largest: int
 
 
@@ -162,6 +172,7 @@ def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, co
     largest = {name: largest_temporary(lambda m=m: m(few).sum().backward()) for name, m in made.items()}
     for model in made.values():
         model.zero_grad()
+    peaks = {name: peak_bytes(lambda m=m: step(m, x, grad), device) for name, m in made.items()}
     runs = {name: torch.compile(m) if compiled else m for name, m in made.items()}
     work = {
         "train": {name: (lambda m=m: step(m, x, grad)) for name, m in runs.items()},
@@ -175,7 +186,7 @@ def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, co
             low, middle, high = statistics.quantiles(seconds, n=4)
             bound = floor(name, d_in, d_out, tokens, options.rank, kind)
             spread = (high - low) / middle
-            numbers = (middle, spread, middle / lora, bound, saved[name], largest[name])
+            numbers = (middle, spread, middle / lora, bound, saved[name], peaks[name], largest[name])
             yield Row(d_in, d_out, tokens, name, compiled, kind, *numbers)
 
 
@@ -183,8 +194,8 @@ def table(rows: list[Row]) -> str:
     """Ratios first; a line a method, shape and pass."""
     lines = [
         "| d_in × d_out | tokens | pass | method | over LoRA | over base | floor over base | ms | spread "
-        "| saved, kB | largest made |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| saved, kB | peak, kB | largest made |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     bases = {(r.d_in, r.d_out, r.tokens, r.kind, r.compiled): r.seconds for r in rows if r.method == "base"}
     for r in rows:
@@ -192,7 +203,8 @@ def table(rows: list[Row]) -> str:
         name = r.method + (" compiled" if r.compiled else "")
         cells = (
             f"{r.d_in} × {r.d_out} | {r.tokens} | {r.kind} | {name} | {r.over_lora:.2f} | {r.seconds / base:.2f} "
-            f"| {r.floor:.2f} | {1e3 * r.seconds:.2f} | ±{50 * r.spread:.0f} % | {r.saved / 1024:.0f} | {r.largest:,}"
+            f"| {r.floor:.2f} | {1e3 * r.seconds:.2f} | ±{50 * r.spread:.0f} % | {r.saved / 1024:.0f} "
+            f"| {r.peak / 1024:.0f} | {r.largest:,}"
         )
         lines.append(f"| {cells} |")
     return "\n".join(lines)
@@ -203,8 +215,8 @@ def summary(rows: list[Row]) -> str:
     lines = [
         "| d_in × d_out | tokens | step: base | NEAT 2 | NEAT 2, in | NEAT 4 | NEAT 6 | PEANuT | PEANuT / NEAT 2 "
         "| forward: NEAT 2 | PEANuT | one token: NEAT 2 | NEAT 2, in | NEAT 6 | PEANuT "
-        "| saved: NEAT 2 | PEANuT | largest made: NEAT 2 | PEANuT |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| saved: NEAT 2 | PEANuT | peak: NEAT 2 | PEANuT | largest made: NEAT 2 | PEANuT |",
+        "|---" * 21 + "|",
     ]
     for key in dict.fromkeys((r.d_in, r.d_out, r.tokens, r.compiled) for r in rows):
         same = [r for r in rows if (r.d_in, r.d_out, r.tokens, r.compiled) == key]
@@ -214,65 +226,34 @@ def summary(rows: list[Row]) -> str:
         ratios += [forward[name].over_lora for name in ("neat-2", "peanut")]
         ratios += [one[name].over_lora for name in ("neat-2", "neat-2-in", "neat-6", "peanut")]
         ratios += [step[name].saved / step["lora"].saved for name in ("neat-2", "peanut")]
+        ratios += [step[name].peak / step["lora"].peak for name in ("neat-2", "peanut")]
         largest = [f"{step[name].largest:,}" for name in ("neat-2", "peanut")]
         name = f"{key[0]} × {key[1]}" + (" compiled" if key[3] else "")
         lines.append(f"| {' | '.join([name, f'{key[2]:,}', *(f'{ratio:.2f}' for ratio in ratios), *largest])} |")
     return "\n".join(lines)
 
 
-def generation(rounds: int, device: str) -> str:
-    """A line a method: seconds for 16 new tokens over LoRA's."""
-    config = LlamaConfig(
-        vocab_size=2048, hidden_size=576, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=9,
-        num_key_value_heads=3, tie_word_embeddings=True, pad_token_id=0,
-    )  # fmt: skip
-    base, work = LlamaForCausalLM(config).eval(), {}
-    tokens = torch.randint(1, 2048, (1, 32), device=device)
-    for name, adapter in {
-        "base": None,
-        "lora": LoraConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
-        "neat-2": NeatConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
-        "neat-6": NeatConfig(r=8, depth=6, target_modules="all-linear", task_type="CAUSAL_LM"),
-        "peanut": PeanutConfig(r=8, target_modules="all-linear", task_type="CAUSAL_LM"),
-    }.items():
-        model = copy.deepcopy(base)
-        model = (get_peft_model(model, adapter) if adapter else model).to(device).eval()
-        options = {"max_new_tokens": 16, "min_new_tokens": 16, "do_sample": False}
-        work[name] = lambda model=model, options=options: model.generate(input_ids=tokens, **options)
-    times = {name: statistics.median(taken) for name, taken in alternate(work, rounds, device).items()}
-    lines = [f"| {name} | {taken / times['lora']:.2f} | {1e3 * taken:.0f} |" for name, taken in times.items()]
-    return "\n".join(["| 16 new tokens | over LoRA | ms |", "|---|---|---|", *lines])
-
-
 def main() -> None:
     """Measure and print."""
+    cuda = torch.cuda.is_available()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the base; bfloat16 on a GPU")
-    parser.add_argument("--generate", action="store_true", help="a model that writes, and nothing else")
-    parser.add_argument("--quick", action="store_true", help="two shapes alone")
+    parser.add_argument("--shapes", choices=SHAPES, default="gpu" if cuda else "laptop")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[*TOKENS, 8192] if cuda else TOKENS)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16" if cuda else "float32")
+    parser.add_argument("--compile", action="store_true", default=cuda, help="measure with torch.compile too")
     parser.add_argument("--full", action="store_true", help="a line a method and pass, with floors and spreads")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    cuda = torch.cuda.is_available()
     options.device = "cuda" if cuda else "cpu"
-    options.dtype = getattr(torch, options.dtype or ("bfloat16" if cuda else "float32"))
-    if options.generate:
-        print(generation(options.rounds, options.device))
-        return
-    shapes = [(4096, 4096)] if cuda else SHAPES[:1] + SHAPES[4:5] if options.quick else SHAPES
-    cases = [
-        (shape, n, c)
-        for shape in shapes
-        for n in ([8192] if cuda else TOKENS)
-        for c in ([False, True] if cuda else [False])
-    ]
+    options.dtype = getattr(torch, options.dtype)
+    cases = itertools.product(SHAPES[options.shapes], options.tokens, [False, True] if options.compile else [False])
     rows = []
-    for shape, tokens, compiled in tqdm(cases, file=sys.stderr):
+    for shape, tokens, compiled in tqdm([*cases], file=sys.stderr):
         rows += measure(shape, tokens, options, compiled)
     show = table if options.full else summary
     print(json.dumps([asdict(row) for row in rows]) if options.json else show(rows))

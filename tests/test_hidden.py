@@ -12,7 +12,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
 
 from neatlab.adapters.neat import NeatConfig, hidden
-from neatlab.analysis.cost import largest_temporary, saved_bytes
+from neatlab.analysis.cost import largest_temporary, peak_bytes, saved_bytes
 from tests.oracles import neat_delta
 from tests.test_neat import D_IN, Net, adapted, fill, paper_thetas
 
@@ -344,6 +344,22 @@ def counts(config):
     model, x = wide(config)
     saved = saved_bytes(lambda: model(x), [x, *model.parameters()])
     return saved, model, x
+
+
+def test_the_peak_is_what_is_held_at_once():
+    assert 12_000 <= peak_bytes(lambda: [torch.empty(1000) for _ in range(3)]) < 12_100
+    assert 8_000 <= peak_bytes(lambda: torch.ones(1000).add(1).mul(2)) < 8_100  # the first is gone before the third
+
+
+@pytest.mark.parametrize("name", ["neat", "neat-in", "neat-6"])
+@pytest.mark.parametrize("tokens", [64, 2048])
+def test_a_step_never_holds_more_than_loras(name, tokens):
+    peaks = {}
+    for one in ("lora", name):
+        model, x = wide(CONFIGS[one])
+        x = x[:, :tokens].detach().requires_grad_()
+        peaks[one] = peak_bytes(lambda model=model, x=x: model(x).sum().backward())
+    assert peaks[name] < peaks["lora"]
 
 
 @pytest.mark.parametrize("name", ["neat", "neat-in", "neat-6"])

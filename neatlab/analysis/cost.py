@@ -1,10 +1,12 @@
-"""Exact counts of what a layer costs: bytes kept for the backward pass, and the largest tensor made on the way."""
+"""Exact counts of what a layer costs: bytes kept for the backward pass, peak memory, and the largest tensor made."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -32,6 +34,25 @@ def saved_bytes(forward: Callable[[], Tensor], given: Iterable[Tensor] = ()) -> 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         forward()
     return sum(sizes.values())
+
+
+def peak_bytes(work: Callable[[], Any], device: str = "cpu") -> int:
+    """The most that `work` holds at once of what it allocates itself, in bytes.
+
+    Args:
+        work: Runs once.
+        device: "cpu", where every allocation is counted, or "cuda", where torch's allocator is asked.
+    """
+    if device == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    events: Any = profiler.profiler.kineto_results.events()
+    allocations = sorted((e for e in events if e.name() == "[memory]"), key=lambda event: event.start_ns())
+    return max(0, *itertools.accumulate(event.nbytes() for event in allocations))
 
 
 def largest_temporary(work: Callable[[], Any]) -> int:
