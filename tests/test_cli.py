@@ -44,7 +44,8 @@ def test_table_and_verdict(compared, capsys):
     assert lines[1].startswith("lora:rank=2 ")
     assert "step/s" not in captured.err  # all runs were there already
     starts = ("No difference shown between", "lora:rank=2 is better", "neat:rank=2,depth=2 is better")
-    assert lines[-1].startswith(starts)
+    assert lines[-2].startswith(starts)
+    assert lines[-1].startswith("Arms are paired by seed")
 
 
 @pytest.fixture

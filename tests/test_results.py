@@ -59,7 +59,9 @@ def test_more_arms_are_compared_with_the_reference_and_corrected():
     assert better.sentence.startswith("neat:rank=4,depth=2 is better than lora:rank=4 in accuracy")
     assert better.p_holm >= better.p
     assert not same.shown
-    assert "could not have been seen" in same.sentence
+    assert same.verdict == "undecided" and same.winner is None and same.more_seeds > 0
+    assert f"about {same.more_seeds} more seeds would decide" in same.sentence
+    assert (better.verdict, better.winner, better.more_seeds) == ("better", "neat:rank=4,depth=2", 0)
     assert worse.sentence.startswith("lora:rank=4 is better than neat:rank=4,depth=6")
 
 

@@ -1,4 +1,4 @@
-"""Intervals over seeds, paired tests with Holm's correction, Pareto fronts, and what may be said from them."""
+"""Intervals over seeds, paired tests, Holm's correction, and Pareto fronts."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,32 @@ Scores = Mapping[int, float]  # seed → score
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % t-interval; NaN bounds where the values do not give one."""
+    """A mean with its 95 % t-interval; NaN bounds where the values do not give one.
+
+    Args:
+        mean: The mean.
+        low: Lower end.
+        high: Upper end.
+        count: Seeds.
+        freedom: Degrees of freedom; None for one less than seeds.
+        fixed: The part of the mean's variance that more seeds do not lower.
+    """
 
     mean: float
     low: float
     high: float
     count: int
+    freedom: float | None = None
+    fixed: float = 0.0
+
+    def __neg__(self) -> "Interval":
+        """Of b − a, where this is of a − b."""
+        return Interval(-self.mean, -self.high, -self.low, self.count, self.freedom, self.fixed)
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of its t."""
+        return self.count - 1 if self.freedom is None else self.freedom
 
     @property
     def half_width(self) -> float:
@@ -41,15 +61,27 @@ class Interval:
     @property
     def standard_error(self) -> float:
         """s/√n, as the interval was made from it."""
-        return self.half_width / _quantile(self.count, LEVEL) if self.count > 1 else NAN
+        return self.half_width / quantile(self.degrees) if self.degrees > 0 else NAN
 
     @property
     def p_value(self) -> float:
-        """Two-sided p of the t-test that the mean is 0; NaN below two values, 1 where they show no spread."""
-        error = self.standard_error
-        if self.count < 2:
+        """Two-sided p of the t-test that the mean is 0; NaN where there is none, 1 where the values show no spread."""
+        if self.degrees <= 0:
             return NAN
-        return float(2 * stats.t.sf(abs(self.mean) / error, self.count - 1)) if error > 0 else 1.0
+        error = self.standard_error
+        return float(2 * stats.t.sf(abs(self.mean) / error, self.degrees)) if error > 0 else 1.0
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p against a true mean of `bound` or less; as `p_value` where there is no interval."""
+        if self.degrees <= 0:
+            return NAN
+        error = self.standard_error
+        return float(stats.t.sf((self.mean - bound) / error, self.degrees)) if error > 0 else 1.0
+
+    def within(self, level: float) -> tuple[float, float]:
+        """Ends of the interval of confidence 1 − level."""
+        half = quantile(self.degrees, level) * self.standard_error if self.degrees > 0 else NAN
+        return self.mean - half, self.mean + half
 
     def detectable(self, tests: int = 1) -> float:
         """The true difference that a paired t-test finds four times in five, at this spread and number of seeds.
@@ -64,7 +96,7 @@ class Interval:
         Returns:
             δ, the minimal detectable difference at 80 % power; NaN without an interval.
         """
-        return _noncentrality(self.count, tests) * self.standard_error if self.count > 1 else NAN
+        return _noncentrality(self.degrees, tests) * self.standard_error if self.degrees > 0 else NAN
 
 
 def mean_interval(values: Iterable[float]) -> Interval:
@@ -72,7 +104,7 @@ def mean_interval(values: Iterable[float]) -> Interval:
     known = np.array([v for v in values if math.isfinite(v)], dtype=float)
     if len(known) < 2:
         return Interval(float(known[0]) if len(known) else NAN, NAN, NAN, len(known))
-    mean, half = float(known.mean()), float(_quantile(len(known), LEVEL) * known.std(ddof=1) / math.sqrt(len(known)))
+    mean, half = float(known.mean()), float(quantile(len(known) - 1) * known.std(ddof=1) / math.sqrt(len(known)))
     return Interval(mean, mean - half, mean + half, len(known))
 
 
@@ -112,77 +144,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-@dataclass(frozen=True)
-class Difference:
-    """a − b in one metric, as one of several comparisons.
-
-    Args:
-        a: The arm that is compared.
-        b: The arm that it is compared with.
-        interval: The paired difference by seed, its interval not corrected.
-        p_holm: Its p-value, corrected for all comparisons.
-        tests: How many comparisons those are.
-    """
-
-    a: str
-    b: str
-    interval: Interval
-    p_holm: float
-    tests: int
-
-    @property
-    def shown(self) -> bool:
-        """Whether a difference may be claimed: the corrected p is at most 0.05 and the interval excludes zero."""
-        return self.interval.excludes_zero and self.p_holm <= LEVEL
-
-
-def compare_pairs(scores: Mapping[str, Scores], pairs: Iterable[tuple[str, str]]) -> list[Difference]:
-    """Every pair's difference, corrected for all of them.
-
-    Args:
-        scores: Arm → seed → score.
-        pairs: Arms a and b of each comparison.
-    """
-    chosen = list(pairs)
-    intervals = [paired_difference(scores[a], scores[b]) for a, b in chosen]
-    corrected = holm([interval.p_value for interval in intervals])
-    tests = sum(not math.isnan(p) for p in corrected)
-    return [Difference(a, b, i, p, tests) for (a, b), i, p in zip(chosen, intervals, corrected, strict=True)]
-
-
-def sentence(difference: Difference, metric: str, higher_is_better: bool) -> str:
-    """What a paired difference allows one to say, in one plain sentence.
-
-    Args:
-        difference: a − b.
-        metric: The metric's name.
-        higher_is_better: Its direction.
-    """
-    a, b, interval = difference.a, difference.b, difference.interval
-    if interval.count < 2:
-        return f"{a} against {b}: {interval.count} shared seed(s), too few to say anything; take 3 or more."
-    if math.isnan(interval.half_width):
-        return (
-            f"No difference shown between {a} and {b} in {metric}: {a} − {b} is {interval.mean:+.4f} on each of the "
-            f"{interval.count} shared seeds, which leaves no spread to judge it by; take more seeds."
-        )
-    if not difference.shown:
-        detectable = interval.detectable(difference.tests)
-        return (
-            f"No difference shown between {a} and {b} in {metric} ({_numbers(difference)}); with these "
-            f"{interval.count} seeds one below {detectable:.4f} could not have been seen (80 % power)."
-        )
-    better, worse = (a, b) if (interval.mean > 0) == higher_is_better else (b, a)
-    return f"{better} is better than {worse} in {metric} ({a} − {b}: {_numbers(difference)})."
-
-
-def _numbers(difference: Difference) -> str:
-    interval, tests = difference.interval, difference.tests
-    corrected = f", corrected for {tests} comparisons p = {difference.p_holm:.2g}" if tests > 1 else ""
-    bounds = f"95 % interval {interval.low:+.4f} to {interval.high:+.4f}"
-    return f"{interval.mean:+.4f}, {bounds}, p = {interval.p_value:.2g}{corrected}"
-
-
 def pareto_front(costs: Sequence[float], scores: Sequence[float], higher_is_better: bool) -> list[bool | None]:
     """Which points no other point beats: as cheap and as good, and one of the two strictly.
 
@@ -208,13 +169,13 @@ def _beats(a: tuple[float, float], b: tuple[float, float]) -> bool:
     return a[0] <= b[0] and a[1] <= b[1] and a != b
 
 
-@lru_cache
-def _quantile(count: int, level: float) -> float:
-    """Critical value of a two-sided t-test on `count` values."""
-    return float(stats.t.isf(level / 2, count - 1))
+@lru_cache(maxsize=4096)
+def quantile(freedom: float, level: float = LEVEL) -> float:
+    """Critical value of a two-sided t-test."""
+    return float(stats.t.isf(level / 2, freedom))
 
 
 @lru_cache
-def _noncentrality(count: int, tests: int) -> float:
-    critical = _quantile(count, LEVEL / tests)
-    return float(optimize.brentq(lambda nc: stats.nct.sf(critical, count - 1, nc) - POWER, 0.0, 20 * critical + 20))
+def _noncentrality(freedom: float, tests: int) -> float:
+    critical = quantile(freedom, LEVEL / tests)
+    return float(optimize.brentq(lambda nc: stats.nct.sf(critical, freedom, nc) - POWER, 0.0, 20 * critical + 20))

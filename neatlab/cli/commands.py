@@ -30,6 +30,8 @@ def compare(arguments: argparse.Namespace) -> None:
             match=arguments.match,
             runs=arguments.runs,
             on_event=progress,
+            margin=arguments.margin,
+            over=arguments.over,
         )
     _answer(comparison, arguments)
 
@@ -89,6 +91,8 @@ def sweep(arguments: argparse.Namespace) -> None:
         match=arguments.match or defaults.get("match"),
         training={**_training(arguments), "steps": arguments.steps},
         runs=arguments.runs,
+        margin=arguments.margin,
+        over=arguments.over,
     )
     if arguments.dry_run:
         _print_estimate(request.estimate(arguments.workers), arguments.json)
@@ -152,7 +156,7 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
         return
     print(arms_table(comparison.arms()))
     print()
-    print("\n".join(comparison.verdict()))
+    print("\n".join(filter(None, [comparison.headline(), *comparison.verdict(), comparison.assumptions()])))
 
 
 def list_runs(arguments: argparse.Namespace) -> None:

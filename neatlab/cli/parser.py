@@ -158,6 +158,15 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="batch_size=16, accumulate=4, precision=bfloat16",
     )
+    parser.add_argument(
+        "--margin", type=_number, metavar="X", help="largest difference that does not matter (default: the metric's)"
+    )
+    parser.add_argument(
+        "--over",
+        choices=("examples", "seeds"),
+        default="examples",
+        help="what the verdict holds for: new examples and new seeds (default), or new seeds on these examples",
+    )
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
 
 
@@ -215,6 +224,13 @@ def _add_app(subparsers: Any) -> None:
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
 def _whole(text: str) -> int:

@@ -6,7 +6,9 @@ from typing import Any
 from neatlab.config import Arm, RunConfig
 from neatlab.experiments.execute import Listener, check, execute, one_thread
 from neatlab.experiments.plan import Plan, seed_list
+from neatlab.runs.arms import Over
 from neatlab.runs.comparison import Comparison
+from neatlab.runs.judging import check_judging
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
@@ -25,6 +27,8 @@ def compare(
     runs: PathLike = "runs",
     training: Mapping[str, Any] | None = None,
     on_event: Listener | None = None,
+    margin: float | None = None,
+    over: Over = "examples",
 ) -> Comparison:
     """Train arms on the same task, checkpoint, data order and seeds, and compare them with intervals.
 
@@ -43,6 +47,9 @@ def compare(
         runs: Folder for the runs.
         training: Further fields of `TrainingConfig`, the same for every arm.
         on_event: Called with each event as it happens.
+        margin: The largest difference in the metric that does not matter; None takes the metric's own.
+        over: What the verdict is to hold for: "examples" for new examples and new seeds, "seeds" for new seeds on these
+            test examples.
 
     Returns:
         The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
@@ -57,6 +64,7 @@ def compare(
         >>> [(arm.arm, arm.adapter_params) for arm in result.arms()]
         [('lora:rank=2', 64), ('neat:rank=2,depth=2', 64)]
     """
+    check_judging(margin, over)
     plan = Plan(task, arms, {**(training or {}), "steps": steps}, lr, match)
     store, numbers = Store(runs), seed_list(seeds)
     check(plan.runs(numbers))
@@ -66,7 +74,7 @@ def compare(
         return _finish(configs, store, on_event)
 
     plan, search = plan.tuned(finish) if lr == "auto" else (plan, [])
-    return Comparison(finish(plan.runs(numbers)), search)
+    return Comparison(finish(plan.runs(numbers)), search, margin=margin, over=over)
 
 
 def _finish(configs: Sequence[RunConfig], store: Store, on_event: Listener | None) -> list[Run]:

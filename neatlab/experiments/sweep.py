@@ -21,7 +21,9 @@ from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
 from neatlab.experiments.execute import Listener, build, check, make_task, one_thread
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Finish, Plan, seed_list
+from neatlab.runs.arms import Over
 from neatlab.runs.comparison import Comparison
+from neatlab.runs.judging import check_judging
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
@@ -70,6 +72,8 @@ class Sweep:
         match: As for `compare`; the reference, if there is one, sets the size.
         training: Fields of `TrainingConfig`.
         runs: Runs folder.
+        margin: As for `compare`.
+        over: As for `compare`.
 
     Raises:
         BadInput: An axis that a method does not have, a value out of range, an empty grid.
@@ -87,7 +91,11 @@ class Sweep:
         match: str | None = None,
         training: Mapping[str, Any] | None = None,
         runs: PathLike = "runs",
+        margin: float | None = None,
+        over: Over = "examples",
     ) -> None:
+        check_judging(margin, over)
+        self._judging: dict[str, Any] = {"margin": margin, "over": over}
         self.seeds, self.store = seed_list(seeds), Store(runs)
         self._tunes = lr == "auto"
         arm_axes = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
@@ -161,7 +169,8 @@ class Sweep:
             plans, search = self._tuned(finish) if self._tunes else (self._plans, [])
             configs = self._runs(plans)
             done = self._halved(configs, finish) if prune else finish(configs)
-            return Comparison(done, search, plans[0].arms[0].label if self._has_reference else None)
+            reference = plans[0].arms[0].label if self._has_reference else None
+            return Comparison(done, search, reference, **self._judging)
 
     def _tuned(self, finish: Finish) -> tuple[list[Plan], list[Run]]:
         pairs = [plan.tuned(finish) for plan in self._plans]
@@ -192,6 +201,8 @@ def sweep(
     match: str | None = None,
     training: Mapping[str, Any] | None = None,
     runs: PathLike = "runs",
+    margin: float | None = None,
+    over: Over = "examples",
 ) -> Comparison:
     """Train a grid of arms on several seeds, many runs at once, and compare them.
 
@@ -212,6 +223,8 @@ def sweep(
         match: As for `compare`; the reference, if there is one, sets the size.
         training: Fields of `TrainingConfig`.
         runs: Folder for the runs.
+        margin: As for `compare`.
+        over: As for `compare`.
 
     Returns:
         The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
@@ -230,9 +243,8 @@ def sweep(
     """
     numbers = seed_list(seeds)
     check_size(arms, grid or {}, numbers, yes)
-    request = Sweep(
-        task, arms, grid or {}, seeds=numbers, reference=reference, lr=lr, match=match, training=training, runs=runs
-    )
+    shared: dict[str, Any] = {"training": training, "runs": runs, "margin": margin, "over": over}
+    request = Sweep(task, arms, grid or {}, seeds=numbers, reference=reference, lr=lr, match=match, **shared)
     return request.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event)
 
 

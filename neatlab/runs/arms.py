@@ -2,12 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from neatlab.analysis.statistics import Difference, mean_interval, sentence
+from neatlab.analysis.sentences import sentence
+from neatlab.analysis.statistics import NAN, Interval, mean_interval
+from neatlab.analysis.verdicts import Difference, Kind
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import is_known, or_nan
 from neatlab.tasks.metrics import Metric
+
+Ends = tuple[float, float]
+Over = Literal["examples", "seeds"]
 
 
 @dataclass(frozen=True)
@@ -85,17 +90,36 @@ class ArmDifference:
         p_holm: p corrected for all comparisons together.
         detectable: The true difference that these seeds find four times in five.
         shown: Whether a difference is shown.
+        verdict: "better", "as-good", "not-worse" or "undecided".
+        winner: The better arm, or the one with fewer parameters that is not worse; None without one.
+        margin: The largest difference that does not matter.
+        p_equivalence: p of the two one-sided tests that the difference lies within ±margin.
+        p_equivalence_holm: The same, corrected for all comparisons together.
+        more_seeds: About how many more seeds decide four times in five, were the difference and spread those seen; 0
+            where it is decided, None where a thousand would not.
+        over: What `ci95` and the p-values hold for: "examples" (new ones, and new seeds) or "seeds" alone.
+        ci95_examples: Ends of the interval for new examples and new seeds; NaN where there is none.
+        ci95_seeds: Ends of the interval for new seeds on these examples.
         sentence: What may be said of it.
     """
 
     a: str
     b: str
     mean: float
-    ci95: tuple[float, float]
+    ci95: Ends
     p: float
     p_holm: float
     detectable: float
     shown: bool
+    verdict: Kind
+    winner: str | None
+    margin: float
+    p_equivalence: float
+    p_equivalence_holm: float
+    more_seeds: int | None
+    over: Over
+    ci95_examples: Ends
+    ci95_seeds: Ends
     sentence: str
 
 
@@ -127,19 +151,37 @@ def arm_result(label: str, runs: Sequence[Run], scores: Mapping[int, float], met
     )
 
 
-def arm_difference(difference: Difference, metric: Metric) -> ArmDifference:
-    """A tested difference with what may be said of it."""
-    interval = difference.interval
+def arm_difference(
+    difference: Difference, metric: Metric, intervals: Mapping[Over, Interval], over: Over
+) -> ArmDifference:
+    """A tested difference with what may be said of it.
+
+    Args:
+        difference: a − b.
+        metric: What the arms are judged by.
+        intervals: What they hold for → intervals of a − b, as far as there are any.
+        over: The one that `difference` was judged by.
+    """
+    interval, ends = difference.interval, {name: (one.low, one.high) for name, one in intervals.items()}
     return ArmDifference(
-        a=difference.a,
-        b=difference.b,
+        a=difference.pair.a,
+        b=difference.pair.b,
         mean=interval.mean,
         ci95=(interval.low, interval.high),
         p=interval.p_value,
         p_holm=difference.p_holm,
         detectable=interval.detectable(difference.tests),
         shown=difference.shown,
-        sentence=sentence(difference, metric.name, metric.higher_is_better),
+        verdict=difference.kind,
+        winner=difference.winner,
+        margin=difference.margin,
+        p_equivalence=difference.p_equivalence,
+        p_equivalence_holm=difference.p_equivalence_holm,
+        more_seeds=difference.more_seeds,
+        over=over,
+        ci95_examples=ends.get("examples", (NAN, NAN)),
+        ci95_seeds=ends.get("seeds", (NAN, NAN)),
+        sentence=sentence(difference, metric.name, over),
     )
 
 

@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from neatlab.analysis.statistics import Difference, compare_pairs, pareto_front
+from neatlab.analysis.sentences import assumptions, headline
+from neatlab.analysis.statistics import pareto_front
 from neatlab.errors import unknown
 from neatlab.runs import frames
-from neatlab.runs.arms import ArmDifference, ArmResult, arm_difference, arm_result, total_seconds
+from neatlab.runs.arms import ArmDifference, ArmResult, Over, arm_difference, arm_result, total_seconds
 from neatlab.runs.frames import without_nan
+from neatlab.runs.judging import Judge, Judged
 from neatlab.runs.labels import family, is_arm, labels, setting, variant
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
@@ -37,9 +39,12 @@ class Comparison(Results):
         runs: The runs reported on, every arm's seeds.
         search: The runs that chose the learning rates; their cost is part of the answer.
         reference: Label of the arm that the others are compared with where there are many; the first by default.
+        margin: The largest difference that does not matter; None for the metric's own.
+        over: What the verdict is to hold for: "examples" for new examples and new seeds, as far as the runs have kept
+            their outcome per example; "seeds" for new seeds on these examples.
 
     Raises:
-        BadInput: No arm has the reference's label.
+        BadInput: No arm has the reference's label, a margin that is negative or not finite, or another `over`.
 
     Example:
         >>> import neatlab
@@ -48,9 +53,18 @@ class Comparison(Results):
         [('lora:rank=2', 'neat:rank=2,depth=2')]
     """
 
-    def __init__(self, runs: Sequence[Run], search: Sequence[Run] = (), reference: str | None = None) -> None:
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        search: Sequence[Run] = (),
+        reference: str | None = None,
+        *,
+        margin: float | None = None,
+        over: Over = "examples",
+    ) -> None:
         super().__init__(runs)
-        self.search = list(search)
+        self.search, self._margin, self._over = list(search), margin, over
+        self._judge = Judge(self._by_arm, self.metric, margin, over)
         self.references = [_reference(group, reference) for group in self._settings.values()]
         if reference is not None and not any(is_arm(label, reference) for label in self._by_arm):
             raise unknown("reference", reference, self._by_arm)
@@ -99,13 +113,21 @@ class Comparison(Results):
 
         Up to three arms are compared each with each; of more, every arm with the reference.
         """
-        return [arm_difference(difference, self.metric) for difference in self._differences]
+        return [arm_difference(one.difference, self.metric, one.intervals, one.over) for one in self._judged]
 
     def verdict(self) -> list[str]:
         """One plain sentence a comparison, and one for each arm that lost runs."""
         scored = {label for label, scores in self._scores.items() if any(map(math.isfinite, scores.values()))}
         lost = [text for label, runs in self._by_arm.items() for text in _losses(label, runs)]
         return [entry.sentence for entry in self.differences() if {entry.a, entry.b} <= scored] + lost
+
+    def headline(self) -> str:
+        """What several comparisons say together, for someone who reads no further; empty for one or none."""
+        return headline([one.difference for one in self._judged], self.metric.name)
+
+    def assumptions(self) -> str:
+        """What the verdict rests on, in one line; empty where nothing is compared."""
+        return assumptions([one.difference for one in self._judged], [one.over for one in self._judged])
 
     def parts(self) -> dict[str, "Comparison"]:
         """Settings that differ, such as "kind=low-rank" → the comparison within them; {"": itself} without any."""
@@ -117,6 +139,8 @@ class Comparison(Results):
                 [run for run in self.runs if setting(self.label(run)) == name],
                 [run for run in self.search if run.config.task_options == self._first(reference).config.task_options],
                 self._first(reference).config.arm.label,
+                margin=self._margin,
+                over=self._over,
             )
             for name, reference in names.items()
         }
@@ -137,6 +161,8 @@ class Comparison(Results):
                 "differences": [dataclasses.asdict(difference) for difference in self.differences()],
                 "pareto": self.pareto(),
                 "verdict": self.verdict(),
+                "headline": self.headline(),
+                "assumptions": self.assumptions(),
                 "search": {"runs": len(self.search), "seconds": total_seconds(self.search)},
             }
         )
@@ -167,9 +193,9 @@ class Comparison(Results):
         }
 
     @cached_property
-    def _differences(self) -> list[Difference]:
+    def _judged(self) -> list[Judged]:
         groups = zip(self._settings.values(), self.references, strict=True)
-        return compare_pairs(self._scores, [pair for group, reference in groups for pair in _pairs(group, reference)])
+        return self._judge.judge([pair for group, reference in groups for pair in _pairs(group, reference)])
 
     def _front(self, arms: list[ArmResult], cost: str) -> list[str]:
         scores, costs = [arm.mean for arm in arms], [arm.cost(cost) for arm in arms]

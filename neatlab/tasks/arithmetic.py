@@ -55,7 +55,9 @@ class Arithmetic(PretrainedTask):
 
     title: ClassVar[str] = "arithmetic: from adding to subtracting, or to another base"
     metric: ClassVar[Metric] = EXACT_MATCH
-    base_metric: ClassVar[Metric] = Metric("exact match on decimal addition", EXACT_MATCH.unit, True)
+    base_metric: ClassVar[Metric] = Metric(
+        "exact match on decimal addition", EXACT_MATCH.unit, True, EXACT_MATCH.margin
+    )
     targets: ClassVar[list[str]] = LLAMA_TARGETS
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 300, "batch_size": 64, "lr": 1e-2, "eval_every": 50}

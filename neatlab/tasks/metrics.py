@@ -16,11 +16,19 @@ Values = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True)
 class Metric:
-    """A score's name, unit and direction."""
+    """A score's name, unit and direction, and what counts as no difference.
+
+    Args:
+        name: Its name.
+        unit: Its unit, for people.
+        higher_is_better: Its direction.
+        margin: The largest difference that does not matter; the reasons stand in docs/compare.md.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
+    margin: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,11 +83,11 @@ def _correlation(of: Callable[[Any, Any], Any], true: Values, predicted: Values)
 
 
 ACCURACY = Metric("accuracy", "share of examples", True)
-EXACT_MATCH = Metric("exact match", "share of examples", True)
+EXACT_MATCH = Metric("exact match", "share of examples", True, 0.02)
 
 METRICS: dict[str, Measure] = {
     "accuracy": Measure(ACCURACY, _accuracy),
-    "matthews": Measure(Metric("Matthews correlation", "−1 to 1", True), _matthews),
+    "matthews": Measure(Metric("Matthews correlation", "−1 to 1", True, 0.02), _matthews),
     "pearson": Measure(Metric("Pearson correlation", "−1 to 1", True), _pearson),
     "spearman": Measure(Metric("Spearman correlation", "−1 to 1", True), _spearman),
     "f1": Measure(Metric("F1", "0 to 1, label 1 the positive one", True), _f1),

@@ -64,7 +64,7 @@ class Teacher(Task):
     """Recover a known ΔW* from noisy examples."""
 
     title: ClassVar[str] = "a linear teacher with a known ΔW*"
-    metric: ClassVar[Metric] = Metric("recovered error", "‖ΔW−ΔW*‖/‖ΔW*‖", False)
+    metric: ClassVar[Metric] = Metric("recovered error", "‖ΔW−ΔW*‖/‖ΔW*‖", False, 0.02)
     selects_by: ClassVar[Literal["metric", "loss"]] = "loss"  # the metric knows ΔW*: choosing by it would be peeking
     targets: ClassVar[list[str]] = ["linear"]
     head: ClassVar[list[str]] = []

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from neatlab.report.markup import breakable, row, table
 from neatlab.report.text import HOW_TO_READ, ordered
-from neatlab.runs.arms import ArmResult
+from neatlab.runs.arms import ArmDifference, ArmResult
 from neatlab.runs.comparison import Comparison
 from neatlab.runtime.numbers import DASH, interval, number, p_number, signed, signed_interval
 from neatlab.runtime.templates import macros
@@ -15,7 +15,7 @@ from neatlab.runtime.templates import macros
 _HTML = macros(__file__)
 NO_VERDICT = _HTML.no_verdict()
 LIMITS = "Every arm trained at one learning rate; with --lr auto the command line finds one for each."
-HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "shown")
+HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "verdict")
 
 
 def verdict(whole: Comparison, reference: str, total: int) -> str:
@@ -32,12 +32,13 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
     complete = len(whole.runs) == total
     judged = _against(whole, reference) if complete else {}
     arms = {arm.arm: arm for arm in whole.arms()}
-    rows = [_row(arms[label], judged.get(label), whole, label == reference) for label in ordered(whole)]
+    rows = [_row(arms[label], judged.get(label), label == reference) for label in ordered(whole)]
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
     title = _title(whole, reference) + ("" if complete else waits)
-    sentences = [breakable(text) for text in whole.verdict()] if complete else []
-    return _HTML.verdict(title, table(head, rows, "Arms of the sweep"), sentences, f"{HOW_TO_READ} {LIMITS}")
+    spoken = filter(None, [whole.headline(), *whole.verdict()]) if complete else []
+    note = f"{whole.assumptions() if complete else ''} {HOW_TO_READ} {LIMITS}"
+    return _HTML.verdict(title, table(head, rows, "Arms of the sweep"), [breakable(text) for text in spoken], note)
 
 
 def _title(whole: Comparison, reference: str) -> str:
@@ -54,7 +55,7 @@ class _Against(NamedTuple):
     low: float
     high: float
     p: float
-    shown: bool
+    verdict: str
 
 
 def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
@@ -63,13 +64,17 @@ def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
     for difference in whole.differences():
         low, high = difference.ci95
         if difference.b == reference:
-            against[difference.a] = _Against(difference.mean, low, high, difference.p_holm, difference.shown)
+            against[difference.a] = _Against(
+                difference.mean, low, high, difference.p_holm, _word(difference, difference.a)
+            )
         elif difference.a == reference:
-            against[difference.b] = _Against(-difference.mean, -high, -low, difference.p_holm, difference.shown)
+            against[difference.b] = _Against(
+                -difference.mean, -high, -low, difference.p_holm, _word(difference, difference.b)
+            )
     return against
 
 
-def _row(arm: ArmResult, judged: _Against | None, whole: Comparison, is_reference: bool) -> Markup:
+def _row(arm: ArmResult, judged: _Against | None, is_reference: bool) -> Markup:
     ended, runs = arm.finished, len(arm.runs)
     cells = [
         number(arm.adapter_params, 0),
@@ -78,7 +83,7 @@ def _row(arm: ArmResult, judged: _Against | None, whole: Comparison, is_referenc
         interval(*arm.ci95),
         DASH if judged is None else _difference(judged),
         DASH if judged is None else p_number(judged.p),
-        "reference" if is_reference else _word(judged, whole),
+        "reference" if is_reference else DASH if judged is None else judged.verdict,
     ]
     return row(breakable(arm.arm), cells, "reference" if is_reference else "")
 
@@ -90,9 +95,10 @@ def _difference(judged: _Against) -> str:
     return f"{signed(judged.mean)}{ends}"
 
 
-def _word(judged: _Against | None, whole: Comparison) -> str:
-    if judged is None:
-        return DASH
-    if not judged.shown:
-        return "no difference shown"
-    return "better" if (judged.mean > 0) == whole.metric.higher_is_better else "worse"
+def _word(difference: ArmDifference, arm: str) -> str:
+    """What is said of one of the two arms."""
+    if difference.verdict == "better":
+        return "better" if difference.winner == arm else "worse"
+    if difference.verdict == "not-worse" and difference.winner != arm:
+        return "undecided"
+    return difference.verdict.replace("-", " ")

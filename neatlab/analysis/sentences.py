@@ -1,0 +1,119 @@
+"""What a comparison found, in plain words: the same on the terminal, the page and in reports."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from neatlab.analysis.verdicts import Difference, Kind
+
+KINDS: dict[Kind, str] = {
+    "better": "show a difference",
+    "as-good": "show arms as good as each other",
+    "not-worse": "show the smaller arm not to be worse",
+    "undecided": "undecided",
+}
+OVER = {"examples": "on new examples and new seeds", "seeds": "on new seeds and these test examples"}
+
+
+def sentence(difference: Difference, metric: str, over: str = "seeds") -> str:
+    """What a paired difference allows one to say.
+
+    Args:
+        difference: a − b.
+        metric: The metric's name.
+        over: What the interval holds for, a key of `OVER`.
+    """
+    a, b, interval = difference.pair.a, difference.pair.b, difference.interval
+    if interval.count < 2:
+        return f"{a} against {b}: {interval.count} shared seed(s), too few to say anything; take 3 or more."
+    if not interval.half_width > 0:
+        return (
+            f"No difference shown between {a} and {b} in {metric}: {a} − {b} is {interval.mean:+.4f} on each of the "
+            f"{interval.count} shared seeds, which leaves no spread to judge it by; take more seeds."
+        )
+    return WORDS[difference.kind](difference, metric, over)
+
+
+def _better(difference: Difference, metric: str, over: str) -> str:
+    a, b, winner = difference.pair.a, difference.pair.b, difference.winner
+    interval, margin = difference.interval, difference.margin
+    is_small = max(abs(interval.low), abs(interval.high)) <= margin
+    small = f" It is less than {margin:g}, so it hardly matters." if is_small else ""
+    loser = b if winner == a else a
+    return f"{winner} is better than {loser} in {metric} ({a} − {b}: {_numbers(difference, over)}).{small}"
+
+
+def _as_good(difference: Difference, metric: str, over: str) -> str:
+    low, high = difference.interval.within(0.1)
+    p = f"p = {difference.p_equivalence:.2g}{_corrected(difference.p_equivalence_holm, difference.tests)}"
+    numbers = f"{difference.interval.mean:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} {OVER[over]}, {p}"
+    return (
+        f"{difference.pair.a} and {difference.pair.b} are as good as each other in {metric}: they differ by less than "
+        f"{difference.margin:g} ({numbers})."
+    )
+
+
+def _not_worse(difference: Difference, metric: str, over: str) -> str:
+    a, b, winner = difference.pair.a, difference.pair.b, difference.winner
+    return (
+        f"{winner} has fewer parameters and is not worse than {b if winner == a else a} in {metric} by "
+        f"{difference.margin:g} or more ({a} − {b}: {_numbers(difference, over)})."
+    )
+
+
+def _undecided(difference: Difference, metric: str, over: str) -> str:
+    return (
+        f"No difference shown between {difference.pair.a} and {difference.pair.b} in {metric}, nor that they are as "
+        f"good to within {difference.margin:g} ({_numbers(difference, over)}); {_what_next(difference)}."
+    )
+
+
+def _what_next(difference: Difference) -> str:
+    more, interval = difference.more_seeds, difference.interval
+    if more is not None:
+        return f"at this spread about {more} more seeds would decide"
+    if interval.fixed > interval.standard_error**2 / 2:
+        return "more seeds would not decide it, the test examples are too few"
+    return "at this spread more than a thousand seeds would not decide it"
+
+
+WORDS = {"better": _better, "as-good": _as_good, "not-worse": _not_worse, "undecided": _undecided}
+
+
+def _numbers(difference: Difference, over: str) -> str:
+    interval = difference.interval
+    bounds = f"95 % interval {interval.low:+.4f} to {interval.high:+.4f} {OVER[over]}"
+    return (
+        f"{interval.mean:+.4f}, {bounds}, p = {interval.p_value:.2g}{_corrected(difference.p_holm, difference.tests)}"
+    )
+
+
+def _corrected(p: float, tests: int) -> str:
+    return f", corrected for {tests} comparisons p = {p:.2g}" if tests > 1 else ""
+
+
+def headline(differences: Sequence[Difference], metric: str) -> str:
+    """What several comparisons say together, for someone who reads no further; empty for one or none."""
+    if len(differences) < 2:
+        return ""
+    arms = {arm for difference in differences for arm in (difference.pair.a, difference.pair.b)}
+    wins = Counter(difference.winner for difference in differences if difference.kind == "better")
+    best, count = wins.most_common(1)[0] if wins else (None, 0)
+    if count == len(arms) - 1:
+        return f"{best} is better in {metric} than every other arm here."
+    kinds = Counter(difference.kind for difference in differences)
+    counts = ", ".join(f"{kinds[kind]} {words}" for kind, words in KINDS.items() if kinds[kind])
+    return f"No arm is shown to be better in {metric} than all others. Of {len(differences)} comparisons: {counts}."
+
+
+def assumptions(differences: Sequence[Difference], over: Sequence[str]) -> str:
+    """What the sentences rest on; empty where there are none."""
+    if not differences:
+        return ""
+    tests = differences[0].tests
+    parts = [
+        "Arms are paired by seed: same data order, same start.",
+        f"Intervals hold {' or '.join(OVER[one] for one in sorted(set(over)))}.",
+        f"A difference below {differences[0].margin:g} counts as none that matters.",
+        f"p-values are corrected for {tests} comparisons by Holm's method." if tests > 1 else "",
+    ]
+    return " ".join(filter(None, parts))
