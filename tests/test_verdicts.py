@@ -194,10 +194,11 @@ class TestWords:
         assert "corrected for 3 comparisons p = " in sentence(first, "accuracy")
         assert judged([0.1, 0.13, 0.07]).shown
 
-    def test_a_small_difference_is_said_to_be_small(self):
-        assert sentence(judged([0.002, 0.003, 0.0025]), "accuracy").endswith(
-            "It is less than 0.01, so it hardly matters."
-        )
+    def test_a_difference_within_the_margin_is_said_not_to_matter(self):
+        one = judged([0.002, 0.003, 0.0025])
+        said = sentence(one, "accuracy")
+        assert one.shown and one.kind == "as-good"
+        assert re.search(r"as good as each other .* That a0 is better than b .*, hardly matters\.$", said)
 
     def test_each_kind_says_what_it_holds_for(self):
         said = sentence(judged([0.001, -0.001, 0.0005]), "accuracy", "examples")

@@ -35,20 +35,18 @@ def sentence(difference: Difference, metric: str, over: str = "seeds") -> str:
 
 def _better(difference: Difference, metric: str, over: str) -> str:
     a, b, winner = difference.pair.a, difference.pair.b, difference.winner
-    interval, margin = difference.interval, difference.margin
-    is_small = max(abs(interval.low), abs(interval.high)) <= margin
-    small = f" It is less than {margin:g}, so it hardly matters." if is_small else ""
     loser = b if winner == a else a
-    return f"{winner} is better than {loser} in {metric} ({a} − {b}: {_numbers(difference, over)}).{small}"
+    return f"{winner} is better than {loser} in {metric} ({a} − {b}: {_numbers(difference, over)})."
 
 
 def _as_good(difference: Difference, metric: str, over: str) -> str:
     low, high = difference.interval.within(0.1)
     p = f"p = {difference.p_equivalence:.2g}{_corrected(difference.p_equivalence_holm, difference.tests)}"
+    shown = f" That {_better(difference, metric, over)[:-1]}, hardly matters." if difference.shown else ""
     numbers = f"{difference.interval.mean:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} {OVER[over]}, {p}"
     return (
         f"{difference.pair.a} and {difference.pair.b} are as good as each other in {metric}: they differ by less than "
-        f"{difference.margin:g} ({numbers})."
+        f"{difference.margin:g} ({numbers}).{shown}"
     )
 
 

@@ -1,7 +1,7 @@
 """Intervals over seeds, paired tests, Holm's correction, and Pareto fronts."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -125,21 +125,26 @@ def paired_difference(a: Scores, b: Scores) -> Interval:
     return interval
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float], critical: Callable[[float, int], float] | None = None) -> list[float]:
     """Holm's corrected p-values: the k-th smallest of m times m − k + 1, never below the one before, at most 1.
 
     Args:
         p_values: Uncorrected; NaN marks a comparison that could not be tested and does not count.
+        critical: (level, index) → what p is held to where a test of that level looks more than once; the level itself
+            by default. Corrected values are then such that those at most 0.05 are rejected.
 
     Returns:
         Corrected values in the same order.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
-    tested = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
+    of_level = critical or (lambda level, _: level)
+    known = [index for index, p in enumerate(p_values) if not math.isnan(p)]
+    tested = sorted(known, key=lambda index: p_values[index] / of_level(LEVEL, index))
     corrected, highest = [NAN] * len(p_values), 0.0
-    for done, (p, index) in enumerate(tested):
-        highest = max(highest, min(1.0, (len(tested) - done) * p))
+    for done, index in enumerate(tested):
+        ratio = p_values[index] / of_level(LEVEL / (len(tested) - done), index)
+        highest = max(highest, min(1.0, LEVEL * ratio))
         corrected[index] = highest
     return corrected
 

@@ -6,10 +6,11 @@ two). A pair can break the level of one family alone: no difference is 0 and as 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from neatlab.analysis.looks import Design
 from neatlab.analysis.statistics import LEVEL, NAN, POWER, Interval, Scores, holm, paired_difference, quantile
 from neatlab.errors import BadInput
 from neatlab.runtime.lazy import lazy
@@ -72,11 +73,11 @@ class Difference:
 
     @property
     def kind(self) -> Kind:
-        """The strongest thing that may be said."""
-        if self.shown:
-            return "better"
+        """What may be said; of a difference that is shown and within the margin, that it does not matter."""
         if self.p_equivalence_holm <= LEVEL:
             return "as-good"
+        if self.shown:
+            return "better"
         return "not-worse" if self.p_not_worse_holm <= LEVEL else "undecided"
 
     @property
@@ -138,24 +139,34 @@ def cheaper(a: str, b: str, costs: Mapping[str, float]) -> str | None:
     return a if first < second else b if second < first else None
 
 
-def judge(pairs: Sequence[Pair], margin: float, higher_is_better: bool) -> list[Difference]:
+def judge(
+    pairs: Sequence[Pair], margin: float, higher_is_better: bool, design: Design | None = None
+) -> list[Difference]:
     """Every pair's difference, corrected for all of them.
 
     Args:
         pairs: The comparisons.
         margin: The largest difference that does not matter.
         higher_is_better: The metric's direction.
+        design: After how many seeds one looks, if that is more than once.
 
     Raises:
         BadInput: A margin that is negative or not finite.
     """
     check_margin(margin)
+    two_sided = None if design is None else _critical(design.two_sided, pairs)
+    one_sided = None if design is None else _critical(design.one_sided, pairs)
     superior = [pair.interval.p_value for pair in pairs]
     equivalent = [equivalence(pair.interval, margin) for pair in pairs]
     not_worse = [_not_worse(pair, margin, higher_is_better) for pair in pairs]
     tests = max(1, sum(not math.isnan(p) for p in superior))
-    columns = zip(pairs, holm(superior), equivalent, holm(equivalent), holm(not_worse), strict=True)
+    corrected = holm(superior, two_sided), equivalent, holm(equivalent, one_sided), holm(not_worse, one_sided)
+    columns = zip(pairs, *corrected, strict=True)
     return [Difference(pair, higher_is_better, margin, tests, *p_values) for pair, *p_values in columns]
+
+
+def _critical(level_at: Callable[[float, int], float], pairs: Sequence[Pair]) -> Callable[[float, int], float]:
+    return lambda level, index: level_at(level, pairs[index].interval.count)
 
 
 def equivalence(interval: Interval, margin: float) -> float:

@@ -26,12 +26,11 @@ def compare(arguments: argparse.Namespace) -> None:
     with ProgressBar() as progress:
         comparison = compare_arms(
             **request,
-            seeds=arguments.seeds,
             match=arguments.match,
             runs=arguments.runs,
             on_event=progress,
-            margin=arguments.margin,
-            over=arguments.over,
+            on_look=_say_look,
+            **_judging(arguments),
         )
     _answer(comparison, arguments)
 
@@ -61,6 +60,17 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**request, **options, "training": {**request.get("training", {}), **training}}
 
 
+def _judging(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How many seeds, and what the verdict rests on."""
+    names = ("seeds", "max_seeds", "budget", "margin", "over")
+    return {name: getattr(arguments, name) for name in names}
+
+
+def _say_look(look: Any) -> None:
+    if is_main():
+        print(f"neatlab: {look}", file=sys.stderr)
+
+
 def _training(arguments: argparse.Namespace) -> dict[str, str]:
     """Further training settings; steps and lr have options of their own, which would win in silence."""
     from neatlab.schema import parse_pairs
@@ -79,20 +89,18 @@ def sweep(arguments: argparse.Namespace) -> None:
     from neatlab.tasks import TaskSpec
 
     arms, grid, defaults = _grid(arguments)
-    check_size(arms, grid, arguments.seeds, arguments.yes)
+    check_size(arms, grid, arguments.max_seeds if arguments.seeds == "auto" else arguments.seeds, arguments.yes)
     task = TaskSpec.parse(arguments.task)
     request = Sweep(
         task,
         arms,
         grid,
-        seeds=arguments.seeds,
         reference=arguments.reference or defaults.get("reference"),
         lr=arguments.lr,
         match=arguments.match or defaults.get("match"),
         training={**_training(arguments), "steps": arguments.steps},
         runs=arguments.runs,
-        margin=arguments.margin,
-        over=arguments.over,
+        **_judging(arguments),
     )
     if arguments.dry_run:
         _print_estimate(request.estimate(arguments.workers), arguments.json)
@@ -101,7 +109,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     _describe(task)
     with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
-        comparison = request.run(**cluster, prune=arguments.prune, on_event=progress)
+        comparison = request.run(**cluster, prune=arguments.prune, on_event=progress, on_look=_say_look)
     _answer(comparison, arguments)
 
 

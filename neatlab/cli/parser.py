@@ -147,7 +147,13 @@ def _add_sweep(subparsers: Any) -> None:
 
 
 def _add_fairness(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seeds", type=_count, default=3, help="how many seeds (default 3)")
+    parser.add_argument(
+        "--seeds", type=_seeds, default=3, metavar="N|auto", help="how many (default 3), or as many as decide it"
+    )
+    parser.add_argument(
+        "--max-seeds", type=_count, default=20, metavar="N", help="the most of --seeds auto (default 20)"
+    )
+    parser.add_argument("--budget", metavar="20m", help="time that --seeds auto may take: 90s, 20m, 1.5h")
     parser.add_argument("--match", choices=("rank", "params"), help="size every adapter as the first arm's")
     parser.add_argument("--lr", help="adapter learning rate, or auto: each arm's best on validation data")
     parser.add_argument("--steps", help="optimiser steps (default: the task's)")
@@ -224,6 +230,10 @@ def _add_app(subparsers: Any) -> None:
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _seeds(text: str) -> int | str:
+    return text if text == "auto" else _count(text)
 
 
 def _number(text: str) -> float:

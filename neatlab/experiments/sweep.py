@@ -3,24 +3,25 @@
 import itertools
 import math
 import os
-import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from distributed import Client
 
 from neatlab.adapters.methods import METHODS
+from neatlab.analysis.looks import MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, parse_arm
 from neatlab.errors import BadInput, NeatlabError, unknown
-from neatlab.events import Step
 from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
-from neatlab.experiments.execute import Listener, build, check, make_task, one_thread
+from neatlab.experiments.execute import Listener, check
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Finish, Plan, seed_list
+from neatlab.experiments.sequential import Look, SeedRequest
+from neatlab.experiments.timing import seconds_per_step, seconds_together
 from neatlab.runs.arms import Over
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.judging import check_judging
@@ -28,11 +29,11 @@ from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
 from neatlab.tasks import TaskSpec
-from neatlab.training.loop import train
 
 Axes = Mapping[str, Sequence[Any]]
 
 MAX_RUNS = 5_000
+MAX_SEED = 2**63
 TASK_AXIS = "task."
 START_SECONDS = 6.0  # a local cluster's processes import torch once each
 
@@ -74,6 +75,8 @@ class Sweep:
         runs: Runs folder.
         margin: As for `compare`.
         over: As for `compare`.
+        max_seeds: As for `compare`.
+        budget: As for `compare`.
 
     Raises:
         BadInput: An axis that a method does not have, a value out of range, an empty grid.
@@ -85,7 +88,7 @@ class Sweep:
         arms: Sequence[str | Arm],
         grid: Axes,
         *,
-        seeds: int | Iterable[int] = 3,
+        seeds: int | Iterable[int] | Literal["auto"] = 3,
         reference: str | None = None,
         lr: float | str | None = None,
         match: str | None = None,
@@ -93,10 +96,13 @@ class Sweep:
         runs: PathLike = "runs",
         margin: float | None = None,
         over: Over = "examples",
+        max_seeds: int = MAX_SEEDS,
+        budget: float | str | None = None,
     ) -> None:
         check_judging(margin, over)
-        self._judging: dict[str, Any] = {"margin": margin, "over": over}
-        self.seeds, self.store = seed_list(seeds), Store(runs)
+        self._seeds, self.store = SeedRequest(seeds, max_seeds, budget), Store(runs)
+        self.seeds = self._seeds.numbers
+        self._judging: dict[str, Any] = {"margin": margin, "over": over, "design": self._seeds.design}
         self._tunes = lr == "auto"
         arm_axes = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
         first = [parse_arm(reference)] if reference else []
@@ -109,10 +115,10 @@ class Sweep:
     @property
     def configs(self) -> list[RunConfig]:
         """Every run that is reported on."""
-        return self._runs(self._plans)
+        return self._runs(self._plans, self.seeds)
 
-    def _runs(self, plans: Sequence[Plan]) -> list[RunConfig]:
-        return [config for plan in plans for config in plan.runs(self.seeds)]
+    def _runs(self, plans: Sequence[Plan], seeds: Sequence[int]) -> list[RunConfig]:
+        return [config for plan in plans for config in plan.runs(seeds)]
 
     @property
     def todo(self) -> list[RunConfig]:
@@ -123,7 +129,7 @@ class Sweep:
         """How many runs, how many are there, how long the others take about; trains a few steps to find out."""
         todo = self.todo
         steps = sum(config.training.steps for config in todo)
-        each = _seconds_per_step(todo, self.store) if todo else 0.0
+        each = seconds_per_step(todo, self.store) if todo else 0.0
         seconds = steps * each / (workers or os.cpu_count() or 1) + (START_SECONDS if todo else 0)
         return SweepEstimate(len(self.configs), len(self.configs) - len(todo), steps, seconds)
 
@@ -134,6 +140,7 @@ class Sweep:
         scheduler: str | None = None,
         prune: bool = False,
         on_event: Listener | None = None,
+        on_look: Callable[[Look], None] | None = None,
     ) -> Comparison:
         """Train what is missing and compare.
 
@@ -143,17 +150,21 @@ class Sweep:
             prune: Successive halving over steps, on validation data of the first seed; the arms that reach its
                 end are trained on the other seeds.
             on_event: Called with events as they arrive.
+            on_look: As for `compare`.
 
         Returns:
             The comparison.
 
         Raises:
-            BadInput: An arm that does not fit, or a cluster that cannot be used.
+            BadInput: An arm that does not fit, a cluster that cannot be used, or pruning with seeds="auto".
             StoreError: The folder cannot be written.
             Incomplete: Runs were lost; the others are in the store, and the same call goes on from there.
         """
+        if prune and self._seeds.design:
+            raise BadInput("--prune with --seeds auto: both stop arms early; choose one")
         check(self.configs)
         self.store.check_writable()
+        begin = time.monotonic()
         with ExitStack() as stack:
 
             @cache
@@ -167,10 +178,23 @@ class Sweep:
                 return [run for c in configs if (run := self.store.finished(c, pruned=should_continue is not None))]
 
             plans, search = self._tuned(finish) if self._tunes else (self._plans, [])
-            configs = self._runs(plans)
-            done = self._halved(configs, finish) if prune else finish(configs)
             reference = plans[0].arms[0].label if self._has_reference else None
-            return Comparison(done, search, reference, **self._judging)
+            given: dict[str, int] = {}  # arm that was shown to be worse than the best → how many seeds it got
+
+            def compared(numbers: Sequence[int]) -> Comparison:
+                configs = [c for c in self._runs(plans, numbers) if c.seed < given.get(_seedless(c), MAX_SEED)]
+                done = self._halved(configs, finish) if prune else finish(configs)
+                comparison = Comparison(done, search, reference, **self._judging)
+                if self._seeds.design:
+                    for config in comparison.worse_than_the_best():
+                        given.setdefault(_seedless(config), len(numbers))
+                return comparison
+
+            return self._seeds.answer(compared, begin, lambda: self._seconds_of_a_seed(workers), on_look)
+
+    def _seconds_of_a_seed(self, workers: int | None) -> float:
+        configs = self._runs(self._plans, [0])
+        return seconds_together(configs, self.store) / (workers or os.cpu_count() or 1)
 
     def _tuned(self, finish: Finish) -> tuple[list[Plan], list[Run]]:
         pairs = [plan.tuned(finish) for plan in self._plans]
@@ -195,7 +219,8 @@ def sweep(
     prune: bool = False,
     yes: bool = False,
     on_event: Listener | None = None,
-    seeds: int | Iterable[int] = 3,
+    on_look: Callable[[Look], None] | None = None,
+    seeds: int | Iterable[int] | Literal["auto"] = 3,
     reference: str | None = None,
     lr: float | str | None = None,
     match: str | None = None,
@@ -203,6 +228,8 @@ def sweep(
     runs: PathLike = "runs",
     margin: float | None = None,
     over: Over = "examples",
+    max_seeds: int = MAX_SEEDS,
+    budget: float | str | None = None,
 ) -> Comparison:
     """Train a grid of arms on several seeds, many runs at once, and compare them.
 
@@ -217,7 +244,9 @@ def sweep(
         prune: Successive halving on validation data.
         yes: Allow more than 5,000 runs.
         on_event: Called with events as they arrive.
-        seeds: How many seeds (0, 1, …), or the seeds themselves.
+        on_look: As for `compare`.
+        seeds: How many seeds (0, 1, …), or the seeds themselves; "auto" takes as many as decide, and gives no more to
+            arms that are shown to be worse than the best.
         reference: The arm that the others are held against, trained as it stands; the first one by default.
         lr: As for `compare`.
         match: As for `compare`; the reference, if there is one, sets the size.
@@ -225,6 +254,8 @@ def sweep(
         runs: Folder for the runs.
         margin: As for `compare`.
         over: As for `compare`.
+        max_seeds: As for `compare`.
+        budget: As for `compare`.
 
     Returns:
         The comparison, with `.arms()`, `.differences()`, `.verdict()` and the tables of `Results`.
@@ -241,11 +272,12 @@ def sweep(
         >>> [arm.arm for arm in result.arms()]
         ['lora:rank=2', 'neat:rank=2,depth=2']
     """
-    numbers = seed_list(seeds)
-    check_size(arms, grid or {}, numbers, yes)
+    given = seeds if isinstance(seeds, int | str) else [*seeds]
+    check_size(arms, grid or {}, max_seeds if isinstance(given, str) else given, yes)
     shared: dict[str, Any] = {"training": training, "runs": runs, "margin": margin, "over": over}
-    request = Sweep(task, arms, grid or {}, seeds=numbers, reference=reference, lr=lr, match=match, **shared)
-    return request.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event)
+    shared |= {"seeds": given, "max_seeds": max_seeds, "budget": budget}
+    request = Sweep(task, arms, grid or {}, reference=reference, lr=lr, match=match, **shared)
+    return request.run(workers=workers, scheduler=scheduler, prune=prune, on_event=on_event, on_look=on_look)
 
 
 def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes: bool) -> None:
@@ -288,20 +320,3 @@ def _varied_tasks(task: TaskSpec, axes: Axes) -> list[TaskSpec]:
     names = [axis.removeprefix(TASK_AXIS) for axis in axes]
     points = itertools.product(*axes.values())
     return [task.varied(dict(zip(names, values, strict=True))) for values in points]
-
-
-def _seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
-    """From runs of the task that are there, else from a few steps of the first and last arm."""
-    known = [
-        r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
-    ]
-    return statistics.median(known or [_timed(config) for config in (todo[0], todo[-1])])
-
-
-def _timed(config: RunConfig) -> float:
-    short = config.training.model_copy(update={"steps": 5})
-    task, begin = make_task(config), time.perf_counter()
-    with one_thread():
-        events = train(build(config, task), task, short, config.seed, test=False)
-        seconds = [event.seconds for event in events if isinstance(event, Step)]
-    return statistics.median(seconds) if seconds else time.perf_counter() - begin

@@ -62,6 +62,7 @@ def intervals(
     arms: Sequence[str] | None = None,
     reference: str | None = None,
     dark: bool = False,
+    margin: float | None = None,
 ) -> go.Figure:
     """A row an arm: its mean with its 95 % interval over seeds, as a marker and in figures.
 
@@ -69,8 +70,9 @@ def intervals(
         source: `Results`, a `Comparison`, or their `frame()`.
         name: The metric's name; a `Comparison` knows its own.
         arms: Order of the arms.
-        reference: The arm whose mean a dotted line marks.
+        reference: The arm whose mean a dotted line marks, with the margin as a band about it.
         dark: For a dark page.
+        margin: The largest difference that does not matter; a `Comparison` knows its own.
 
     Returns:
         The figure, its height fitting the number of arms.
@@ -82,10 +84,17 @@ def intervals(
         _note(figure, row, entry.arm, x=0, xanchor="left", yshift=16)
         _note(figure, row, in_figures(entry.score), x=1, xanchor="right", yshift=-16)
         if entry.arm == reference:
-            figure.add_vline(entry.score.mean, line={"dash": "dot", "width": 1, "color": "#7b8794"})
+            _mark_reference(figure, entry.score.mean, getattr(source, "margin", 0.0) if margin is None else margin)
     figure.update_yaxes(range=[len(data.arms) - 0.5, -0.75], showticklabels=False, showgrid=False, zeroline=False)
     figure.update_yaxes(ticks="", title=None)
     return figure.update_layout(showlegend=False, height=80 + ROW * max(len(data.arms), 1), margin={"l": 12, "t": 8})
+
+
+def _mark_reference(figure: go.Figure, mean: float, margin: float) -> None:
+    if margin:
+        band = {"fillcolor": "#7b8794", "opacity": 0.15, "line_width": 0, "layer": "below"}
+        figure.add_vrect(mean - margin, mean + margin, name="margin", **band)
+    figure.add_vline(mean, line={"dash": "dot", "width": 1, "color": "#7b8794"})
 
 
 def in_figures(score: Interval) -> str:

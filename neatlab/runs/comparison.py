@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from neatlab.analysis.looks import Design
 from neatlab.analysis.sentences import assumptions, headline
 from neatlab.analysis.statistics import pareto_front
+from neatlab.config import RunConfig
 from neatlab.errors import unknown
 from neatlab.runs import frames
 from neatlab.runs.arms import ArmDifference, ArmResult, Over, arm_difference, arm_result, total_seconds
@@ -42,6 +44,7 @@ class Comparison(Results):
         margin: The largest difference that does not matter; None for the metric's own.
         over: What the verdict is to hold for: "examples" for new examples and new seeds, as far as the runs have kept
             their outcome per example; "seeds" for new seeds on these examples.
+        design: After how many seeds one looks, if that is more than once.
 
     Raises:
         BadInput: No arm has the reference's label, a margin that is negative or not finite, or another `over`.
@@ -61,10 +64,12 @@ class Comparison(Results):
         *,
         margin: float | None = None,
         over: Over = "examples",
+        design: Design | None = None,
     ) -> None:
         super().__init__(runs)
-        self.search, self._margin, self._over = list(search), margin, over
-        self._judge = Judge(self._by_arm, self.metric, margin, over)
+        self.search = list(search)
+        self._judging: dict[str, Any] = {"margin": margin, "over": over, "design": design}
+        self._judge = Judge(self._by_arm, self.metric, **self._judging)
         self.references = [_reference(group, reference) for group in self._settings.values()]
         if reference is not None and not any(is_arm(label, reference) for label in self._by_arm):
             raise unknown("reference", reference, self._by_arm)
@@ -74,6 +79,11 @@ class Comparison(Results):
         """What the arms are judged by."""
         first = self.runs[0].config
         return first.spec.metric
+
+    @property
+    def margin(self) -> float:
+        """The largest difference in it that does not matter."""
+        return self._judge.margin
 
     @property
     def base_metric(self) -> Metric | None:
@@ -113,7 +123,32 @@ class Comparison(Results):
 
         Up to three arms are compared each with each; of more, every arm with the reference.
         """
-        return [arm_difference(one.difference, self.metric, one.intervals, one.over) for one in self._judged]
+        return [arm_difference(one.difference, self.metric, one.intervals, one.over) for one in self.judged]
+
+    @cached_property
+    def judged(self) -> list[Judged]:
+        """The tests behind `differences`."""
+        groups = zip(self._settings.values(), self.references, strict=True)
+        return self.judge_pairs([pair for group, reference in groups for pair in _pairs(group, reference)])
+
+    def judge_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Judged]:
+        """Tests of these pairs of labels, corrected for all of them.
+
+        Raises:
+            BadInput: Arms of one pair that were tested on different examples.
+        """
+        return self._judge.judge(pairs)
+
+    def worse_than_the_best(self) -> list[RunConfig]:
+        """A run of each arm that is shown to be worse than the one with the best mean."""
+        arms = [arm for arm in self.arms() if math.isfinite(arm.mean)]
+        if len(arms) < 2:
+            return []
+        pick = max if self.metric.higher_is_better else min
+        best = pick(arms, key=lambda arm: arm.mean).arm
+        judged = self.judge_pairs([(arm.arm, best) for arm in arms if arm.arm != best])
+        losers = [one.difference.pair.a for one in judged if one.difference.shown and one.difference.winner == best]
+        return [self._first(label).config for label in losers]
 
     def verdict(self) -> list[str]:
         """One plain sentence a comparison, and one for each arm that lost runs."""
@@ -123,11 +158,11 @@ class Comparison(Results):
 
     def headline(self) -> str:
         """What several comparisons say together, for someone who reads no further; empty for one or none."""
-        return headline([one.difference for one in self._judged], self.metric.name)
+        return headline([one.difference for one in self.judged], self.metric.name)
 
     def assumptions(self) -> str:
         """What the verdict rests on, in one line; empty where nothing is compared."""
-        return assumptions([one.difference for one in self._judged], [one.over for one in self._judged])
+        return assumptions([one.difference for one in self.judged], [one.over for one in self.judged])
 
     def parts(self) -> dict[str, "Comparison"]:
         """Settings that differ, such as "kind=low-rank" → the comparison within them; {"": itself} without any."""
@@ -139,8 +174,7 @@ class Comparison(Results):
                 [run for run in self.runs if setting(self.label(run)) == name],
                 [run for run in self.search if run.config.task_options == self._first(reference).config.task_options],
                 self._first(reference).config.arm.label,
-                margin=self._margin,
-                over=self._over,
+                **self._judging,
             )
             for name, reference in names.items()
         }
@@ -191,11 +225,6 @@ class Comparison(Results):
             label: {run.config.seed: or_nan(run.summary.get("metric")) for run in runs}
             for label, runs in self._by_arm.items()
         }
-
-    @cached_property
-    def _judged(self) -> list[Judged]:
-        groups = zip(self._settings.values(), self.references, strict=True)
-        return self._judge.judge([pair for group, reference in groups for pair in _pairs(group, reference)])
 
     def _front(self, arms: list[ArmResult], cost: str) -> list[str]:
         scores, costs = [arm.mean for arm in arms], [arm.cost(cost) for arm in arms]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from neatlab.analysis.crossed import Values, crossed_difference, pseudo_values
+from neatlab.analysis.looks import Design
 from neatlab.analysis.statistics import Interval, paired_difference
 from neatlab.analysis.verdicts import Difference, Pair, cheaper, check_margin, judge
 from neatlab.errors import BadInput, unknown
@@ -39,14 +40,22 @@ class Judge:
         margin: The largest difference that does not matter; None for the metric's own.
         over: "examples" for new examples and new seeds wherever every run has its outcome per example, "seeds" for new
             seeds on these examples.
+        design: After how many seeds one looks, if that is more than once.
 
     Raises:
         BadInput: Another `over`, or a margin that is negative or not finite.
     """
 
-    def __init__(self, arms: Mapping[str, Sequence[Run]], metric: Metric, margin: float | None, over: Over) -> None:
+    def __init__(
+        self,
+        arms: Mapping[str, Sequence[Run]],
+        metric: Metric,
+        margin: float | None = None,
+        over: Over = "examples",
+        design: Design | None = None,
+    ) -> None:
         check_judging(margin, over)
-        self.arms, self.metric, self.over = arms, metric, over
+        self.arms, self.metric, self.over, self.design = arms, metric, over, design
         self.margin = metric.margin if margin is None else margin
         self._costs = {label: float(or_nan(runs[0].summary.get("adapter_params"))) for label, runs in arms.items()}
         self._known: dict[str, dict[int, Values] | None] = {}
@@ -58,10 +67,10 @@ class Judge:
             BadInput: Arms of one pair that were tested on different examples.
         """
         intervals = [self._intervals(a, b) for a, b in pairs]
-        overs = [next(name for name in (self.over, "seeds") if name in found) for found in intervals]
+        overs = [next(name for name in (self.over, "seeds") if name in known) for known in intervals]
         chosen = zip(pairs, intervals, overs, strict=True)
-        rows = [Pair(a, b, found[over], cheaper(a, b, self._costs)) for (a, b), found, over in chosen]
-        differences = judge(rows, self.margin, self.metric.higher_is_better)
+        rows = [Pair(a, b, known[over], cheaper(a, b, self._costs)) for (a, b), known, over in chosen]
+        differences = judge(rows, self.margin, self.metric.higher_is_better, self.design)
         return [Judged(*row) for row in zip(differences, intervals, overs, strict=True)]
 
     def _intervals(self, a: str, b: str) -> dict[Over, Interval]:

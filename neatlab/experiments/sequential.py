@@ -1,0 +1,153 @@
+"""As many seeds as it takes: looks after some, and stops once every comparison is decided or hopeless."""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from neatlab.analysis.looks import Design, chance, looks_until
+from neatlab.errors import BadInput
+from neatlab.experiments.plan import seed_list
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.judging import Judged
+
+HOPELESS = 0.05  # chance of a decision below which no more seeds are spent
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known after some of the seeds.
+
+    Args:
+        seeds: How many there are.
+        open: What is still to be decided, a line a comparison.
+        next: After how many seeds one looks again; None where it ends here.
+        seconds: About how long that takes.
+        reason: Why it ends; empty while it goes on.
+    """
+
+    seeds: int
+    open: tuple[str, ...]
+    next: int | None
+    seconds: float
+    reason: str
+
+    def __str__(self) -> str:
+        still = "; ".join(self.open) or "everything is decided"
+        ahead = f"next look after {self.next}, in about {self.seconds:.0f} s" if self.next else self.reason
+        return f"after {self.seeds} seeds: {still}; {ahead}"
+
+
+class SeedRequest:
+    """How many seeds someone asked for.
+
+    Args:
+        seeds: A number, the seeds themselves, or "auto".
+        max_seeds: The most that "auto" takes.
+        budget: Time that "auto" may take, in seconds or as "20m"; None for no limit.
+
+    Raises:
+        BadInput: No seeds, fewer than two at most, or a budget for a fixed number of seeds.
+    """
+
+    def __init__(self, seeds: int | Iterable[int] | str, max_seeds: int, budget: float | str | None) -> None:
+        self.design: Design | None = None
+        self.budget = None if budget is None else seconds_of(str(budget))
+        if isinstance(seeds, str):
+            if seeds != "auto":
+                raise BadInput(f"seeds={seeds!r}; give a number of seeds, or 'auto'")
+            self.design = Design(looks_until(max_seeds))
+        elif budget is not None:
+            raise BadInput("budget is for seeds='auto', which stops in time; a fixed number of seeds is trained whole")
+        self.numbers = list(range(max_seeds)) if isinstance(seeds, str) else seed_list(seeds)
+
+    def answer(
+        self,
+        compared: Callable[[Sequence[int]], Comparison],
+        begin: float,
+        seconds: Callable[[], float],
+        on_look: Callable[[Look], None] | None,
+    ) -> Comparison:
+        """The comparison on these seeds, or on as many as decide it.
+
+        Args:
+            compared: Seeds → the comparison on them; runs that are there already are not trained again.
+            begin: When the budget began to count, by `time.monotonic`.
+            seconds: About how long all arms take on one seed; asked where there is a budget.
+            on_look: Called at each look.
+
+        Raises:
+            BadInput: A budget that allows no look.
+        """
+        if self.design is None:
+            return compared(self.numbers)
+        if self.budget is not None:
+            _check_first_look(self.design.looks[0], seconds(), self.budget)
+        return _until_decided(compared, self.design, begin, self.budget or math.inf, on_look)
+
+
+def _check_first_look(seeds: int, seconds: float, budget: float) -> None:
+    if seeds * seconds > budget:
+        need = f"the first look, after {seeds} seeds, takes about {seeds * seconds:.0f} s"
+        raise BadInput(f"budget: {need}; give more than that, or fewer steps")
+
+
+def _until_decided(
+    compared: Callable[[Sequence[int]], Comparison],
+    design: Design,
+    begin: float,
+    budget: float,
+    on_look: Callable[[Look], None] | None,
+) -> Comparison:
+    started = time.monotonic()
+    for look, following in zip(design.looks, [*design.looks[1:], None], strict=True):
+        comparison = compared(range(look))
+        each = (time.monotonic() - started) / look
+        ahead = each * (following - look) if following else 0.0
+        still = [one for one in comparison.judged if is_open(one, design)]
+        reason = _reason(comparison, still, following, time.monotonic() - begin + ahead > budget)
+        if on_look:
+            on_look(Look(look, tuple(map(_line, still)), None if reason else following, ahead, reason))
+        if reason:
+            break
+    return comparison
+
+
+def is_open(one: Judged, design: Design) -> bool:
+    """Whether more seeds could decide a comparison that is undecided."""
+    difference, seeds = one.difference, one.difference.interval.count
+    if difference.kind != "undecided" or seeds >= design.max_seeds:
+        return False
+    level = design.one_sided(0.05 / difference.tests, design.max_seeds)
+    return chance(difference.interval, difference.margin, design.max_seeds, level) >= HOPELESS
+
+
+def _reason(comparison: Comparison, still: Sequence[Judged], following: int | None, is_spent: bool) -> str:
+    undecided = [one for one in comparison.judged if one.difference.kind == "undecided"]
+    if not undecided:
+        return "it ends here"
+    if not still and following:
+        return f"{len(undecided)} undecided, and the seeds left would hardly change that: it ends here"
+    if following is None:
+        return f"{len(undecided)} undecided, and these were the most seeds allowed"
+    return "the next look would exceed the budget: it ends here" if is_spent else ""
+
+
+def _line(one: Judged) -> str:
+    difference, more = one.difference, one.difference.more_seeds
+    about = "" if more is None else f" (about {more} more)"
+    return f"{difference.pair.a} against {difference.pair.b} undecided{about}"
+
+
+def seconds_of(budget: str) -> float:
+    """Seconds of "90", "90s", "20m" or "1.5h".
+
+    Raises:
+        BadInput: Anything else.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", budget.strip())
+    if match is None or float(match[1]) == 0:
+        raise BadInput(f"budget={budget!r}; give a time such as 90s, 20m or 1.5h")
+    return float(match[1]) * UNITS[match[2] or "s"]

@@ -1,0 +1,33 @@
+"""How long runs take, from those that are there or a few steps."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+from neatlab.config import RunConfig
+from neatlab.events import Step
+from neatlab.experiments.execute import build, make_task, one_thread
+from neatlab.runs.store import Store
+from neatlab.training.loop import train
+
+
+def seconds_together(configs: Sequence[RunConfig], store: Store) -> float:
+    """About how long these runs take one after the other."""
+    return sum(config.training.steps for config in configs) * seconds_per_step(configs, store)
+
+
+def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
+    """The time of a step, from runs of the task that are there, else from a few steps of the first and last arm."""
+    known = [
+        r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
+    ]
+    return statistics.median(known or [_timed(config) for config in (todo[0], todo[-1])])
+
+
+def _timed(config: RunConfig) -> float:
+    short = config.training.model_copy(update={"steps": 5})
+    task, begin = make_task(config), time.perf_counter()
+    with one_thread():
+        events = train(build(config, task), task, short, config.seed, test=False)
+        seconds = [event.seconds for event in events if isinstance(event, Step)]
+    return statistics.median(seconds) if seconds else time.perf_counter() - begin
