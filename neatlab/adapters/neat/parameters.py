@@ -19,7 +19,7 @@ from neatlab.adapters.neat.hidden import (
     weight_product,
 )
 from neatlab.adapters.neat.merging import MergingLayer
-from neatlab.adapters.neat.offload import is_offloaded, onloaded
+from neatlab.adapters.neat.offload import check_gathered, is_offloaded, onloaded
 from neatlab.adapters.neat.storage import storage_of
 from neatlab.adapters.neat_sizes import maps_out
 from neatlab.errors import BadInput
@@ -136,6 +136,7 @@ class NeatParameters(nn.Module, MergingLayer):
     def _factors_of_weights(self, adapter_name: str) -> Factors:
         config = self.neat_config[adapter_name]
         first, *_ = self.thetas(adapter_name)  # r × m
+        check_gathered(first)
         over_out = maps_out(config.orientation, self.in_features, self.out_features)
         with torch.autocast(first.device.type, enabled=False):  # autocast would copy W₀ in every forward
             if config.conditioning == "weight":
