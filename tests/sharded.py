@@ -37,10 +37,12 @@ def adapted(name: str) -> PeftModel:
 
 
 def steps(model: nn.Module, rows: slice) -> dict[str, Tensor]:
-    """Gradients of both steps, in full."""
+    """What the model says of the whole batch before each of two steps, and the step's gradients in full."""
     optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     grads = {}
     for step in range(2):
+        with torch.no_grad():
+            grads[f"{step} logits"] = model(**LLAMA.batch).logits
         optimiser.zero_grad()
         model(**{name: tensor[rows] for name, tensor in LLAMA.batch.items()}).loss.backward()
         trained = [(name, p.grad) for name, p in model.named_parameters() if p.grad is not None]

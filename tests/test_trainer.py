@@ -3,6 +3,7 @@
 import copy
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,8 +24,7 @@ def rows(seed: int) -> list[dict[str, Tensor]]:
     return [{"input_ids": row, "labels": row} for row in ids]
 
 
-def trainer(folder: Path) -> Trainer:
-    """One whose score is worse at every evaluation, so that the first checkpoint is the best."""
+def trainer(folder: Path, **evaluation: Any) -> Trainer:
     torch.manual_seed(1)
     config = NeatConfig(r=3, depth=4, activation="prelu", dropout=0.2, target_modules=LLAMA.targets)
     with quiet_peft():
@@ -35,16 +35,12 @@ def trainer(folder: Path) -> Trainer:
         learning_rate=0.1,
         per_device_train_batch_size=2,
         gradient_accumulation_steps=2,
-        eval_strategy="steps",
-        eval_steps=BETWEEN,
         save_steps=BETWEEN,
-        load_best_model_at_end=True,
-        metric_for_best_model="order",
-        greater_is_better=False,
         logging_steps=1,
         disable_tqdm=True,
         report_to=[],
         use_cpu=True,
+        **evaluation,
     )
     order = count()
     scores = {"compute_metrics": lambda _: {"order": next(order)}}
@@ -70,15 +66,23 @@ def assert_equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 
 @pytest.fixture(scope="module")
-def through(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
-    """Trained without a stop."""
-    done = trainer(tmp_path_factory.mktemp("through"))
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """Trained with a score that is worse at every evaluation, so that the first checkpoint is the best."""
+    done = trainer(
+        tmp_path_factory.mktemp("evaluated"),
+        eval_strategy="steps",
+        eval_steps=BETWEEN,
+        load_best_model_at_end=True,
+        metric_for_best_model="order",
+        greater_is_better=False,
+    )
     done.train()
     return done
 
 
-def test_what_goes_on_from_a_checkpoint_is_what_was_never_stopped(through, tmp_path):
-    resumed = trainer(tmp_path)
+def test_what_goes_on_from_a_checkpoint_is_what_was_never_stopped(tmp_path):
+    through, resumed = trainer(tmp_path / "through"), trainer(tmp_path / "resumed")
+    through.train()
     resumed.train(resume_from_checkpoint=str(checkpoint(through, BETWEEN)))
     assert losses(resumed) == losses(through)
     last, first = (loaded(checkpoint(through, step)).state_dict() for step in (STEPS, BETWEEN))
@@ -86,16 +90,16 @@ def test_what_goes_on_from_a_checkpoint_is_what_was_never_stopped(through, tmp_p
     assert not any(torch.equal(first[name], last[name]) for name in last if "neat_" in name)
 
 
-def test_the_best_checkpoint_comes_back_at_the_end(through):
-    assert through.state.best_model_checkpoint == str(checkpoint(through, BETWEEN))
-    best, last = (LLAMA.logits(loaded(checkpoint(through, step))) for step in (BETWEEN, STEPS))
-    assert torch.equal(LLAMA.logits(through.model), best)
+def test_the_best_checkpoint_comes_back_at_the_end(evaluated):
+    assert evaluated.state.best_model_checkpoint == str(checkpoint(evaluated, BETWEEN))
+    best, last = (LLAMA.logits(loaded(checkpoint(evaluated, step))) for step in (BETWEEN, STEPS))
+    assert torch.equal(LLAMA.logits(evaluated.model), best)
     assert not torch.allclose(best, last, atol=1e-3)
 
 
-def test_it_learns_and_leaves_the_base_alone(through):
+def test_it_learns_and_leaves_the_base_alone(evaluated):
     batch = {name: torch.stack([row[name] for row in rows(0)]) for name in ("input_ids", "labels")}
-    trained, base = loaded(checkpoint(through, STEPS)).eval(), LLAMA.build().eval()
+    trained, base = loaded(checkpoint(evaluated, STEPS)).eval(), LLAMA.build().eval()
     with torch.no_grad():
         assert trained(**batch).loss < 0.9 * base(**batch).loss
-    assert_equal(copy.deepcopy(through.model).unload().state_dict(), base.state_dict())
+    assert_equal(copy.deepcopy(evaluated.model).unload().state_dict(), base.state_dict())
