@@ -14,23 +14,23 @@ LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 # What is imported is compiled once, not by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test every-test quantised-test fast check docs lock latest package bench notebooks clean
+.PHONY: app test every-test integrations-test fast check docs lock latest package bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
 
 # A Chromium comes from the system's packages while pip installs those of Python; then the checks run beside the tests.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev build/.system-chromium build/.quantised
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV)/.dev build/.system-chromium build/.integrations
 	@$(MAKE) --no-print-directory $(VENV)/.chromium
-	@$(MAKE) --no-print-directory --jobs=2 check every-test quantised-test
+	@$(MAKE) --no-print-directory --jobs=2 check every-test integrations-test
 
 every-test: $(VENV)/.dev
 	$(PYTEST)
 
-# With bitsandbytes, torchao and HQQ, beside which PEFT takes other ways than without.
-quantised-test: $(VENV)/.dev build/.quantised
-	PYTHONPATH=$$(echo build/quantised/lib/python*/site-packages) $(BIN)/pytest tests/quantised
+# With bitsandbytes, torchao and HQQ, beside which PEFT takes other ways than without, and with TRL and Diffusers.
+integrations-test: $(VENV)/.dev build/.integrations
+	PYTHONPATH=$$(echo build/integrations/lib/python*/site-packages) $(BIN)/pytest tests/quantised tests/loops
 
 # What needs no browser, no cluster and no process beside pytest's own.
 fast: $(VENV)/.dev
@@ -52,7 +52,7 @@ lock:
 	sh scripts/install.sh build/lock uv==0.13.9
 	$(LOCK) --extra dev --output-file requirements-dev.txt
 	$(LOCK) --extra all --constraint requirements-dev.txt --output-file requirements.txt
-	build/lock/bin/uv pip compile --quiet --upgrade --no-deps --group quantised --output-file requirements-quantised.txt
+	build/lock/bin/uv pip compile --quiet --upgrade --no-deps --group integrations --output-file requirements-integrations.txt
 
 # Do today's newest packages within the ranges still work? The lock is left aside.
 latest:
@@ -97,8 +97,8 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml
 	@sh scripts/install.sh $(VENV) --requirement requirements-dev.txt --editable .
 	@touch $@ $(VENV)/.app
 
-build/.quantised: requirements-quantised.txt
-	@sh scripts/install.sh build/quantised --no-deps --requirement requirements-quantised.txt
+build/.integrations: requirements-integrations.txt
+	@sh scripts/install.sh build/integrations --no-deps --requirement requirements-integrations.txt
 	@touch $@
 
 build/.system-chromium:

@@ -4,8 +4,8 @@
 
 Rows of quantised bases need their packages:
 
-    make build/.quantised
-    PYTHONPATH=$(echo build/quantised/lib/python*/site-packages) python benchmarks/capabilities.py
+    make build/.integrations
+    PYTHONPATH=$(echo build/integrations/lib/python*/site-packages) python benchmarks/capabilities.py
 """
 
 import copy

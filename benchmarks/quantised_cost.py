@@ -1,7 +1,7 @@
 """What a training step on a 4-bit base costs: NEAT beside PEFT's LoRA, in one process, taking turns.
 
-    make build/.quantised
-    PYTHONPATH=$(echo build/quantised/lib/python*/site-packages) python benchmarks/quantised_cost.py
+    make build/.integrations
+    PYTHONPATH=$(echo build/integrations/lib/python*/site-packages) python benchmarks/quantised_cost.py
         [--size 2048] [--rank 8] [--rounds 11] [--threads 1] [--dtype float32]
 
 Ratios of medians, and of the peak of what a step allocates, which is counted exactly. Both adapters stand on

@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # a busy machine is slow, not wrong
 
-# `make quantised-test` has them, and fails where it finds no test.
-collect_ignore = [] if find_spec("bitsandbytes") else ["quantised"]
+# Folders of tests and a package that they need: `make integrations-test` has them, and fails where it finds no test.
+NEEDED = {"quantised": "bitsandbytes", "loops": "trl"}
+collect_ignore = [folder for folder, package in NEEDED.items() if find_spec(package) is None]
 
 # torch and Plotly are imported by the fixtures: the process that only hands out the tests needs neither.
 

@@ -20,7 +20,7 @@ from neatlab.runtime.versions import MISFITS, PACKAGES, installed_versions, misf
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = {"requirements.txt": "all", "requirements-dev.txt": "dev"}
-QUANTISED = "requirements-quantised.txt"
+INTEGRATIONS = "requirements-integrations.txt"
 
 
 def ranges(extra: str = "") -> list[Requirement]:
@@ -68,7 +68,7 @@ def version_of(requirement: Requirement) -> str:
 
 
 class TestLocks:
-    @pytest.mark.parametrize("name", [*LOCKS, QUANTISED])
+    @pytest.mark.parametrize("name", [*LOCKS, INTEGRATIONS])
     def test_every_line_is_exact_and_no_build_of_one_machine(self, name: str) -> None:
         for requirement in locked(name):
             assert [s.operator for s in requirement.specifier] == ["=="], requirement
@@ -80,9 +80,9 @@ class TestLocks:
         for wanted in [*ranges(), *ranges(LOCKS[name])]:
             assert wanted.specifier.contains(pins[wanted.name]), f"{wanted} beside {pins[wanted.name]}"
 
-    def test_that_of_the_quantised_bases_holds_its_group_and_nothing_else(self) -> None:
-        group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["quantised"]
-        pins = {requirement.name: version_of(requirement) for requirement in locked(QUANTISED)}
+    def test_that_of_the_integrations_holds_its_group_and_nothing_else(self) -> None:
+        group = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["integrations"]
+        pins = {requirement.name: version_of(requirement) for requirement in locked(INTEGRATIONS)}
         wanted = {requirement.name: requirement.specifier for requirement in map(Requirement, group)}
         assert pins.keys() == wanted.keys()
         assert all(wanted[name].contains(version) for name, version in pins.items())

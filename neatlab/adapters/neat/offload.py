@@ -1,11 +1,16 @@
-"""Layers whose weights accelerate keeps elsewhere: brought in while they are read outside their own forward."""
+"""Layers whose weights are kept elsewhere, and read outside their own forward: accelerate's are brought in.
+
+DeepSpeed's ZeRO-3 brings them in itself, wherever a module reads them while its engine runs the forward pass.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from neatlab.errors import BadInput
 
 
 def is_offloaded(module: nn.Module) -> bool:
@@ -24,3 +29,16 @@ def onloaded(layer: nn.Module) -> Iterator[None]:
     finally:
         for part in parts:
             part._hf_hook.post_forward(part, torch.empty(0))
+
+
+def check_gathered(parameter: Tensor) -> None:
+    """Read no parameter that ZeRO-3 has partitioned, and so left empty.
+
+    Raises:
+        BadInput: It is.
+    """
+    if parameter.numel() == 0 and hasattr(parameter, "ds_id"):
+        raise BadInput(
+            "DeepSpeed ZeRO-3 has partitioned W₀ and Θ, and NEAT computes ΔW from them; call the engine, or gather "
+            "them around what you do: with deepspeed.zero.GatheredParameters(list(model.parameters())): …"
+        )

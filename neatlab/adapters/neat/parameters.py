@@ -20,7 +20,7 @@ from neatlab.adapters.neat.hidden import (
 )
 from neatlab.adapters.neat.magnitude import squared_norms
 from neatlab.adapters.neat.merging import MergingLayer
-from neatlab.adapters.neat.offload import is_offloaded, onloaded
+from neatlab.adapters.neat.offload import check_gathered, is_offloaded, onloaded
 from neatlab.adapters.neat.start import calibration
 from neatlab.adapters.neat.storage import storage_of
 from neatlab.adapters.neat_sizes import maps_out
@@ -179,6 +179,7 @@ class NeatParameters(nn.Module, MergingLayer):
     def _product(self, adapter_name: str) -> Tensor:
         """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
         first, *_ = self.thetas(adapter_name)  # r × m
+        check_gathered(first)
         if self.neat_config[adapter_name].conditioning != "weight":
             return first
         memo = None if is_traced() else self.neat_memo[adapter_name].product

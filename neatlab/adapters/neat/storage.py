@@ -11,6 +11,7 @@ from peft.utils.quantization_utils import QuantizationBackend
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from neatlab.adapters.neat.offload import check_gathered
 from neatlab.errors import BadInput
 
 
@@ -28,13 +29,21 @@ class PlainStorage:
 
     def shape(self, base: Any) -> tuple[int, int]:
         """(d_out, d_in)."""
-        d_out, d_in = self._matrix(base.weight).shape
+        shape = getattr(base.weight, "ds_shape", base.weight.shape)  # ZeRO-3 leaves the weight itself empty
+        d_out, d_in = self._matrix(torch.empty(shape, device="meta")).shape
         return d_out, d_in
 
     def read(self, base: Any, before: Any = None) -> Tensor:
-        """W₀, d_out × d_in; from `before`, what `save` gave, where something is merged."""
-        weight: Tensor = base.weight.detach()
-        return self._matrix(weight if before is None else before.to(weight.device))
+        """W₀, d_out × d_in; from `before`, what `save` gave, where something is merged.
+
+        Raises:
+            BadInput: ZeRO-3 has partitioned it.
+        """
+        weight: Tensor = base.weight
+        if before is not None:
+            return self._matrix(before.detach().to(weight.device))
+        check_gathered(weight)
+        return self._matrix(weight.detach())
 
     def stored(self, base: Any, before: Any = None) -> Tensor:
         """The tensor that changes where W₀ does."""
@@ -113,7 +122,12 @@ class QuantisedStorage:
         return base.out_features, base.in_features
 
     def read(self, base: Any, before: Any = None) -> Tensor:
-        """W₀, d_out × d_in, in the precision that the backend computes in."""
+        """W₀, d_out × d_in, in the precision that the backend computes in.
+
+        Raises:
+            BadInput: ZeRO-3 has partitioned it.
+        """
+        check_gathered(self.stored(base, before))
         with torch.no_grad():
             return self.backend.get_base_weight(base if before is None else before).detach()
 
