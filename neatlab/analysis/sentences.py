@@ -34,14 +34,14 @@ def sentence(difference: Difference, metric: str, over: str = "seeds") -> str:
 
 
 def _better(difference: Difference, metric: str, over: str) -> str:
-    a, b, winner = difference.pair.a, difference.pair.b, difference.winner
-    loser = b if winner == a else a
-    return f"{winner} is better than {loser} in {metric} ({a} − {b}: {_numbers(difference, over)})."
+    a, b, leader = difference.pair.a, difference.pair.b, difference.leader
+    other = b if leader == a else a
+    return f"{leader} is better than {other} in {metric} ({a} − {b}: {_numbers(difference, over)})."
 
 
 def _as_good(difference: Difference, metric: str, over: str) -> str:
     low, high = difference.interval.within(0.1)
-    p = f"p = {difference.p_equivalence:.2g}{_corrected(difference.p_equivalence_holm, difference.tests)}"
+    p = f"p = {difference.p_equivalence:.2g}{_corrected(difference.p_equivalence_holm, difference)}"
     shown = f" That {_better(difference, metric, over)[:-1]}, hardly matters." if difference.shown else ""
     numbers = f"{difference.interval.mean:+.4f}, 90 % interval {low:+.4f} to {high:+.4f} {OVER[over]}, {p}"
     return (
@@ -80,13 +80,12 @@ WORDS = {"better": _better, "as-good": _as_good, "not-worse": _not_worse, "undec
 def _numbers(difference: Difference, over: str) -> str:
     interval = difference.interval
     bounds = f"95 % interval {interval.low:+.4f} to {interval.high:+.4f} {OVER[over]}"
-    return (
-        f"{interval.mean:+.4f}, {bounds}, p = {interval.p_value:.2g}{_corrected(difference.p_holm, difference.tests)}"
-    )
+    return f"{interval.mean:+.4f}, {bounds}, p = {interval.p_value:.2g}{_corrected(difference.p_holm, difference)}"
 
 
-def _corrected(p: float, tests: int) -> str:
-    return f", corrected for {tests} comparisons p = {p:.2g}" if tests > 1 else ""
+def _corrected(p: float, difference: Difference) -> str:
+    several = [f"{difference.tests} comparisons"] * (difference.tests > 1) + ["the looks"] * bool(difference.looks)
+    return f", corrected for {' and '.join(several)} p = {p:.2g}" if several else ""
 
 
 def headline(differences: Sequence[Difference], metric: str) -> str:
@@ -107,11 +106,14 @@ def assumptions(differences: Sequence[Difference], over: Sequence[str]) -> str:
     """What the sentences rest on; empty where there are none."""
     if not differences:
         return ""
-    tests = differences[0].tests
+    tests, looks = differences[0].tests, differences[0].looks
     parts = [
         "Arms are paired by seed: same data order, same start.",
         f"Intervals hold {' or '.join(OVER[one] for one in sorted(set(over)))}.",
         f"A difference below {differences[0].margin:g} counts as none that matters.",
         f"p-values are corrected for {tests} comparisons by Holm's method." if tests > 1 else "",
+        f"One looks after {', '.join(map(str, looks))} seeds, and the 5 % are shared out over the looks."
+        if looks
+        else "",
     ]
     return " ".join(filter(None, parts))

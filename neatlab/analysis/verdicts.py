@@ -50,6 +50,7 @@ class Difference:
         p_equivalence: The larger p of the two one-sided tests.
         p_equivalence_holm: The same, corrected.
         p_not_worse_holm: p that the cheaper arm is worse by the margin or more, corrected; NaN without one.
+        looks: After how many seeds one looks, if that is more than once; corrected p-values are corrected for it too.
     """
 
     pair: Pair
@@ -60,6 +61,7 @@ class Difference:
     p_equivalence: float
     p_equivalence_holm: float
     p_not_worse_holm: float
+    looks: tuple[int, ...] = ()
 
     @property
     def interval(self) -> Interval:
@@ -81,10 +83,15 @@ class Difference:
         return "not-worse" if self.p_not_worse_holm <= LEVEL else "undecided"
 
     @property
+    def leader(self) -> str:
+        """The arm with the better mean."""
+        return self.pair.a if (self.interval.mean > 0) == self.higher_is_better else self.pair.b
+
+    @property
     def winner(self) -> str | None:
         """The better arm, or the cheaper one that is not worse."""
         if self.kind == "better":
-            return self.pair.a if (self.interval.mean > 0) == self.higher_is_better else self.pair.b
+            return self.leader
         return self.pair.cheaper if self.kind == "not-worse" else None
 
     @property
@@ -162,7 +169,11 @@ def judge(
     tests = max(1, sum(not math.isnan(p) for p in superior))
     corrected = holm(superior, two_sided), equivalent, holm(equivalent, one_sided), holm(not_worse, one_sided)
     columns = zip(pairs, *corrected, strict=True)
-    return [Difference(pair, higher_is_better, margin, tests, *p_values) for pair, *p_values in columns]
+    looks = () if design is None else design.looks
+    return [
+        Difference(pair, higher_is_better, margin, tests, p_holm, p, p_equivalence_holm, p_not_worse_holm, looks)
+        for pair, p_holm, p, p_equivalence_holm, p_not_worse_holm in columns
+    ]
 
 
 def _critical(level_at: Callable[[float, int], float], pairs: Sequence[Pair]) -> Callable[[float, int], float]:

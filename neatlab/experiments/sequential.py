@@ -11,6 +11,7 @@ from neatlab.errors import BadInput
 from neatlab.experiments.plan import seed_list
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.judging import Judged
+from neatlab.runtime import distributed
 
 HOPELESS = 0.05  # chance of a decision below which no more seeds are spent
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -35,9 +36,8 @@ class Look:
     reason: str
 
     def __str__(self) -> str:
-        still = "; ".join(self.open) or "everything is decided"
         ahead = f"next look after {self.next}, in about {self.seconds:.0f} s" if self.next else self.reason
-        return f"after {self.seeds} seeds: {still}; {ahead}"
+        return f"after {self.seeds} seeds: {'; '.join([*self.open, ahead])}"
 
 
 class SeedRequest:
@@ -85,7 +85,7 @@ class SeedRequest:
             return compared(self.numbers)
         if self.budget is not None:
             _check_first_look(self.design.looks[0], seconds(), self.budget)
-        return _until_decided(compared, self.design, begin, self.budget or math.inf, on_look)
+        return _until_decided(compared, self.design, seconds, (begin, self.budget or math.inf), on_look)
 
 
 def _check_first_look(seeds: int, seconds: float, budget: float) -> None:
@@ -97,17 +97,18 @@ def _check_first_look(seeds: int, seconds: float, budget: float) -> None:
 def _until_decided(
     compared: Callable[[Sequence[int]], Comparison],
     design: Design,
-    begin: float,
-    budget: float,
+    seconds: Callable[[], float],
+    limit: tuple[float, float],
     on_look: Callable[[Look], None] | None,
 ) -> Comparison:
-    started = time.monotonic()
+    started, (begin, budget) = time.monotonic(), limit
     for look, following in zip(design.looks, [*design.looks[1:], None], strict=True):
         comparison = compared(range(look))
-        each = (time.monotonic() - started) / look
+        each = max((time.monotonic() - started) / look, seconds())  # runs that were there took no time now
         ahead = each * (following - look) if following else 0.0
         still = [one for one in comparison.judged if is_open(one, design)]
-        reason = _reason(comparison, still, following, time.monotonic() - begin + ahead > budget)
+        is_spent = time.monotonic() - begin + ahead > budget
+        reason = distributed.broadcast_from_main(_reason, comparison, still, following, is_spent)
         if on_look:
             on_look(Look(look, tuple(map(_line, still)), None if reason else following, ahead, reason))
         if reason:
@@ -127,7 +128,7 @@ def is_open(one: Judged, design: Design) -> bool:
 def _reason(comparison: Comparison, still: Sequence[Judged], following: int | None, is_spent: bool) -> str:
     undecided = [one for one in comparison.judged if one.difference.kind == "undecided"]
     if not undecided:
-        return "it ends here"
+        return "every comparison is decided: it ends here"
     if not still and following:
         return f"{len(undecided)} undecided, and the seeds left would hardly change that: it ends here"
     if following is None:
