@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from neatlab.analysis.crossed import Values
 from neatlab.analysis.looks import Design
 from neatlab.analysis.sentences import assumptions, headline
 from neatlab.analysis.statistics import pareto_front
@@ -138,6 +139,11 @@ class Comparison(Results):
             BadInput: Arms of one pair that were tested on different examples.
         """
         return self._judge.judge(pairs)
+
+    def contributions(self) -> dict[str, dict[int, Values]]:
+        """Arm → seed → what each test example contributes to the metric, of arms whose runs have all kept it."""
+        values = {label: self._judge.values(label) for label in self._by_arm}
+        return {label: by_seed for label, by_seed in values.items() if by_seed is not None}
 
     def worse_than_the_best(self) -> list[RunConfig]:
         """A run of each arm that is shown to be worse than the one with the best mean."""

@@ -76,7 +76,7 @@ class Judge:
     def _intervals(self, a: str, b: str) -> dict[Over, Interval]:
         scores = [{run.config.seed: or_nan(run.summary.get("metric")) for run in self.arms[arm]} for arm in (a, b)]
         by_seed = paired_difference(*scores)
-        first, second = self._values(a), self._values(b)
+        first, second = self.values(a), self.values(b)
         if first is None or second is None or by_seed.count == 0:
             return {"seeds": by_seed}
         self._check_examples(a, b)
@@ -85,7 +85,7 @@ class Judge:
         moved = replace(crossed, mean=by_seed.mean, low=crossed.low + shift, high=crossed.high + shift)
         return {"examples": moved, "seeds": by_seed}
 
-    def _values(self, arm: str) -> dict[int, Values] | None:
+    def values(self, arm: str) -> dict[int, Values] | None:
         """Seed → what each example contributes; None where a run has not kept it."""
         if arm not in self._known:
             scored = [run for run in self.arms[arm] if run.summary.get("metric") is not None]
