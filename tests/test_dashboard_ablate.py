@@ -56,6 +56,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown activation": ({"activations": ["<script>"]}, "activation", "allowed: relu"),
     "no seed": ({"seeds": 0}, "run", "seeds=0"),
     "many seeds": ({"seeds": 6}, "run", "seeds=6"),
+    "margin below 0": ({"margin": "-0.1"}, "run", "margin='-0.1'"),
+    "margin in words": ({"margin": "small"}, "run", "margin='small'"),
     "seeds in words": ({"seeds": "three"}, "run", "seeds='three'"),
     "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
     "no steps": ({"steps": "0"}, "run", "steps='0'"),

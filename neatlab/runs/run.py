@@ -47,8 +47,6 @@ class Run:
             return str(self.summary["status"])
         return "interrupted" if _was_interrupted(self.path / "events.jsonl") else "unfinished"
 
-    outcomes: Any = None
-
     @cached_property
     def events(self) -> list[dict[str, Any]]:
         """The events so far as plain values; a torn last line is left out."""

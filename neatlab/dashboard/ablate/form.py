@@ -44,6 +44,15 @@ class SweepForm:
             steps = gr.Textbox(
                 "", label="steps", placeholder=_default("digits"), elem_id="ablate-steps", max_lines=1, min_width=110
             )
+            margin = gr.Textbox(
+                "",
+                label="margin",
+                placeholder=_margin("digits"),
+                info="a smaller difference does not matter",
+                elem_id="ablate-margin",
+                max_lines=1,
+                min_width=110,
+            )
         self._message("run")
         self.fields: dict[str, Component] = {
             "ablate_task": task,
@@ -52,6 +61,7 @@ class SweepForm:
             "activation": activation,
             "seeds": seeds,
             "ablate_steps": steps,
+            "margin": margin,
         }
 
     def _message(self, field: str) -> None:
@@ -66,12 +76,18 @@ class SweepForm:
     def connect(self) -> None:
         """Attach the handler that the form answers alone."""
         task: Any = self.fields["ablate_task"]
-        task.input(_hint, task, self.fields["ablate_steps"], **LIGHT)
+        task.input(_hints, task, [self.fields["ablate_steps"], self.fields["margin"]], **LIGHT)
 
 
-def _hint(task: Any) -> Any:
-    """The task's own number of steps, as what an empty field stands for."""
-    return gr.update(placeholder=_default(task)) if task in task_choices().values() else gr.update()
+def _hints(task: Any) -> list[Any]:
+    """The task's own number of steps and its metric's margin, as what empty fields stand for."""
+    if task not in task_choices().values():
+        return [gr.update(), gr.update()]
+    return [gr.update(placeholder=_default(task)), gr.update(placeholder=_margin(task))]
+
+
+def _margin(task: str) -> str:
+    return f"{offered_task(task).metric.margin:g}"
 
 
 def _default(task: str) -> str:

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from neatlab.dashboard.ablate.request import MAX_MARGIN
 from neatlab.dashboard.shared.choices import OfferedTask
 from neatlab.dashboard.shared.links import Activation, PageLink, Text
 
@@ -19,3 +20,4 @@ class AblateLink(PageLink):
     activation: tuple[Activation, ...] | None = Field(None, max_length=16)
     seeds: int | None = Field(None, ge=1, le=5)
     ablate_steps: int | None = Field(None, ge=1, le=5000)
+    margin: float | None = Field(None, ge=0, le=MAX_MARGIN)

@@ -17,6 +17,7 @@ from neatlab.tasks import TaskField
 FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
 MAX_RUNS = 100
+MAX_MARGIN = 1e6
 MAX_BASE_LENGTH = 200  # characters of the base arm
 
 
@@ -25,6 +26,7 @@ class SweepLimits(Schema):
 
     seeds: int = Field(3, ge=1, le=5)
     steps: int | None = Field(None, ge=1, le=5000)
+    margin: float | None = Field(None, ge=0, le=MAX_MARGIN)
 
 
 class SweepOrder(SweepLimits):
@@ -37,6 +39,7 @@ class SweepOrder(SweepLimits):
         activations: Activations σ, in the order of COMPARED.
         seeds: How many seeds.
         steps: Optimiser steps; None takes the task's default.
+        margin: The largest difference that does not matter; None takes the metric's.
     """
 
     task: TaskField
@@ -45,7 +48,9 @@ class SweepOrder(SweepLimits):
     activations: tuple[str, ...]
 
     @classmethod
-    def check(cls, task: Any, base: Any, depths: Any, activations: Any, seeds: Any, steps: Any) -> Self:
+    def check(
+        cls, task: Any, base: Any, depths: Any, activations: Any, seeds: Any, steps: Any, margin: Any = None
+    ) -> Self:
         """The order, or why not.
 
         Args:
@@ -55,6 +60,7 @@ class SweepOrder(SweepLimits):
             activations: Some of COMPARED.
             seeds: 1 to 5.
             steps: 1 to 5000; nothing takes the task's default.
+            margin: From 0; nothing takes the metric's.
 
         Raises:
             FieldError: Says where the mistake is.
@@ -67,7 +73,7 @@ class SweepOrder(SweepLimits):
         several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
         functions = chosen("activation", _several(activations), COMPARED)
         _check_depths(arm, several)
-        limits = _limits(seeds, steps)
+        limits = _limits(seeds, steps, margin)
         order = cls(task=spec, base=arm.label, depths=several, activations=functions, **limits.model_dump())
         return order._within_limits()
 
@@ -108,7 +114,8 @@ class SweepOrder(SweepLimits):
         axes = [f"--grid {axis}={','.join(map(str, values))}" for axis, values in self.grid.items()]
         words = [f"python -m neatlab sweep --task {self.task} --arm {self.base}", *axes]
         words += [f"--seeds {self.seeds} --reference {self.reference}"]
-        return " ".join(words + ([] if self.steps is None else [f"--steps {self.steps}"]))
+        given = {"steps": self.steps, "margin": self.margin}
+        return " ".join(words + [f"--{name} {value:g}" for name, value in given.items() if value is not None])
 
 
 @lru_cache(maxsize=256)
@@ -144,10 +151,11 @@ def _check_depths(base: Arm, depths: Sequence[int]) -> None:
         )
 
 
-def _limits(seeds: Any, steps: Any) -> SweepLimits:
-    given = {"seeds": seeds, "steps": None if steps is None or not str(steps).strip() else steps}
+def _limits(seeds: Any, steps: Any, margin: Any) -> SweepLimits:
+    lines = {"steps": steps, "margin": margin}
+    given = {name: None if value is None or not str(value).strip() else value for name, value in lines.items()}
     try:
-        return SweepLimits.parse(given, "this page")
+        return SweepLimits.parse({"seeds": seeds, **given}, "this page")
     except BadInput as error:
         raise FieldError("run", str(error)) from None
 

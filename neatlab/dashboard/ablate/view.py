@@ -49,7 +49,8 @@ class SweepSnapshot(NamedTuple):
         ended = [self.ended[config.run_id] for config in self.order.runs() if config.run_id in self.ended]
         runs = [run for run in ended if reference or run.config.arm.label != label]
         has_reference = any(run.config.arm.label == label for run in runs)
-        return Comparison(runs, reference=label if has_reference else None) if runs else None
+        reference_label = label if has_reference else None
+        return Comparison(runs, reference=reference_label, margin=self.order.margin) if runs else None
 
 
 def read_sweep(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = None) -> SweepSnapshot:
