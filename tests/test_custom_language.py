@@ -104,9 +104,11 @@ def test_exact_match_and_final_answer_of_a_known_text():
     tokenizer = pretrained.tokenizer(pretrained.model_folder(llama_folder()))
     batch = encode_answers(tokenizer, ["2+2 "] * 2, ["so it is 4", "so it is 5"], 40).batch
     parrot = Parrot(batch["input_ids"][0])
-    loss, right = score_answers(parrot, batch)
-    assert right == 0.5 and loss > 0
-    assert score_final(parrot, batch, tokenizer, 20).metric == 0.5
+    score, final = score_answers(parrot, batch), score_final(parrot, batch, tokenizer, 20)
+    assert score.loss == final.loss > 0
+    for judged in (score, final):
+        assert judged.metric == 0.5
+        assert (judged.outcomes.true.tolist(), judged.outcomes.predicted.tolist()) == ([1, 1], [1, 0])
     model = custom_llama()
     with eval_mode(model):
         assert score_final(model, batch, tokenizer, 5).metric in (0, 0.5, 1)
@@ -134,12 +136,12 @@ def test_exact_match_is_what_greedy_decoding_gives():
     whole = torch.cat([prompt[0], written])[None]
     hidden = torch.tensor([-100] * 3)
     own = {"input_ids": whole, "attention_mask": torch.ones_like(whole), "label": torch.cat([hidden, written])[None]}
-    assert score_answers(model, own)[1] == 1
+    assert score_answers(model, own).metric == 1
     other = written.clone()
     other[2] = (other[2] + 1) % 100
     changed = torch.cat([prompt[0], other])[None]
     batch = own | {"input_ids": changed, "label": torch.cat([hidden, other])[None]}
-    assert score_answers(model, batch)[1] == 0
+    assert score_answers(model, batch).metric == 0
 
 
 @pytest.mark.parametrize(

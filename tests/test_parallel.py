@@ -17,7 +17,7 @@ from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import build, make_task
 from neatlab.runs.store import Store
 from neatlab.runtime import distributed
-from neatlab.tasks import TaskSpec
+from neatlab.tasks import TaskSpec, same_examples
 from neatlab.training.loop import train
 from tests.folders import llama_folder
 from tests.processes import neatlab_ranks, script_ranks
@@ -85,6 +85,8 @@ def test_two_processes_train_as_one_does(tmp_path, training, request):
         losses = [event["loss"] for event in told(one, "Step")]
         assert [event["loss"] for event in told(two, "Step")] == pytest.approx(losses, rel=1e-4)
         assert two.summary["metric"] == pytest.approx(one.summary["metric"], rel=1e-3)
+        assert (two.outcomes is None) == (one.outcomes is None) == ("teacher" in task)
+        assert one.outcomes is None or same_examples(one.outcomes, two.outcomes)
         assert told(two, "RunStarted")[0]["saved_bytes"] < told(one, "RunStarted")[0]["saved_bytes"]
         for name, weight in weights(one).items():
             torch.testing.assert_close(weights(two)[name], weight, rtol=1e-3, atol=1e-5)

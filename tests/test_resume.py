@@ -74,6 +74,10 @@ def test_an_interrupted_run_goes_on_bit_by_bit(tmp_path, arm, settings):
     assert summary == resumed
     assert weights.keys() == others.keys()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+    outcomes, again = (store.get(run.run_id).outcomes for store in (whole, broken))
+    assert (outcomes is None) == (again is None) == (settings is not DIGITS)
+    if outcomes is not None:
+        assert outcomes.predicted.tolist() == again.predicted.tolist()
 
 
 def test_a_run_that_ended_keeps_no_progress(runs):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
+from neatlab.runs.outcomes import write_outcomes
 from neatlab.runs.store import Store
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
@@ -23,7 +25,7 @@ from neatlab.tasks import Task
 from neatlab.tasks.base import size
 from neatlab.training import checkpoint as saved
 from neatlab.training.checkpoint import TrainingState
-from neatlab.training.loop import checkpoint_gradients, train
+from neatlab.training.loop import Stored, checkpoint_gradients, train
 
 Listener = Callable[[RunConfig, Event], None]
 TRAINED = "trained.safetensors"  # what a method without an adapter trained, under the names in the model
@@ -81,11 +83,11 @@ def execute(
     if distributed.is_main():
         yield from _written(events, adapted, config, store, state)
     else:
-        yield from (event for event in events if not isinstance(event, TrainingState))
+        yield from (event for event in events if not isinstance(event, Stored))
 
 
 def _written(
-    events: Iterator[Event | TrainingState],
+    events: Iterator[Event | Stored],
     adapted: Adapted,
     config: RunConfig,
     store: Store,
@@ -96,8 +98,8 @@ def _written(
         seen.add(from_dict(values))
     try:
         for event in events:
-            if isinstance(event, TrainingState):
-                saved.save(event, writer.path)
+            if isinstance(event, Stored):
+                _store(event, writer.path)
                 continue
             writer.write(event)
             seen.add(event)
@@ -116,8 +118,8 @@ def _written(
 
 
 def _until_pruned(
-    events: Iterator[Event | TrainingState], should_continue: Callable[[Evaluated], bool] | None
-) -> Iterator[Event | TrainingState]:
+    events: Iterator[Event | Stored], should_continue: Callable[[Evaluated], bool] | None
+) -> Iterator[Event | Stored]:
     for event in events:
         yield event
         if (
@@ -130,7 +132,7 @@ def _until_pruned(
             return
 
 
-def is_rung(event: Event | TrainingState) -> bool:
+def is_rung(event: Event | Stored) -> bool:
     """Whether an event is an evaluation at which a run may be pruned."""
     return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
 
@@ -171,6 +173,13 @@ class _Summary:
     def values(self) -> dict[str, Any]:
         ranks = [rank for rank in self._ranks.values() if math.isfinite(rank)]
         return {**self._values, "effective_rank": sum(ranks) / len(ranks) if ranks else None}
+
+
+def _store(entry: Stored, run: Path) -> None:
+    if isinstance(entry, TrainingState):
+        saved.save(entry, run)
+    else:
+        write_outcomes(run, entry)
 
 
 def _save(adapted: Adapted, writer: RunWriter) -> None:

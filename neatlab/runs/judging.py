@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from neatlab.analysis.crossed import Values, crossed_difference, pseudo_values
 from neatlab.analysis.looks import Design
@@ -13,6 +13,7 @@ from neatlab.runs.arms import Over
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import or_nan
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes, same_examples
 
 OVERS: tuple[Over, ...] = ("examples", "seeds")
 
@@ -89,14 +90,14 @@ class Judge:
         """Seed → what each example contributes; None where a run has not kept it."""
         if arm not in self._known:
             scored = [run for run in self.arms[arm] if run.summary.get("metric") is not None]
-            kept = [(run.config.seed, getattr(run, "outcomes", None)) for run in scored]
+            kept = [(run.config.seed, run.outcomes) for run in scored]
             values = {seed: _contributions(one, self.metric) for seed, one in kept if one is not None}
             self._known[arm] = values if len(values) == len(kept) else None
         return self._known[arm]
 
     def _check_examples(self, a: str, b: str) -> None:
-        first, *others = [run.outcomes.true for arm in (a, b) for run in self.arms[arm] if run.outcomes is not None]
-        if any(len(first) != len(other) or (first != other).any() for other in others):
+        first, *others = [run.outcomes for arm in (a, b) for run in self.arms[arm] if run.outcomes is not None]
+        if not all(same_examples(first, other) for other in others):
             raise BadInput(f"{a} and {b} were tested on different examples, so their scores cannot be compared")
 
 
@@ -112,6 +113,6 @@ def check_judging(margin: float | None, over: str) -> None:
         check_margin(margin)
 
 
-def _contributions(outcomes: Any, metric: Metric) -> Values:
+def _contributions(outcomes: Outcomes, metric: Metric) -> Values:
     measures = (row for row in METRICS.values() if row.metric.name == metric.name)
     return pseudo_values(next(measures, METRICS["accuracy"]).compute, outcomes.true, outcomes.predicted)

@@ -11,6 +11,8 @@ import orjson
 from neatlab.config import RunConfig, digest
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import read_lines
+from neatlab.runs.outcomes import read_outcomes
+from neatlab.tasks.outcomes import Outcomes
 
 ENDED = ("finished", "failed", "pruned")
 COUNTS = ("adapter_params", "trainable_params")
@@ -51,6 +53,15 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """The events so far as plain values; a torn last line is left out."""
         return read_lines(self.path / "events.jsonl")
+
+    @cached_property
+    def outcomes(self) -> Outcomes | None:
+        """True and predicted value of each test example; None before the end, in older runs, and of tasks without.
+
+        Raises:
+            StoreError: The file is damaged.
+        """
+        return read_outcomes(self.path) if self.summary.get("status") == "finished" else None
 
 
 def _was_interrupted(path: Path) -> bool:

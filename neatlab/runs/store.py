@@ -1,9 +1,10 @@
 """Runs on disk: a directory each, its name the hash of its configuration, its summary written last.
 
-config.json      the configuration, package versions, device
-events.jsonl     one event a line, flushed as it happens
-adapter/         what was trained, as safetensors
-summary.json     the result; its presence means that the run ended by itself
+config.json           the configuration, package versions, device
+events.jsonl          one event a line, flushed as it happens
+adapter/              what was trained, as safetensors
+outcomes.safetensors  true and predicted value of each test example, where the task has them
+summary.json          the result; its presence means that the run ended by itself
 """
 
 import re

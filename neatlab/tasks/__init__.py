@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes, same_examples
 from neatlab.tasks.spec import TaskField, TaskSpec
 
 if TYPE_CHECKING:
@@ -39,4 +40,16 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
-__all__ = ["METRICS", "TASKS", "Metric", "Score", "Split", "Task", "TaskField", "TaskSpec", "load_task"]
+__all__ = [
+    "METRICS",
+    "TASKS",
+    "Metric",
+    "Outcomes",
+    "Score",
+    "Split",
+    "Task",
+    "TaskField",
+    "TaskSpec",
+    "load_task",
+    "same_examples",
+]

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
 
 Operation = Literal["addition", "subtraction"]
@@ -100,8 +101,9 @@ class Arithmetic(PretrainedTask):
         tokens = to_device(batch, model)["tokens"]
         with eval_mode(model):
             logits = answer_logits(model, tokens, ANSWER)
-        predicted, right = decode(logits.argmax(2)), decode(tokens[:, -ANSWER:])
-        return Score(float(_cross_entropy(logits, tokens)), METRICS["exact-match"].compute(right, predicted), {})
+        given, wanted = decode(logits.argmax(2)), decode(tokens[:, -ANSWER:])
+        outcomes = Outcomes.answers([answer == text for answer, text in zip(given, wanted, strict=True)])
+        return Score.by(METRICS["exact-match"], outcomes, float(_cross_entropy(logits, tokens)))
 
 
 @cache

@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from neatlab.schema import Schema
-from neatlab.tasks.metrics import Metric
+from neatlab.tasks.metrics import Measure, Metric
+from neatlab.tasks.outcomes import Outcomes
 
 Split = Literal["train", "validation", "test"]
 Batch = dict[str, Tensor]
@@ -17,11 +18,20 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Score:
-    """Loss, metric and further named quantities of one split."""
+    """Loss, metric and further named quantities of one split.
+
+    `outcomes` is what the metric is computed from; None where that is not one pair of values an example.
+    """
 
     loss: float
     metric: float
     extras: dict[str, float]
+    outcomes: Outcomes | None = field(default=None, compare=False)
+
+    @classmethod
+    def by(cls, measure: Measure, outcomes: Outcomes, loss: float, extras: Mapping[str, float] | None = None) -> Self:
+        """A score whose metric is `measure` of the outcomes, from which it can so be computed again."""
+        return cls(loss, measure.compute(outcomes.true, outcomes.predicted), {**(extras or {})}, outcomes)
 
 
 class Task(ABC):

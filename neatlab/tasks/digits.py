@@ -18,6 +18,7 @@ from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.pretraining import PretrainedTask
 
 datasets, selection = lazy("sklearn.datasets"), lazy("sklearn.model_selection")
@@ -84,8 +85,8 @@ class Digits(PretrainedTask):
         batch = to_device(batch, model)
         with eval_mode(model):
             logits = model(pixel_values=batch["pixels"]).logits  # n × 10
-        accuracy = METRICS["accuracy"].compute(batch["label"].tolist(), logits.argmax(1).tolist())
-        return Score(float(F.cross_entropy(logits, batch["label"])), accuracy, {})
+        outcomes = Outcomes.of(batch["label"].tolist(), logits.argmax(1).tolist())
+        return Score.by(METRICS["accuracy"], outcomes, float(F.cross_entropy(logits, batch["label"])))
 
 
 def turned(pixels: Tensor) -> Tensor:

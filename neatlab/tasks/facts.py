@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from neatlab.schema import Schema
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
 
 NAMES = 48  # first names, and as many last names
@@ -90,11 +91,11 @@ class Facts(PretrainedTask):
         with eval_mode(model):
             logits = answer_logits(model, batch["tokens"], 1)[:, 0]  # n × vocabulary
         chosen = logits.gather(1, choices).argmax(1)  # n; the first choice is right
-        accuracy = METRICS["accuracy"].compute([0] * len(chosen), chosen.tolist())
+        outcomes = Outcomes.of([0] * len(chosen), chosen.tolist())
         bits = _bits(logits, right)
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         extras = {"bits": bits, "bits_per_parameter": bits / max(trained, 1)}
-        return Score(float(F.cross_entropy(logits, right)), accuracy, extras)
+        return Score.by(METRICS["accuracy"], outcomes, float(F.cross_entropy(logits, right)), extras)
 
 
 @cache

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from neatlab.tasks.base import Batch, Score, eval_mode, select, size
 from neatlab.tasks.metrics import Measure
+from neatlab.tasks.outcomes import Outcomes
 
 CHUNK = 64  # examples that are scored at once
 LABEL = "label"
@@ -82,4 +83,4 @@ def score_labels(
         parts = [forward(model, inputs(select(batch, rows))).float().cpu() for rows in chunks]  # rows × outputs
     logits, labels = torch.cat(parts), batch[LABEL]
     predicted = logits.squeeze(-1) if labels.is_floating_point() else logits.argmax(1)
-    return Score(float(label_loss(logits, labels)), measure.compute(labels.numpy(), predicted.numpy()), {})
+    return Score.by(measure, Outcomes.of(labels.numpy(), predicted.numpy()), float(label_loss(logits, labels)))

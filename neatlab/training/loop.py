@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from neatlab.errors import BadInput
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state
-from neatlab.tasks.base import Batch, Split, Task, select, size, to_device
+from neatlab.tasks.base import Batch, Score, Split, Task, select, size, to_device
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.training.checkpoint import TrainingState, restore, state_of
 
+Stored: TypeAlias = TrainingState | Outcomes  # for the run's folder alone; no events, and listeners get none
 MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
 
 
@@ -32,7 +34,7 @@ def train(
     seed: int,
     test: bool = True,
     state: TrainingState | None = None,
-) -> Iterator[Event | TrainingState]:
+) -> Iterator[Event | Stored]:
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
     The global random state is left alone: every step draws from its own seed, so that runs that take turns
@@ -50,7 +52,7 @@ def train(
 
     Yields:
         RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps
-        TrainingState, every `save_every` of them.
+        TrainingState, every `save_every` of them; before RunFinished the test split's Outcomes, where the task has any.
     """
     # Before the first step: what the model is, and how it does untrained.
     begin = time.perf_counter() - (state.seconds if state else 0)
@@ -73,19 +75,21 @@ def train(
     # Touch the test split once, and see what is left of the base task.
     base_metric = None
     if test:
-        result = _evaluate(adapted, task, config.steps, "test")
-        yield result
-        if not math.isfinite(result.loss):
+        score = task.score(adapted.model, "test")
+        yield _evaluated(config.steps, "test", score)
+        if not math.isfinite(score.loss):
             yield RunFailed("the loss on the test split is not a number after the last step", config.steps)
             return
         base_metric = task.base_score(adapted.model)
+        if score.outcomes is not None:
+            yield score.outcomes
     yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), base_metric)
 
 
 def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -> Iterator[Event]:
     """What is due after `step`; everything is before the first and after the last."""
     if step == config.steps or step % config.eval_every == 0:
-        yield _evaluate(adapted, task, step, "validation")
+        yield _evaluated(step, "validation", task.score(adapted.model, "validation"))
     if step == config.steps or step % config.spectrum_every == 0:
         yield from _spectra(adapted, step)
 
@@ -205,8 +209,7 @@ def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
         return saved_bytes(lambda: _loss(adapted, task, config, part), adapted.model.parameters())
 
 
-def _evaluate(adapted: Adapted, task: Task, step: int, split: Split) -> Evaluated:
-    score = task.score(adapted.model, split)
+def _evaluated(step: int, split: Split, score: Score) -> Evaluated:
     return Evaluated(step, split, score.loss, score.metric, score.extras)
 
 

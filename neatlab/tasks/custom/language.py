@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from neatlab.tasks.base import Batch, Score, eval_mode, select, size
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.sequences import Encoded, trimmed
 
 IGNORED = -100
@@ -82,21 +83,21 @@ def _shifted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     return model(**inputs).logits[:, :-1].float(), cut["label"][:, 1:].to(device)
 
 
-def score_answers(model: nn.Module, batch: Batch) -> tuple[float, float]:
+def score_answers(model: nn.Module, batch: Batch) -> Score:
     """Loss a token, and the share of answers that greedy decoding gives whole.
 
     Greedy decoding gives the answer if and only if each of its tokens is the most likely one after those before it,
     so one forward pass tells.
     """
-    total, tokens, right = 0.0, 0, 0
+    total, tokens, right = 0.0, 0, []
     with eval_mode(model):
         for rows in torch.arange(size(batch)).split(CHUNK):
             logits, targets = _shifted(model, select(batch, rows))
             judged = targets != IGNORED
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
             total, tokens = total + float(loss), tokens + int(judged.sum())
-            right += int((((logits.argmax(-1) == targets) | ~judged).all(1) & judged.any(1)).sum())
-    return total / max(tokens, 1), right / size(batch)
+            right += (((logits.argmax(-1) == targets) | ~judged).all(1) & judged.any(1)).tolist()
+    return Score.by(METRICS["exact-match"], Outcomes.answers(right), total / max(tokens, 1))
 
 
 def score_final(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int) -> Score:
@@ -108,15 +109,15 @@ def score_final(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int)
         tokenizer: The model's.
         max_tokens: Tokens to generate at most.
     """
-    loss, _ = score_answers(model, batch)
-    right, predicted = [], []
+    right, loss = [], score_answers(model, batch).loss
     with eval_mode(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
             answer = _generate(model, ids[:start], tokenizer, max_tokens)
-            right.append(bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode())
-            predicted.append(final_answer(tokenizer.decode(answer, skip_special_tokens=True)))
-    return Score(loss, METRICS["exact-match"].compute(right, predicted), {})
+            wanted = bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode()
+            given = final_answer(tokenizer.decode(answer, skip_special_tokens=True))
+            right.append(given.strip() == wanted.strip())
+    return Score.by(METRICS["exact-match"], Outcomes.answers(right), loss)
 
 
 def _generate(model: Any, prompt: Tensor, tokenizer: Any, max_tokens: int) -> Tensor:

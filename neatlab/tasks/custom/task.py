@@ -95,8 +95,8 @@ class Custom(Task):
         if options.metric == "final-answer":
             return score_final(model, batch, pretrained.tokenizer(self._folder), options.max_answer)
         if options.kind == "language":
-            loss, right = score_answers(model, batch)
-            return Score(loss, loss if options.metric == "loss" else right, {})
+            score = score_answers(model, batch)
+            return Score(score.loss, score.loss, {}) if options.metric == "loss" else score
         return score_labels(model, batch, METRICS[options.metric], self._inputs)
 
     def _inputs(self, batch: Batch) -> Batch:
