@@ -1,4 +1,4 @@
-"""What a comparison's verdict holds for: new examples and new seeds where runs have kept their outcomes, else new seeds."""
+"""What a verdict holds for: new examples and new seeds where runs have kept their outcomes, else new seeds."""
 
 import math
 from dataclasses import replace
