@@ -1,4 +1,4 @@
-"""In which forms a run's adapter can be downloaded, known without torch; `adapters.export` writes them."""
+"""In which forms a run's adapter and script can be had, known without torch; `adapters` and `snippet` write them."""
 
 import zipfile
 from pathlib import Path
@@ -9,6 +9,10 @@ from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
 from neatlab.runs.run import Run
 
+SCRIPTS = {  # form of a run's script → what it imports from transformers beside the model
+    "peft": ("default_data_collator",),
+    "trainer": ("Trainer", "TrainingArguments"),
+}
 ERRORS = "relative_error.json"  # in the archive of an adapter that its form cannot hold exactly
 
 
