@@ -35,8 +35,21 @@ def check_export(run: Run, format: object) -> str:
     return str(format)
 
 
+def file_name(run: Run, format: object) -> str:
+    """The name of what is downloaded: of a script, or of an adapter's archive.
+
+    Raises:
+        BadInput: What `check_export` refuses.
+    """
+    if format in (*SCRIPTS,):  # compared, not hashed: it may be anything
+        return f"{run.run_id}-{format}.py"
+    return f"{run.run_id}-{check_export(run, format)}.zip"
+
+
 def export_note(path: Path) -> str:
-    """What to know of an adapter's archive: how far ΔW is from the trained one."""
+    """What to know of an adapter's archive: how far ΔW is from the trained one; of a script there is nothing."""
+    if path.suffix == ".py":
+        return ""
     with zipfile.ZipFile(path) as archive:
         name = next((name for name in archive.namelist() if name.endswith(f"/{ERRORS}")), None)
         errors = orjson.loads(archive.read(name)) if name else {}
