@@ -47,13 +47,14 @@ HARD = {
     "weight_decay": 0.1,
     "lr": 2e-3,
 }
-HARD_MODELS = {"llama": MODELS["llama"], "bert": MODELS["bert"], "gpt2": GPT2}
 HARD_ARMS = {  # gpt2's layers are Conv1D, which LoRA's config has to say
     "llama": "neat:rank=2,depth=4,activation=gelu,scaling=0.5",
     "bert": "ia3:side=in",
     "gpt2": "lora:rank=2,alpha=3",
 }
-FIXED = ("params", "lr", "peak", "initial_lr", "param_names")  # of an optimiser's group: looked at apart
+APART = ("params", "lr", "peak", "initial_lr", "param_names")  # of an optimiser's group: looked at apart
+
+HARD_MODELS = {"llama": MODELS["llama"], "bert": MODELS["bert"], "gpt2": GPT2}
 
 forms = pytest.mark.parametrize("form", SCRIPTS)
 
@@ -103,7 +104,7 @@ class Trained:
 
     def see(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         self.kind = torch.optim.AdamW if isinstance(optimizer, torch.optim.AdamW) else type(optimizer)
-        self.groups = [{n: v for n, v in group.items() if n not in FIXED} for group in optimizer.param_groups]
+        self.groups = [{n: v for n, v in group.items() if n not in APART} for group in optimizer.param_groups]
         self.counts = [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
         self.rates.append([group["lr"] for group in optimizer.param_groups])
 
@@ -126,8 +127,10 @@ def in_the_lab(config: RunConfig) -> Trained:
 
 
 def filled_in(model: Any, batch: Mapping[str, Tensor]) -> None:
-    """Put model and examples where a script looks for them."""
+    """Put model and examples where a script looks for them; the folder asks for another precision than the lab's."""
     model.save_pretrained("my-model")
+    config = Path("my-model/config.json")
+    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "bfloat16"}))
     rows = [{name: column[i] for name, column in batch.items()} for i in range(size(batch))]
     torch.save(rows, "my-examples.pt")
 
@@ -163,6 +166,20 @@ def by_script(script: str, tiny: Tiny, capsys: Any) -> Trained:
 def alike(tiny: Tiny) -> Tiny:
     """With examples that are all the same, so that their order, the Trainer's own, does not matter."""
     return replace(tiny, batch={name: column[:1].expand_as(column).clone() for name, column in tiny.batch.items()})
+
+
+def dropping(tiny: Tiny) -> Tiny:
+    """With dropout, where the model can have it."""
+
+    def build() -> nn.Module:
+        model: Any = tiny.build()
+        for name in [name for name in vars(model.config) if name.endswith(("dropout_prob", "_pdrop"))]:
+            setattr(model.config, name, 0.3)
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            return type(model)(model.config)
+
+    return replace(tiny, build=build)
 
 
 def partly_counted(tiny: Tiny) -> Tiny:
@@ -235,7 +252,8 @@ def test_the_trainer_does_the_same_steps(method: str, stand_in: Any, capsys: Any
 def test_every_setting_of_the_training_is_taken_along(
     model: str, form: str, tolerance: float, stand_in: Any, capsys: Any
 ) -> None:
-    tiny = stand_in(partly_counted(HARD_MODELS[model]) if form == "peft" else alike(HARD_MODELS[model]))
+    tiny = HARD_MODELS[model]
+    tiny = stand_in(dropping(partly_counted(tiny)) if form == "peft" else alike(tiny))
     config = configured(HARD_ARMS[model], **HARD)
     lab, script = in_the_lab(config), by_script(snippet(config, form), tiny, capsys)
     same(lab, script, tolerance)
