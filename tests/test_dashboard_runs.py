@@ -226,8 +226,9 @@ class TestHandlers:
         for name in ("csv", "report", "notebook"):
             *_, (_, said) = made._downloads._maker(name)(given, HERE)
             assert 'role="alert"' in said
-        ((_, said),) = every(made._downloads._export(given, "lora", HERE))
-        assert 'role="alert"' in said
+        for asked in (made._downloads._export(given, "lora", HERE), made._downloads._export_script(given, HERE)):
+            ((_, said),) = every(asked)
+            assert 'role="alert"' in said
         assert made._delete._ask(given, HERE)[0].startswith('<p role="alert">')
         assert "0 runs deleted" in made._delete._confirm(given, HERE)[1]
         assert made._draw(given, given) is None

@@ -22,7 +22,8 @@ from neatlab.dashboard.shared.listing import by_task
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import build, make_task
 from neatlab.experiments.plan import Plan
-from neatlab.export.formats import ERRORS, check_export, export_note, formats
+from neatlab.export.formats import ERRORS, SCRIPTS, check_export, export_note, file_name, formats
+from neatlab.export.snippet import snippet
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from tests.dashboard_runs import SMALL, four_runs, tiny
@@ -154,6 +155,8 @@ class TestAdapters:
         for format in ("peanut", None, 3, ["lora"], "../lora"):
             with pytest.raises(BadInput, match="can be written as lora, neat, merged"):
                 check_export(lora, format)
+            with pytest.raises(BadInput, match="can be written as lora, neat, merged"):
+                file_name(lora, format)
         with pytest.raises(BadInput, match="only a finished run"):
             check_export(Run(runs / "x", lora.config, {}, {}), "lora")
 
@@ -174,6 +177,19 @@ class TestAdapters:
         with zipfile.ZipFile(tmp_path / "neat.zip") as made:
             errors = orjson.loads(made.read(f"{lora.run_id}-neat/{ERRORS}"))
         assert f"{max(errors.values()):.1e} of its norm" in export_note(tmp_path / "neat.zip")
+
+    @pytest.mark.parametrize("form", SCRIPTS)
+    def test_the_script_is_the_command_line_s(
+        self, form: str, four: list[Run], folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(runs_worker, "begin", lambda: None)
+        target = tmp_path / file_name(four[2], form)
+        pipe: Any = SimpleNamespace(send=pytest.fail)
+        runs_worker.write((four[2].run_id, form, str(target)), str(folder.root), pipe)
+        assert target.name == f"{four[2].run_id}-{form}.py"
+        assert target.read_text(encoding="utf-8") == snippet(four[2], form)
+        assert export_note(target) == ""
+        assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [target.name]
 
     def test_a_refused_export_leaves_nothing(
         self, four: list[Run], folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

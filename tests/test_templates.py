@@ -3,7 +3,8 @@
 import pytest
 from jinja2 import UndefinedError
 
-from neatlab.runtime.templates import PACKAGE, environment
+from neatlab.export import snippet
+from neatlab.runtime.templates import PACKAGE, Code, environment, python
 
 
 def test_whatever_a_template_is_given_is_escaped() -> None:
@@ -14,6 +15,13 @@ def test_whatever_a_template_is_given_is_escaped() -> None:
 def test_a_missing_value_is_an_error() -> None:
     with pytest.raises(UndefinedError):
         environment().from_string("{{ missing }}").render()
+
+
+def test_in_python_a_value_is_a_literal_and_what_is_missing_an_error() -> None:
+    template = python(snippet.__file__).environment.from_string("a = {{ text }}; b = {{ code }}")
+    assert template.render(text="'\n<", code=Code("f()")) == """a = "'\\n<"; b = f()"""
+    with pytest.raises(UndefinedError):
+        template.render(text="")
 
 
 def test_every_template_of_the_package_compiles() -> None:

@@ -89,18 +89,31 @@ def attach(model: nn.Module, method: str, options: Schema, targets: list[str], h
     Raises:
         BadInput: Options that a target layer cannot hold, or targets that the model does not have.
     """
-    row, layers = METHODS[method], target_layers(model, targets)
-    weights = _weights(layers)
-    _check_fit(row, options, weights)
+    row, config = METHODS[method], configure(model, method, options, targets, head)
+    weights = _weights(target_layers(model, targets))
     model.requires_grad_(row.trains == "all")
-    if row.config is None:
+    if config is None:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(row.trains == "all" or any(part in head for part in name.split(".")))
         return Adapted(model, {n: w.clone() for n, w in weights.items()}, tuple(head))
-    config = _complete(row.config(options, targets), head, layers)
-    _check_types(method, layers)
     wrapped = _wrap(model, method, config)
     return Adapted(wrapped, weights, tuple(head), _initial(wrapped, weights) if row.takes_from_weight else {})
+
+
+def configure(model: nn.Module, method: str, options: Schema, targets: list[str], head: list[str]) -> PeftConfig | None:
+    """The config that `attach` gives to PEFT, for the same arguments; None for `full` and `head`.
+
+    Raises:
+        BadInput: What `attach` refuses.
+    """
+    row, layers = METHODS[method], target_layers(model, targets)
+    _check_fit(row, options, _weights(layers))
+    if row.trains == "head" and not head:
+        raise BadInput(f"arm {method!r} has nothing to train: the task's model has no head")
+    if row.config is None:
+        return None
+    _check_types(method, layers)
+    return _complete(row.config(options, targets), head, layers)
 
 
 def target_layers(model: nn.Module, targets: list[str]) -> Layers:

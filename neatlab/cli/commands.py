@@ -43,7 +43,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
         from neatlab.tasks import TaskSpec
 
         options["task"] = TaskSpec.parse(options["task"])
-    training = _training(arguments)
+    training = training_settings(arguments)
     if arguments.recipe is None:
         for name, option in (("task", "--task, such as --task digits"), ("arms", "--arm, such as --arm lora:rank=4")):
             if name not in options:
@@ -62,8 +62,7 @@ def _request(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _judging(arguments: argparse.Namespace) -> dict[str, Any]:
     """How many seeds, and what the verdict rests on."""
-    names = ("seeds", "max_seeds", "budget", "margin", "over")
-    return {name: getattr(arguments, name) for name in names}
+    return {name: getattr(arguments, name) for name in ("seeds", "max_seeds", "budget", "margin", "over")}
 
 
 def _say_look(look: Any) -> None:
@@ -71,7 +70,7 @@ def _say_look(look: Any) -> None:
         print(f"neatlab: {look}", file=sys.stderr)
 
 
-def _training(arguments: argparse.Namespace) -> dict[str, str]:
+def training_settings(arguments: argparse.Namespace) -> dict[str, str]:
     """Further training settings; steps and lr have options of their own, which would win in silence."""
     from neatlab.schema import parse_pairs
 
@@ -98,7 +97,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         reference=arguments.reference or defaults.get("reference"),
         lr=arguments.lr,
         match=arguments.match or defaults.get("match"),
-        training={**_training(arguments), "steps": arguments.steps},
+        training={**training_settings(arguments), "steps": arguments.steps},
         runs=arguments.runs,
         **_judging(arguments),
     )
@@ -129,7 +128,7 @@ def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]
 
 def _print_estimate(estimate: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(vars(estimate))
+        print_json(vars(estimate))
         return
     print(
         f"{estimate.runs} runs, {estimate.finished} of them there already; "
@@ -160,7 +159,7 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
 
         write_report(comparison, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        _print_json(comparison.to_dict())
+        print_json(comparison.to_dict())
         return
     print(arms_table(comparison.arms()))
     print()
@@ -175,7 +174,7 @@ def list_runs(arguments: argparse.Namespace) -> None:
     frame = load_runs(arguments.runs).frame()
     columns = [c for c in ("run", "task", "arm", "seed", "status", "steps", "lr", "metric", "created") if c in frame]
     if arguments.json:
-        _print_json(orjson.loads(frame.to_json(orient="records")))
+        print_json(orjson.loads(frame.to_json(orient="records")))
     elif frame.empty:
         print(f"no runs in {arguments.runs}")
     else:
@@ -196,7 +195,7 @@ def show_run(arguments: argparse.Namespace) -> None:
         "environment": run.environment,
     }
     if arguments.json:
-        _print_json(shown)
+        print_json(shown)
         return
     for name, value in shown.items():
         print(
@@ -218,7 +217,7 @@ def export_runs(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         _write_text(arguments.csv, frame.to_csv(index=False))
     if arguments.json:
-        _print_json(orjson.loads(frame.to_json(orient="records")))
+        print_json(orjson.loads(frame.to_json(orient="records")))
     elif not (arguments.csv or arguments.tensorboard or arguments.trackio):
         print(frame.to_csv(index=False), end="")
 
@@ -234,7 +233,7 @@ def export(arguments: argparse.Namespace) -> None:
     """A finished run's adapter, or an adapter folder, in another form."""
     errors = _exported(arguments)
     if arguments.json:
-        _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
+        print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
         return
     print(f"wrote {arguments.out}")
     for layer, error in errors.items():
@@ -272,7 +271,7 @@ def inspect(arguments: argparse.Namespace) -> None:
 
         write_inspection(inspection, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        _print_json(inspection.to_dict())
+        print_json(inspection.to_dict())
         return
     for adapter in inspection.inspections:
         print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), "", sep="\n")
@@ -296,5 +295,6 @@ def app(arguments: argparse.Namespace) -> None:
     )
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One document on standard output."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,4 +1,4 @@
-"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | app`.
+"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 
 from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
+from neatlab.cli.snippet import snippet
 from neatlab.errors import BadInput, NeatlabError, StoreError
+from neatlab.export.formats import SCRIPTS
 from neatlab.runtime import distributed
 from neatlab.runtime.lazy import naming_extras
 
@@ -111,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runs(subparsers)
     _add_inspect(subparsers)
     _add_export(subparsers)
+    _add_snippet(subparsers)
     _add_app(subparsers)
     return parser
 
@@ -156,14 +159,7 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", metavar="20m", help="time that --seeds auto may take: 90s, 20m, 1.5h")
     parser.add_argument("--match", choices=("rank", "params"), help="size every adapter as the first arm's")
     parser.add_argument("--lr", help="adapter learning rate, or auto: each arm's best on validation data")
-    parser.add_argument("--steps", help="optimiser steps (default: the task's)")
-    parser.add_argument(
-        "--train",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="batch_size=16, accumulate=4, precision=bfloat16",
-    )
+    _add_training(parser)
     parser.add_argument(
         "--margin", type=_number, metavar="X", help="largest difference that does not matter (default: the metric's)"
     )
@@ -174,6 +170,17 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
         help="what the verdict holds for: new examples and new seeds (default), or new seeds on these examples",
     )
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--steps", help="optimiser steps (default: the task's)")
+    parser.add_argument(
+        "--train",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="batch_size=16, accumulate=4, precision=bfloat16",
+    )
 
 
 def _add_runs(subparsers: Any) -> None:
@@ -211,6 +218,24 @@ def _add_export(subparsers: Any) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
     _add_shared(parser)
     parser.set_defaults(run=commands.export)
+
+
+def _add_snippet(subparsers: Any) -> None:
+    parser = subparsers.add_parser("snippet", help="a run, or an arm, as a short script for your own model and data")
+    parser.add_argument("id", nargs="?", metavar="RUN_ID", help="a run, finished or not; or give --arm")
+    parser.add_argument("--arm", help="an arm that nobody has trained: neat:rank=4,depth=4")
+    parser.add_argument("--task", help="of --arm: whose layers and training settings it has (default: digits)")
+    parser.add_argument("--lr", help="of --arm: adapter learning rate (default: the task's)")
+    _add_training(parser)
+    parser.add_argument(
+        "--form",
+        choices=tuple(SCRIPTS),
+        default="peft",
+        help="neatlab's own loop, batch for batch (peft, the default), or transformers' Trainer",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write it there; the file must not exist yet")
+    _add_shared(parser)
+    parser.set_defaults(run=snippet)
 
 
 def _add_app(subparsers: Any) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
 from neatlab.config import RunConfig
-from neatlab.errors import BadInput, StoreError
+from neatlab.errors import StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
 from neatlab.runs.outcomes import write_outcomes
@@ -45,8 +45,6 @@ def build(config: RunConfig, task: Task) -> Adapted:
         model = task.base_model().to(device)
         torch.manual_seed(config.seed)
         adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
-    if not any(p.requires_grad for p in adapted.model.parameters()):
-        raise BadInput(f"arm {config.arm.label!r} has nothing to train on task {config.task!r}, which has no head")
     if config.training.gradient_checkpointing:
         checkpoint_gradients(adapted.model)
     return adapted

@@ -14,6 +14,7 @@ from neatlab.adapters.folders import PREFIX
 from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import TRAINED, build, make_task
 from neatlab.runs.run import Run
+from neatlab.tasks import Task
 
 
 def load_trained(run: Run) -> Adapted:
@@ -26,12 +27,22 @@ def load_trained(run: Run) -> Adapted:
     if run.status != "finished":
         raise BadInput(f"run {run.run_id} is {run.status}; only a finished run has weights to load")
     folder = run.path / "adapter"
-    with _readable(folder):
-        shapes = _shapes(folder)
-    adapted = build(run.config, make_task(run.config).without_data(shapes))
+    adapted = build(run.config, trained_task(run))
     with _readable(folder):
         _load(adapted, folder)
     return adapted
+
+
+def trained_task(run: Run) -> Task:
+    """The task of a finished run, made without its data, which may be gone.
+
+    Raises:
+        StoreError: The run's weights are missing or damaged.
+    """
+    folder = run.path / "adapter"
+    with _readable(folder):
+        shapes = _shapes(folder)
+    return make_task(run.config).without_data(shapes)
 
 
 @contextmanager

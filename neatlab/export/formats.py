@@ -1,4 +1,4 @@
-"""In which forms a run's adapter can be downloaded, known without torch; `adapters.export` writes them."""
+"""In which forms a run's adapter and script can be had, known without torch; `adapters` and `snippet` write them."""
 
 import zipfile
 from pathlib import Path
@@ -9,6 +9,10 @@ from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
 from neatlab.runs.run import Run
 
+SCRIPTS = {  # form of a run's script → what it imports from transformers beside the model
+    "peft": ("default_data_collator",),
+    "trainer": ("Trainer", "TrainingArguments"),
+}
 ERRORS = "relative_error.json"  # in the archive of an adapter that its form cannot hold exactly
 
 
@@ -31,8 +35,21 @@ def check_export(run: Run, format: object) -> str:
     return str(format)
 
 
+def file_name(run: Run, format: object) -> str:
+    """The name of what is downloaded: of a script, or of an adapter's archive.
+
+    Raises:
+        BadInput: What `check_export` refuses.
+    """
+    if format in (*SCRIPTS,):  # compared, not hashed: it may be anything
+        return f"{run.run_id}-{format}.py"
+    return f"{run.run_id}-{check_export(run, format)}.zip"
+
+
 def export_note(path: Path) -> str:
-    """What to know of an adapter's archive: how far ΔW is from the trained one."""
+    """What to know of an adapter's archive: how far ΔW is from the trained one; of a script there is nothing."""
+    if path.suffix == ".py":
+        return ""
     with zipfile.ZipFile(path) as archive:
         name = next((name for name in archive.namelist() if name.endswith(f"/{ERRORS}")), None)
         errors = orjson.loads(archive.read(name)) if name else {}

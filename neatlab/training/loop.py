@@ -167,13 +167,18 @@ def checkpoint_gradients(model: Any) -> None:
 
 def rate_factor(done: int, config: TrainingConfig) -> float:
     """The learning rate after `done` steps as a share of its peak: linear warm-up, then the schedule to zero."""
-    warmup = round(config.warmup * config.steps)
+    warmup = warmup_steps(config)
     if done < warmup:
         return (done + 1) / (warmup + 1)
     if config.schedule == "constant":
         return 1.0
     fraction = (done - warmup) / max(config.steps - warmup, 1)  # 0 → 1 after the warm-up
     return 1 - fraction if config.schedule == "linear" else (1 + math.cos(math.pi * fraction)) / 2
+
+
+def warmup_steps(config: TrainingConfig) -> int:
+    """Steps in which the learning rate rises."""
+    return round(config.warmup * config.steps)
 
 
 def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimizer:

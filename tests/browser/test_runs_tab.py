@@ -99,6 +99,9 @@ def test_a_selection_is_compared_and_taken_away_in_every_form(
     assert orjson.loads(saved(page, "notebook", tmp_path).read_bytes())["nbformat"] == 4
     with zipfile.ZipFile(saved(page, "adapter", tmp_path)) as archive:
         assert f"{four[0].run_id}-lora/adapter_model.safetensors" in archive.namelist()
+    script = saved(page, "script", tmp_path)
+    assert script.name == f"{four[0].run_id}-peft.py"
+    assert "config = LoraConfig(" in script.read_text(encoding="utf-8")
     page.click("#runs-format input")
     expect(page.get_by_role("option")).to_contain_text(["lora", "neat", "merged"])
     page.get_by_role("option", name="merged").click()

@@ -1,4 +1,4 @@
-"""The Runs tab's downloads: tables, reports and notebooks at once, adapters by a process of their own."""
+"""The Runs tab's downloads: tables, reports and notebooks at once, adapters and scripts by a process of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.listing import read_store, require_runs, run_text
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED
 from neatlab.errors import BadInput, NeatlabError
-from neatlab.export.formats import check_export, export_note, formats
+from neatlab.export.formats import export_note, file_name, formats
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.templates import macros
@@ -82,12 +82,13 @@ class Downloads:
                 self.run = gr.Dropdown([], label="adapter of run", elem_id="runs-run", interactive=True)
                 self.format = gr.Dropdown([], label="written as", elem_id="runs-format", interactive=True)
                 self._adapter = gr.Button("Adapter (zip)", elem_id="runs-adapter", size="sm", interactive=False)
+                self._script = gr.Button("Script (py)", elem_id="runs-script", size="sm", interactive=False)
             self._file = gr.DownloadButton(NOTHING_YET, elem_id="runs-file", size="sm", interactive=False)
 
     @property
     def shown(self) -> list[Any]:
         """What a selection changes, in the order of `show`."""
-        return [self.run, self.format, *self._files.values(), self._adapter]
+        return [self.run, self.format, *self._files.values(), self._adapter, self._script]
 
     def show(self, runs: Sequence[Run], run_id: Any, format: Any) -> list[Any]:
         """Offer what there is of the selected runs; what was chosen stays if it still can.
@@ -104,6 +105,7 @@ class Downloads:
             _formats(ended.get(at or ""), format),
             *(gr.update(interactive=bool(runs)) for _ in self._files),
             gr.update(interactive=bool(ended)),
+            gr.update(interactive=bool(ended)),
         ]
 
     def connect(self, chosen: gr.Dropdown) -> None:
@@ -115,6 +117,7 @@ class Downloads:
         outputs = [self._file, self._result]
         made = [button.click(self._maker(name), chosen, outputs, **LONG) for name, button in self._files.items()]
         made.append(self._adapter.click(self._export, [self.run, self.format], outputs, **UNCHECKED, **LONG))
+        made.append(self._script.click(self._export_script, self.run, outputs, **UNCHECKED, **LONG))
         for event in made:
             event.then(None, outputs, None, js=SAVE)
         self.run.input(self._offer, [self.run, self.format], self.format, **RAW)
@@ -135,8 +138,13 @@ class Downloads:
 
         return make
 
+    async def _export_script(self, run_id: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """What trains the arm on the visitor's own model."""
+        async for shown in self._export(run_id, "peft", request):
+            yield shown
+
     async def _export(self, run_id: Any, format: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
-        """The adapter, written by a process of its own."""
+        """The adapter or script, written by a process of its own."""
         window = self._windows.get(request.session_hash)
         try:
             job, target = await asyncio.to_thread(self._submit, window, run_id, format)
@@ -155,15 +163,15 @@ class Downloads:
             yield [NO_FILE, mistake(str(job.refusal or "nothing was written: the process was stopped"))]
 
     def _submit(self, window: RunsWindow, run_id: Any, format: Any) -> tuple[Job, Path]:
-        """Queue the writing of an adapter; returns the job and the file to be.
+        """Queue the writing of an adapter or script; returns the job and the file to be.
 
         Raises:
             BadInput: No such run or format, or a window that has one written already.
         """
         if window.job is not None:
-            raise BadInput("an adapter is being written for this window already; wait for it")
+            raise BadInput("a file is being written for this window already; wait for it")
         run = require_runs(read_store(self._context.store), [run_id])[0]
-        target = window.files.new_path(f"{run.run_id}-{check_export(run, format)}.zip")
+        target = window.files.new_path(file_name(run, format))
         window.job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
         return window.job, target
 

@@ -1,4 +1,4 @@
-"""What a process does that writes a run's adapter for a download."""
+"""What a process does that writes a run's adapter or script for a download."""
 
 import shutil
 import tempfile
@@ -11,15 +11,16 @@ import orjson
 from neatlab.dashboard.shared.process import begin
 from neatlab.errors import NeatlabError
 from neatlab.export.adapters import export
-from neatlab.export.formats import ERRORS
+from neatlab.export.formats import ERRORS, SCRIPTS
+from neatlab.export.snippet import snippet
 from neatlab.runs.store import Store
 
 
 def write(order: tuple[str, str, str], root: str, pipe: "Connection[Any, Any]") -> None:
-    """Write an archive, whole or not at all.
+    """Write an adapter's archive or a script, whole or not at all.
 
     Args:
-        order: Run id, format and path of the archive, which ends in ".zip".
+        order: Run id, format and path of the file.
         root: Runs folder.
         pipe: Gives ("refused", "run", message) where nothing could be written.
     """
@@ -33,8 +34,12 @@ def write(order: tuple[str, str, str], root: str, pipe: "Connection[Any, Any]") 
 
 
 def _write(store: Store, run_id: str, format: str, folder: Path, target: Path) -> None:
-    name = f"{run_id}-{format}"
-    errors = export(store.get(run_id), format, folder / name)
+    run, name = store.get(run_id), f"{run_id}-{format}"
+    if format in SCRIPTS:
+        (folder / name).write_text(snippet(run, format), encoding="utf-8")
+        (folder / name).replace(target)
+        return
+    errors = export(run, format, folder / name)
     if errors:
         (folder / name / ERRORS).write_bytes(orjson.dumps(errors))
     made = shutil.make_archive(str(folder / "whole"), "zip", root_dir=folder, base_dir=name)
