@@ -1,12 +1,14 @@
 """How often a verdict is wrong: "better" where nothing differs, "as good" where the difference is the margin.
 
     python benchmarks/verdict_error_rates.py [--runs DIR] [--repetitions 4000] [--seeds 3 5 10 20 auto] [--json]
+    python benchmarks/verdict_error_rates.py --grid [--repetitions 200]
     python benchmarks/verdict_error_rates.py --null 100 --runs DIR
 
 Seeds and test examples are simulated at spreads and test sizes of the real runs in a folder (pairs of arms whose
 runs have kept their outcome per example); without any, at those of digits. Each cell counts comparisons in which at
 least one claim is false, out of the repetitions; then the mean number of seeds, and how often they give the verdict of
-twenty. `--null` trains: two names of one NEAT on `teacher`, on seeds of their own.
+twenty. `--grid` has as many seeds as it takes over true differences of 0 to 4 and margins of 0.2 to 4 spreads from seed to
+seed. `--null` trains: two names of one NEAT on `teacher`, on seeds of their own.
 """
 
 import argparse
@@ -122,6 +124,17 @@ def cell(spreads: Spreads, arms: int, noisy: bool, seeds: str, margin: float, re
     )
 
 
+def over_grid(repetitions: int) -> str:
+    """How often as many seeds as it takes give the verdict of twenty, and how many they are."""
+    rng, rows = np.random.default_rng(0), []
+    for mean, margin in itertools.product((0, 0.2, 0.5, 1, 2, 4), (0.2, 0.5, 1, 2, 4)):
+        drawn = [[rng.normal(mean, 1, (MOST, 1))] for _ in range(repetitions)]
+        said = [(*verdicts(one, margin, "auto", False), verdicts(one, margin, str(MOST), False)[0]) for one in drawn]
+        rows.append((np.mean([a == b for a, _, b in said]), np.mean([count for _, count, _ in said])))
+    same, used = np.mean(rows, axis=0)
+    return f"{len(rows)} cells of {repetitions}: the verdict of {MOST} seeds in {same:.3f}, with {used:.1f} seeds"
+
+
 def spreads_of(runs: str | None) -> tuple[Spreads, float]:
     """Medians over the pairs of arms in a runs folder, and the margin of their metric."""
     rows = [] if runs is None else list(_measured(neatlab.load_runs(runs).runs))
@@ -183,8 +196,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--seeds", nargs="+", default=["3", "5", "10", "20", "auto"])
     parser.add_argument("--null", type=int, metavar="N", help="train N comparisons of an arm with itself instead")
+    parser.add_argument("--grid", action="store_true", help="true differences and margins over a wide range instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.grid:
+        print(over_grid(options.repetitions))
+        return
     if options.null:
         print(null_experiment(options.null, options.runs or "runs"))
         return

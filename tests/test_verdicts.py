@@ -158,6 +158,16 @@ class TestCrossed:
         if n == 10:
             assert true * 0.93 <= np.mean(variances) <= true * 1.35  # a negative component counts as 0: too wide then
 
+    def test_it_claims_no_more_than_the_seeds_alone_at_any_level(self):
+        rng = np.random.default_rng(2)
+        for _ in range(50):
+            d = rng.normal(0.02, 0.01, (3, 1)) + rng.normal(0, 0.2, (3, 120))
+            found, plain = crossed_interval(d), mean_interval(d.mean(axis=1))
+            assert found.p_value >= plain.p_value - 1e-12
+            for level in (0.05, 0.01, 0.001):
+                (low, high), (inner_low, inner_high) = found.within(level), plain.within(level)
+                assert low <= inner_low + 1e-12 and high >= inner_high - 1e-12
+
     def test_the_part_that_more_seeds_do_not_lower_is_the_examples(self):
         rng = np.random.default_rng(0)
         d = rng.normal(0, 0.5, (1, 4000)) + rng.normal(0, 0.1, (8, 4000))

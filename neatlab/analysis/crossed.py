@@ -49,8 +49,8 @@ def crossed_difference(a: Mapping[int, Values], b: Mapping[int, Values]) -> Inte
 def crossed_interval(differences: Values) -> Interval:
     """Mean and 95 % interval of n × m differences, seeds by examples; NaN bounds where they show no spread.
 
-    It is never narrower than the interval over seeds alone: with three seeds the degrees of freedom, estimated too,
-    would promise more than it keeps.
+    It never claims more than the interval over seeds alone, at any level: with few seeds the degrees of freedom,
+    estimated too, would promise more than they keep.
     """
     n, m = differences.shape
     mean, scale = float(differences.mean()), float(np.abs(differences).max(initial=0.0))
@@ -58,10 +58,11 @@ def crossed_interval(differences: Values) -> Interval:
     if m < 2 or variance <= (SAME * scale) ** 2:
         return Interval(mean, NAN, NAN, n)
     half = quantile(freedom) * variance**0.5
-    over_seeds = mean_interval(differences.mean(axis=1))
-    if over_seeds.half_width > half:
-        return replace(over_seeds, fixed=fixed)
-    return Interval(mean, mean - half, mean + half, n, freedom, fixed)
+    crossed, over_seeds = Interval(mean, mean - half, mean + half, n, freedom), mean_interval(differences.mean(axis=1))
+    if not over_seeds.half_width > 0:
+        return replace(crossed, fixed=fixed)
+    wide, other = (over_seeds, crossed) if over_seeds.half_width > half else (crossed, over_seeds)
+    return replace(wide, fixed=fixed, floor=other)
 
 
 def _components(d: Values) -> tuple[float, float, float]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +30,7 @@ class Interval:
         count: Seeds.
         freedom: Degrees of freedom; None for one less than seeds.
         fixed: The part of the mean's variance that more seeds do not lower.
+        floor: An interval of the same mean that this one may claim no more than, at any level.
     """
 
     mean: float
@@ -38,10 +39,18 @@ class Interval:
     count: int
     freedom: float | None = None
     fixed: float = 0.0
+    floor: "Interval | None" = None
 
     def __neg__(self) -> "Interval":
         """Of b − a, where this is of a − b."""
-        return Interval(-self.mean, -self.high, -self.low, self.count, self.freedom, self.fixed)
+        floor = None if self.floor is None else -self.floor
+        return Interval(-self.mean, -self.high, -self.low, self.count, self.freedom, self.fixed, floor)
+
+    def moved(self, shift: float) -> "Interval":
+        """The same about another mean."""
+        floor = None if self.floor is None else self.floor.moved(shift)
+        ends = {"mean": self.mean + shift, "low": self.low + shift, "high": self.high + shift}
+        return replace(self, **ends, floor=floor)
 
     @property
     def degrees(self) -> float:
@@ -68,20 +77,21 @@ class Interval:
         """Two-sided p of the t-test that the mean is 0; NaN where there is none, 1 where the values show no spread."""
         if self.degrees <= 0:
             return NAN
-        error = self.standard_error
-        return float(2 * stats.t.sf(abs(self.mean) / error, self.degrees)) if error > 0 else 1.0
+        error, least = self.standard_error, 0.0 if self.floor is None else self.floor.p_value
+        return max(least, float(2 * stats.t.sf(abs(self.mean) / error, self.degrees))) if error > 0 else 1.0
 
     def p_above(self, bound: float) -> float:
         """One-sided p against a true mean of `bound` or less; as `p_value` where there is no interval."""
         if self.degrees <= 0:
             return NAN
-        error = self.standard_error
-        return float(stats.t.sf((self.mean - bound) / error, self.degrees)) if error > 0 else 1.0
+        error, least = self.standard_error, 0.0 if self.floor is None else self.floor.p_above(bound)
+        return max(least, float(stats.t.sf((self.mean - bound) / error, self.degrees))) if error > 0 else 1.0
 
     def within(self, level: float) -> tuple[float, float]:
         """Ends of the interval of confidence 1 − level."""
         half = quantile(self.degrees, level) * self.standard_error if self.degrees > 0 else NAN
-        return self.mean - half, self.mean + half
+        low, high = (self.mean, self.mean) if self.floor is None else self.floor.within(level)
+        return min(low, self.mean - half), max(high, self.mean + half)
 
     def detectable(self, tests: int = 1) -> float:
         """The true difference that a paired t-test finds four times in five, at this spread and number of seeds.

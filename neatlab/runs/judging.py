@@ -1,7 +1,6 @@
 """The intervals that two arms are judged by: over new seeds alone, or over new examples and new seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from neatlab.analysis.crossed import Values, crossed_difference, pseudo_values
@@ -82,8 +81,7 @@ class Judge:
             return {"seeds": by_seed}
         self._check_examples(a, b)
         crossed = crossed_difference(first, second)
-        shift = by_seed.mean - crossed.mean  # the jackknife's bias
-        moved = replace(crossed, mean=by_seed.mean, low=crossed.low + shift, high=crossed.high + shift)
+        moved = crossed.moved(by_seed.mean - crossed.mean)  # by the jackknife's bias
         return {"examples": moved, "seeds": by_seed}
 
     def values(self, arm: str) -> dict[int, Values] | None:
