@@ -7,8 +7,8 @@
 Seeds and test examples are simulated at spreads and test sizes of the real runs in a folder (pairs of arms whose
 runs have kept their outcome per example); without any, at those of digits. Each cell counts comparisons in which at
 least one claim is false, out of the repetitions; then the mean number of seeds, and how often they give the verdict of
-twenty. `--grid` has as many seeds as it takes over true differences of 0 to 4 and margins of 0.2 to 4 spreads from seed to
-seed. `--null` trains: two names of one NEAT on `teacher`, on seeds of their own.
+twenty. `--grid` has as many seeds as it takes over true differences of 0 to 4 and margins of 0.2 to 4 spreads from seed
+to seed. `--null` trains: two names of one NEAT on `teacher`, on seeds of their own.
 """
 
 import argparse

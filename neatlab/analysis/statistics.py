@@ -49,8 +49,7 @@ class Interval:
     def moved(self, shift: float) -> "Interval":
         """The same about another mean."""
         floor = None if self.floor is None else self.floor.moved(shift)
-        ends = {"mean": self.mean + shift, "low": self.low + shift, "high": self.high + shift}
-        return replace(self, **ends, floor=floor)
+        return replace(self, mean=self.mean + shift, low=self.low + shift, high=self.high + shift, floor=floor)
 
     @property
     def degrees(self) -> float:
