@@ -129,7 +129,7 @@ def _grid(arguments: argparse.Namespace) -> tuple[list[str], dict[str, list[str]
 
 def _print_estimate(estimate: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(vars(estimate))
+        print_json(vars(estimate))
         return
     print(
         f"{estimate.runs} runs, {estimate.finished} of them there already; "
@@ -151,7 +151,7 @@ def _check_report(arguments: argparse.Namespace) -> None:
 
 
 def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
-    from neatlab.cli.terminal import arms_table
+    from neatlab.cli.terminal import comparison_text
 
     if not is_main():
         return
@@ -160,11 +160,9 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
 
         write_report(comparison, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        _print_json(comparison.to_dict())
+        print_json(comparison.to_dict())
         return
-    print(arms_table(comparison.arms()))
-    print()
-    print("\n".join(filter(None, [comparison.headline(), *comparison.verdict(), comparison.assumptions()])))
+    print(comparison_text(comparison))
 
 
 def list_runs(arguments: argparse.Namespace) -> None:
@@ -175,7 +173,7 @@ def list_runs(arguments: argparse.Namespace) -> None:
     frame = load_runs(arguments.runs).frame()
     columns = [c for c in ("run", "task", "arm", "seed", "status", "steps", "lr", "metric", "created") if c in frame]
     if arguments.json:
-        _print_json(orjson.loads(frame.to_json(orient="records")))
+        print_json(orjson.loads(frame.to_json(orient="records")))
     elif frame.empty:
         print(f"no runs in {arguments.runs}")
     else:
@@ -196,7 +194,7 @@ def show_run(arguments: argparse.Namespace) -> None:
         "environment": run.environment,
     }
     if arguments.json:
-        _print_json(shown)
+        print_json(shown)
         return
     for name, value in shown.items():
         print(
@@ -218,7 +216,7 @@ def export_runs(arguments: argparse.Namespace) -> None:
     if arguments.csv:
         _write_text(arguments.csv, frame.to_csv(index=False))
     if arguments.json:
-        _print_json(orjson.loads(frame.to_json(orient="records")))
+        print_json(orjson.loads(frame.to_json(orient="records")))
     elif not (arguments.csv or arguments.tensorboard or arguments.trackio):
         print(frame.to_csv(index=False), end="")
 
@@ -234,7 +232,7 @@ def export(arguments: argparse.Namespace) -> None:
     """A finished run's adapter, or an adapter folder, in another form."""
     errors = _exported(arguments)
     if arguments.json:
-        _print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
+        print_json({"run": arguments.id, "format": arguments.format, "out": arguments.out, "relative_error": errors})
         return
     print(f"wrote {arguments.out}")
     for layer, error in errors.items():
@@ -272,7 +270,7 @@ def inspect(arguments: argparse.Namespace) -> None:
 
         write_inspection(inspection, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        _print_json(inspection.to_dict())
+        print_json(inspection.to_dict())
         return
     for adapter in inspection.inspections:
         print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), "", sep="\n")
@@ -296,5 +294,6 @@ def app(arguments: argparse.Namespace) -> None:
     )
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
