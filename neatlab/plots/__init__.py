@@ -23,4 +23,5 @@ from neatlab.plots.profile import *
 from neatlab.plots.rates import *
 from neatlab.plots.scaling import *
 from neatlab.plots.spectrum import *
+from neatlab.plots.stability import *
 from neatlab.plots.traces import *
