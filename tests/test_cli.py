@@ -39,7 +39,7 @@ def test_table_and_verdict(compared, capsys):
     assert main(["compare", "--task", SMALL, *map(str, words)]) == 0
     captured = capsys.readouterr()
     decision, blank, head, first, *lines = captured.out.splitlines()
-    assert decision.startswith(("No recommendation yet: neither lora:rank=2 nor", "Take lora", "Take neat"))
+    assert decision.startswith(("No recommendation yet: no difference is shown", "Take lora", "Take neat"))
     assert (blank, head.split()[0]) == ("", "arm")
     assert "recovered error (95 % interval)" in head and "served as LoRA" in head
     assert first.startswith("lora:rank=2 ") and first.endswith("  yes")

@@ -127,7 +127,8 @@ def test_undecided_says_how_many_seeds_are_missing():
     assert difference.verdict == "undecided" and difference.more_seeds > 0
     assert (decision.take, decision.more_seeds) == (None, difference.more_seeds)
     assert decision.sentence == (
-        f"No recommendation yet: neither {LORA} nor {NEAT} is shown to be better in accuracy, or as good and cheaper; "
+        f"No recommendation yet: no difference is shown between {LORA} and {NEAT} in accuracy, nor that they are as "
+        "good to within 0.01; "
         f"at this spread about {difference.more_seeds} more seeds would decide."
     )
 

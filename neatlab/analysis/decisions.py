@@ -193,7 +193,8 @@ def _undecided(contenders: Sequence[Candidate], scores: Judgements, metric: str,
     if first.kind != "undecided":
         return Decision(setting, None, f"No recommendation: of {_named(names)} each is worse than another.", None)
     if len(names) == 2:
-        missing = f"neither {names[0]} nor {names[1]} is shown to be better in {metric}, or as good and cheaper"
+        between = f"no difference is shown between {names[0]} and {names[1]} in {metric}"
+        missing = f"{between}, nor that they are as good to within {first.margin:g}"
     else:
         missing = f"of {_named(names)} none is shown to be as good as all the others in {metric}"
     return Decision(setting, None, f"No recommendation yet: {missing}; {what_next(first)}.", first.more_seeds)
