@@ -10,6 +10,7 @@ compare      train arms on the same task, budget and seeds, and compare them: a 
 sweep        the same for a grid of settings, many runs at once
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
+rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 plots        Plotly figures of all of these
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
 METHODS      what an arm can name; TASKS: what a task can name
@@ -43,6 +44,7 @@ _HOMES = {
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",
+    "rewind": "neatlab.experiments.rewind",
     "sweep": "neatlab.experiments.sweep",
 }
 

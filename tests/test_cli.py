@@ -38,10 +38,11 @@ def test_table_and_verdict(compared, capsys):
     _, _, words = compared
     assert main(["compare", "--task", SMALL, *map(str, words)]) == 0
     captured = capsys.readouterr()
-    lines = captured.out.splitlines()
-    assert lines[0].split()[0] == "arm"
-    assert "recovered error (95 % interval)" in lines[0]
-    assert lines[1].startswith("lora:rank=2 ")
+    decision, blank, head, first, *lines = captured.out.splitlines()
+    assert decision.startswith(("No recommendation yet: no difference is shown", "Take lora", "Take neat"))
+    assert (blank, head.split()[0]) == ("", "arm")
+    assert "recovered error (95 % interval)" in head and "served as LoRA" in head
+    assert first.startswith("lora:rank=2 ") and first.endswith("  yes")
     assert "step/s" not in captured.err  # all runs were there already
     starts = ("No difference shown between", "lora:rank=2 is better", "neat:rank=2,depth=2 is better")
     assert lines[-2].startswith(starts)

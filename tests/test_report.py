@@ -45,6 +45,8 @@ def report_runs(store, options=None, task="digits", arms=ARMS):
                 "seconds_per_step": 0.2 - place / 100,
                 "effective_rank": 2 + place / 10,
                 "saved_bytes": 2**20 + place,
+                "base_metric_before": 0.95,
+                "base_metric": 0.6 - place % 3 / 50 + (place + 1) * seed / 400,
             },
         )
         for place, arm in enumerate(arms)
@@ -141,13 +143,36 @@ def test_pareto_data_follow_the_comparison(comparison):
         plots.pareto_data(comparison, "money")
 
 
+def test_stability_data_are_both_intervals_of_every_arm_and_the_front_of_their_means(comparison):
+    data = plots.stability_data(comparison)
+    assert (data.name, data.base_name) == ("accuracy, share of images", "accuracy on upright digits")
+    assert data.before == pytest.approx(0.95)
+    for entry, kept, arm in zip(data.arms, data.retained, comparison.arms(), strict=True):
+        assert (entry.score.mean, entry.score.low, entry.score.high) == (arm.mean, *arm.ci95)
+        assert (kept.mean, kept.low, kept.high) == (arm.base_metric, *arm.base_ci95)
+    assert data.front == [False, False, False, True, True]
+    line, *points = plots.stability(comparison).data
+    assert list(line.x) == sorted(data.retained[place].mean for place in (3, 4))
+    for point, entry, kept in zip(points, data.arms, data.retained, strict=True):
+        assert (point.x, point.y) == ((kept.mean,), (entry.score.mean,))
+        assert (point.error_x.array, point.error_y.array) == ((kept.half_width,), (entry.score.half_width,))
+
+
+def test_stability_knows_directions_and_leaves_out_what_has_no_base():
+    frame = pd.DataFrame({"arm": ["a", "b", "c"], "seed": 0, "metric": [1, 2, 3], "base_metric": [1.0, 2.0, math.nan]})
+    assert plots.stability_data(frame).front == [False, True]
+    assert plots.stability_data(frame, higher_is_better=(False, True)).front == [True, True]
+    assert plots.stability_data(frame, higher_is_better=(False, False)).front == [True, False]
+    assert plots.stability_data(frame.drop(columns="base_metric")).arms == []
+
+
 def test_ranks_are_one_point_a_run(comparison):
     data = plots.rank_data(comparison)
     assert [len(entry.ranks) for entry in data] == [3] * len(ARMS)
     assert data[1].ranks == [2.1] * 3
 
 
-DRAWN = (plots.intervals, plots.heatmap, plots.rates, plots.pareto, plots.rank_against_metric)
+DRAWN = (plots.intervals, plots.heatmap, plots.rates, plots.pareto, plots.stability, plots.rank_against_metric)
 
 
 @pytest.mark.parametrize("draw", DRAWN)
@@ -158,7 +183,7 @@ def test_axes_are_named_and_both_looks_drawn(comparison, draw):
     assert str(light.data) == str(dark.data)  # NaN differs from itself
 
 
-@pytest.mark.parametrize("draw", [plots.intervals, plots.pareto, plots.rank_against_metric])
+@pytest.mark.parametrize("draw", [plots.intervals, plots.pareto, plots.stability, plots.rank_against_metric])
 def test_runs_without_a_score_draw_nothing(draw):
     assert not draw(pd.DataFrame({"arm": ["a"], "seed": [0]})).data
     assert not draw(pd.DataFrame()).data
@@ -188,7 +213,20 @@ def test_the_page_says_what_it_must(page, comparison):
     said = "".join(words.text)
     assert not words.addresses
     assert COMMAND in said
-    for text in (*comparison.verdict(), "Set-up", "Holm", "7 further runs", "torch", "Depth × activation"):
+    base = [difference.sentence for difference in comparison.base_differences()]
+    assert len(base) == len(ARMS) - 1
+    last, best = [arm.arm for arm in comparison.arms()][3:]
+    assert f"leaves as much of the base in the mean): {best}, {last}." in said
+    for text in (
+        comparison.decision(),
+        *comparison.verdict(),
+        *base,
+        "Set-up",
+        "Holm",
+        "7 further runs",
+        "torch",
+        "Depth × activation",
+    ):
         assert text in said
     assert "NaN" not in said
     assert "nan" not in said.split()

@@ -114,7 +114,7 @@ def test_what_is_left_of_the_base_is_in_both_tables_where_it_is_known():
     both, neither = Comparison([*plain, *unknown]), Comparison(unknown)
     head, first, second = arms_table(both.arms()).splitlines()
     assert head.endswith(BASE)
-    assert first.endswith("  0.980 → 0.550")
+    assert first.endswith("  0.980 → 0.550 [-0.085, 1.185]")
     assert second.endswith("  –")
     assert BASE not in arms_table(neither.arms())
     page = tables(both, ["lora:rank=4", "neat:rank=4,depth=2"])

@@ -61,12 +61,17 @@ def _not_worse(difference: Difference, metric: str, over: str) -> str:
 def _undecided(difference: Difference, metric: str, over: str) -> str:
     return (
         f"No difference shown between {difference.pair.a} and {difference.pair.b} in {metric}, nor that they are as "
-        f"good to within {difference.margin:g} ({_numbers(difference, over)}); {_what_next(difference)}."
+        f"good to within {difference.margin:g} ({_numbers(difference, over)}); {what_next(difference)}."
     )
 
 
-def _what_next(difference: Difference) -> str:
+def what_next(difference: Difference) -> str:
+    """What it takes to decide a comparison that is undecided."""
     more, interval = difference.more_seeds, difference.interval
+    if interval.count < 2:
+        return f"{interval.count} shared seed(s) are too few to say anything; take 3 or more"
+    if not interval.half_width > 0:
+        return f"{interval.count} shared seeds show no spread to judge by; take more"
     if more is not None:
         return f"at this spread about {more} more seeds would decide"
     if interval.fixed > interval.standard_error**2 / 2:

@@ -150,7 +150,7 @@ def _check_report(arguments: argparse.Namespace) -> None:
 
 
 def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
-    from neatlab.cli.terminal import arms_table
+    from neatlab.cli.terminal import comparison_text
 
     if not is_main():
         return
@@ -161,9 +161,7 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(comparison.to_dict())
         return
-    print(arms_table(comparison.arms()))
-    print()
-    print("\n".join(filter(None, [comparison.headline(), *comparison.verdict(), comparison.assumptions()])))
+    print(comparison_text(comparison))
 
 
 def list_runs(arguments: argparse.Namespace) -> None:
@@ -296,5 +294,5 @@ def app(arguments: argparse.Namespace) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One document on standard output."""
+    """One JSON document on standard output."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -1,4 +1,4 @@
-"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | snippet | app`.
+"""The command line: `python -m neatlab compare | sweep | runs | inspect | export | rewind | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
+from neatlab.cli.rewind import rewind
 from neatlab.cli.snippet import snippet
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.export.formats import SCRIPTS
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_runs(subparsers)
     _add_inspect(subparsers)
     _add_export(subparsers)
+    _add_rewind(subparsers)
     _add_snippet(subparsers)
     _add_app(subparsers)
     return parser
@@ -236,6 +238,13 @@ def _add_snippet(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="write it there; the file must not exist yet")
     _add_shared(parser)
     parser.set_defaults(run=snippet)
+
+
+def _add_rewind(subparsers: Any) -> None:
+    parser = subparsers.add_parser("rewind", help="score a finished run with W₀ + α·ΔW for several α")
+    parser.add_argument("id", metavar="RUN_ID", help="a finished run")
+    _add_shared(parser)
+    parser.set_defaults(run=rewind)
 
 
 def _add_app(subparsers: Any) -> None:

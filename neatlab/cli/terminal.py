@@ -11,10 +11,11 @@ from neatlab.analysis.quantities import QUANTITIES
 from neatlab.cli.columns import aligned
 from neatlab.config import RunConfig
 from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted, Step
-from neatlab.runtime.numbers import DASH, number
+from neatlab.runtime.numbers import DASH, bytes_number, number
 
 if TYPE_CHECKING:
     from neatlab.runs.arms import ArmResult
+    from neatlab.runs.comparison import Comparison
 
 
 class ProgressBar:
@@ -81,30 +82,41 @@ class SweepProgressBar:
         self._bar.close()
 
 
+def comparison_text(comparison: "Comparison") -> str:
+    """The decision, a table of the arms, and what is shown of their scores and of what they left of the base."""
+    base = [difference.sentence for difference in comparison.base_differences()]
+    said = [comparison.headline(), *comparison.verdict(), *base, comparison.assumptions()]
+    parts = [comparison.decision(), arms_table(comparison.arms()), "\n".join(filter(None, said))]
+    return "\n\n".join(filter(None, parts))
+
+
 def arms_table(arms: "Sequence[ArmResult]") -> str:
-    """Arms as aligned columns; the metric with its 95 % interval over seeds, and what adaptation left of the base's."""
+    """Arms as aligned columns: score and what is left of the base's own task with 95 % intervals, and what it costs."""
     from neatlab.runs.comparison import BASE
 
-    head = ["arm", "adapter params", "trainable params", f"{arms[0].metric} (95 % interval)", "s/step", "eff. rank"]
+    score = f"{arms[0].metric} (95 % interval)"
+    head = ["arm", "adapter params", "trainable params", score, "s/step", "memory", "eff. rank", "served as LoRA"]
     base = any(arm.base_change for arm in arms)
     rows = [head + [BASE] * base] + [
         [
             arm.arm,
             number(arm.adapter_params, 0),
             number(arm.trainable_params, 0),
-            _with_interval(arm.mean, *arm.ci95),
+            _with_interval(number(arm.mean), *arm.ci95),
             number(arm.seconds_per_step),
+            bytes_number(arm.saved_bytes),
             number(arm.effective_rank, 2),
-            *([arm.base_change or DASH] * base),
+            arm.served_as_lora,
+            *([_with_interval(arm.base_change or DASH, *arm.base_ci95, digits=3)] * base),
         ]
         for arm in arms
     ]
     return aligned(rows)
 
 
-def _with_interval(mean: float, low: float, high: float) -> str:
+def _with_interval(text: str, low: float, high: float, digits: int = 4) -> str:
     """One seed gives no interval."""
-    return f"{number(mean)} [{low:.4f}, {high:.4f}]" if low == low else number(mean)
+    return f"{text} [{low:.{digits}f}, {high:.{digits}f}]" if low == low else text
 
 
 class LayerProgressBar:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from peft import PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import nn
 
 from neatlab.adapters.attach import Adapted
 from neatlab.adapters.folders import PREFIX
@@ -43,6 +45,13 @@ def trained_task(run: Run) -> Task:
     with _readable(folder):
         shapes = _shapes(folder)
     return make_task(run.config).without_data(shapes)
+
+
+def merged(adapted: Adapted) -> nn.Module:
+    """The trained model with W₀ + ΔW in its weights, frozen; the adapter is used up."""
+    model: Any = adapted.model
+    plain: nn.Module = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    return plain.requires_grad_(False)
 
 
 @contextmanager

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.attach import Adapted
 from neatlab.analysis.partial_svd import leading_svd
 from neatlab.analysis.subspaces import EPSILON, Directions, directions, intruders
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.execute import make_task, one_thread
-from neatlab.experiments.trained import load_trained
+from neatlab.experiments.trained import load_trained, merged
 from neatlab.runs.run import Run
 from neatlab.runtime.lazy import lazy
 from neatlab.tasks import Task
@@ -73,7 +71,7 @@ class Slider:
         self._task: Task = make_task(run.config)
         self._before = {name: weight.clone() for name, weight in adapted.layers.items()}
         self._directions = {name: directions(delta) for name, delta in deltas.items()}
-        self._model = _plain(adapted)
+        self._model = merged(adapted)
         self._after = {name: _layer(self._model, name).detach().clone() for name in deltas}
         row: Any = self._task
         self.metric = run.config.spec.metric.name
@@ -178,13 +176,6 @@ class Slider:
 def _product(update: Directions, indices: slice) -> Tensor:
     """The part of ΔW in some of its directions, d_out × d_in."""
     return update.left[:, indices] * update.values[indices] @ update.right[:, indices].T
-
-
-def _plain(adapted: Adapted) -> nn.Module:
-    """The trained model with W₀ + ΔW in its weights."""
-    model: Any = adapted.model
-    plain: nn.Module = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    return plain.requires_grad_(False)
 
 
 def _layer(model: nn.Module, name: str) -> Tensor:

@@ -21,6 +21,8 @@ from neatlab.plots.parameters import *
 from neatlab.plots.pareto import *
 from neatlab.plots.profile import *
 from neatlab.plots.rates import *
+from neatlab.plots.rewinding import *
 from neatlab.plots.scaling import *
 from neatlab.plots.spectrum import *
+from neatlab.plots.stability import *
 from neatlab.plots.traces import *

@@ -12,6 +12,7 @@ from neatlab.plots.intervals import ArmScore, in_figures, interval_data, metric_
 from neatlab.plots.spectrum import EFFECTIVE_RANK
 from neatlab.plots.tables import Source, arm_order
 from neatlab.plots.theme import new_figure, style
+from neatlab.plots.traces import front_trace
 
 __all__ = ["ParetoData", "RankData", "pareto", "pareto_data", "rank_against_metric", "rank_data"]
 
@@ -104,9 +105,10 @@ def pareto(
     """
     data = pareto_data(source, cost, name, arms, higher_is_better)
     figure = new_figure([data.cost, data.name], dark=dark)
+    rows = list(zip(data.arms, data.costs, data.front, strict=True))
     if sum(data.front) > 1:
-        figure.add_trace(_front(data))
-    for entry, spent, front in zip(data.arms, data.costs, data.front, strict=True):
+        figure.add_trace(front_trace([(spent, entry.score.mean) for entry, spent, front in rows if front]))
+    for entry, spent, front in rows:
         figure.add_trace(_point(entry, spent, front))
     if data.costs and max(data.costs) > WIDE * min(data.costs) > 0:
         figure.update_xaxes(type="log")
@@ -159,19 +161,6 @@ def rank_against_metric(
         )
         figure.add_trace(trace)
     return figure
-
-
-def _front(data: ParetoData) -> go.Scatter:
-    rows = zip(data.costs, data.arms, data.front, strict=True)
-    points = sorted((spent, entry.score.mean) for spent, entry, front in rows if front)
-    return go.Scatter(
-        x=[spent for spent, _ in points],
-        y=[mean for _, mean in points],
-        mode="lines",
-        line={"dash": "dot", "width": 1.5, "color": "#7b8794"},
-        showlegend=False,
-        hoverinfo="skip",
-    )
 
 
 def _point(entry: ArmScore, spent: float, front: bool) -> go.Scatter:

@@ -1,5 +1,6 @@
 """The causal slider: the task's metric and the base's as a part of ΔW is scaled down."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pandas as pd
@@ -66,12 +67,26 @@ def scaling(
         The figure.
     """
     data = scaling_data(source, metric, base_metric)
-    panels = len(data.curves)
-    figure = new_figure(["factor on the part of ΔW", *data.curves], [1 / panels] * panels, dark=dark)
-    for row, (name, values) in enumerate(data.curves.items()):
+    return panels("factor on the part of ΔW", data.factors, data.curves, at, dark)
+
+
+def panels(
+    x_name: str, factors: Sequence[float], curves: Mapping[str, Sequence[float]], at: float | None, dark: bool
+) -> go.Figure:
+    """Curves over a factor, a panel each under the other.
+
+    Args:
+        x_name: Name of the horizontal axis.
+        factors: What stands on it.
+        curves: Name of each vertical axis → its values.
+        at: Factor to mark.
+        dark: For a dark page.
+    """
+    figure = new_figure([x_name, *curves], [1 / len(curves)] * len(curves), dark=dark)
+    for row, (name, values) in enumerate(curves.items()):
         look = style(row)
         trace = go.Scatter(
-            x=data.factors,
+            x=factors,
             y=values,
             yaxis="y" if row == 0 else f"y{row + 1}",
             name=name,

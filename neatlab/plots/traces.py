@@ -1,4 +1,4 @@
-"""Traces that several figures draw: a line with its band over seeds."""
+"""Traces that several figures draw: a line with its band over seeds, a Pareto front."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -50,6 +50,19 @@ def thin_line_traces(lines: Sequence[Line], hover: str, row: int = 1) -> list[Tr
         _line(line, hover, row) | {"showlegend": False, "mode": "lines", "line": look}
         for line, look in zip(lines, pale, strict=True)
     ]
+
+
+def front_trace(points: Iterable[tuple[float, float]]) -> go.Scatter:
+    """A dotted line through the points of a Pareto front, by their x."""
+    ordered = sorted(points)
+    return go.Scatter(
+        x=[x for x, _ in ordered],
+        y=[y for _, y in ordered],
+        mode="lines",
+        line={"dash": "dot", "width": 1.5, "color": "#7b8794"},
+        showlegend=False,
+        hoverinfo="skip",
+    )
 
 
 def note_seeds(figure: go.Figure, lines: Iterable[Line]) -> None:

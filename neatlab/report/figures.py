@@ -119,6 +119,20 @@ def _pareto(cost: str, comparison: Comparison, order: Sequence[str]) -> Figure |
     return Figure(f"pareto-{cost}", f"{comparison.metric.name.capitalize()} against {name}", words, drawn)
 
 
+def _stability(comparison: Comparison, order: Sequence[str]) -> Figure | None:
+    base = comparison.base_metric
+    data = plots.stability_data(comparison, arms=order)
+    if base is None or not data.arms:
+        return None
+    front = ", ".join(entry.arm for entry, on in zip(data.arms, data.front, strict=True) if on)
+    words = (
+        f"Intervals over seeds of both; dashed: {base.name} before training. On the front (no arm is as good and "
+        f"leaves as much of the base in the mean): {front}."
+    )
+    drawn = plots.stability(comparison, arms=order)
+    return Figure("stability", f"{comparison.metric.name.capitalize()} against what is left of the base", words, drawn)
+
+
 def _ranks(comparison: Comparison, order: Sequence[str]) -> Figure | None:
     data = plots.rank_data(comparison, order)
     if not data:
@@ -143,6 +157,7 @@ FIGURES: tuple[Callable[[Comparison, Sequence[str]], Figure | None], ...] = (
     _heatmap,
     _rates,
     *(partial(_pareto, cost) for cost in COSTS),
+    _stability,
     _ranks,
     _curves,
 )

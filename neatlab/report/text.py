@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from neatlab.report.markup import breakable, key, row, table
-from neatlab.runs.arms import ArmResult, total_seconds
+from neatlab.runs.arms import ArmDifference, ArmResult, Ends, total_seconds
 from neatlab.runs.comparison import BASE, Comparison
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import DASH, bytes_number, duration, number, p_number, signed, signed_interval
@@ -23,7 +23,10 @@ DIFFERENCES = (
     *("95 %, new examples and seeds", "95 %, new seeds", "p corrected", "p as good, corrected"),
     *("detectable", "verdict", "more seeds"),
 )
-ARMS = ("arm", "", "± (95 %)", "adapter params", "s/step", "kept for backward", "effective rank", "seeds", "Pareto")
+ARMS = (
+    *("arm", "", "± (95 %)", "adapter params", "s/step", "kept for backward", "effective rank", "seeds", "Pareto"),
+    "served as LoRA",
+)
 COST_NAMES = {"adapter_params": "params", "seconds_per_step": "time", "saved_bytes": "memory"}
 
 
@@ -60,9 +63,10 @@ def question(comparison: Comparison) -> Markup:
 
 
 def verdict(comparison: Comparison) -> Markup:
-    """One plain sentence a comparison."""
+    """Which arm to take, and one plain sentence a comparison."""
     sentences = comparison.verdict() or ["One arm with all its runs: there is nothing to compare it with."]
-    return macros(__file__).verdict(comparison.headline(), sentences, f"{comparison.assumptions()} {HOW_TO_READ}")
+    decisions, note = comparison.decision().splitlines(), f"{comparison.assumptions()} {HOW_TO_READ}"
+    return macros(__file__).verdict(decisions, comparison.headline(), sentences, note)
 
 
 def setup(comparison: Comparison) -> Markup:
@@ -104,32 +108,43 @@ def tables(comparison: Comparison, order: Sequence[str]) -> Markup:
     arms, fronts = {arm.arm: arm for arm in comparison.arms()}, comparison.pareto()
     rows = (_arm_row(index, arms[label], fronts, comparison) for index, label in enumerate(order))
     base = comparison.base_metric
-    head = [name or comparison.metric.name for name in ARMS] + ([BASE] if base else [])
+    head = [name or comparison.metric.name for name in ARMS] + ([BASE, "± (95 %)"] if base else [])
     note = "Pareto: no other arm is as cheap and as good in the mean; cost in parameters, time a step or memory."
     note += f" Base task: {base.name}, mean over seeds." if base else ""
     return macros(__file__).tables(table(head, rows, "Arms"), note)
 
 
 def _arm_row(index: int, arm: ArmResult, fronts: dict[str, list[str]], comparison: Comparison) -> Markup:
-    label, (low, high) = arm.arm, arm.ci95
+    label = arm.arm
     on = [COST_NAMES[cost] for cost, front in fronts.items() if label in front]
     cells = [
         number(arm.mean),
-        number((high - low) / 2),
+        _half(arm.ci95),
         number(arm.adapter_params, 0),
         number(arm.seconds_per_step),
         bytes_number(arm.saved_bytes),
         number(arm.effective_rank, 2),
         f"{arm.finished} of {len(arm.runs)}",
         ", ".join(on) or DASH,
-        *([arm.base_change or DASH] if comparison.base_metric else []),
+        arm.served_as_lora,
+        *([arm.base_change or DASH, _half(arm.base_ci95)] if comparison.base_metric else []),
     ]
     return row(key(index) + breakable(label), cells, "reference" if label in comparison.references else "")
 
 
+def _half(ends: Ends) -> str:
+    return number((ends[1] - ends[0]) / 2)
+
+
 def differences(comparison: Comparison) -> Markup:
-    """Every comparison in figures."""
-    pairs = comparison.differences()
+    """Every comparison in figures: the scores, and what is left of the base's own task with what that shows."""
+    score, base = comparison.differences(), comparison.base_differences()
+    parts = [_differences("Differences by seed", score, [])]
+    parts += [_differences("What is left of the base's own task", base, [one.sentence for one in base])]
+    return Markup().join(parts)
+
+
+def _differences(heading: str, pairs: Sequence[ArmDifference], sentences: Sequence[str]) -> Markup:
     if not pairs:
         return Markup()
     head = ("a", "b", "a − b", *DIFFERENCES)
@@ -150,7 +165,7 @@ def differences(comparison: Comparison) -> Markup:
         )
         for pair in pairs
     ]
-    return macros(__file__).differences(table(head, rows, "Differences by seed"))
+    return macros(__file__).differences(heading, sentences, table(head, rows, heading))
 
 
 def runs(comparison: Comparison) -> Markup:

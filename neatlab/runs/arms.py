@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from neatlab.adapters.methods import METHODS
 from neatlab.analysis.sentences import sentence
 from neatlab.analysis.statistics import NAN, Interval, mean_interval
 from neatlab.analysis.verdicts import Difference, Kind
@@ -40,9 +41,11 @@ class ArmResult:
         ci95: Ends of its 95 % interval; NaN below two seeds.
         base_metric_before: Mean of the base task's metric before training.
         base_metric: And after it.
+        base_ci95: Ends of the 95 % interval of that; NaN below two seeds.
         seconds_per_step: Mean time of a step.
         effective_rank: Mean effective rank of ΔW at the end.
         saved_bytes: Bytes that a batch's forward pass keeps for the backward pass.
+        served_as_lora: Whether what serves LoRA serves its adapters: "yes", "as DoRA", or "merged only".
         runs: One entry a seed.
     """
 
@@ -53,18 +56,25 @@ class ArmResult:
     trainable_params: int | None
     metric: str
     mean: float
-    ci95: tuple[float, float]
+    ci95: Ends
     base_metric_before: float
     base_metric: float
+    base_ci95: Ends
     seconds_per_step: float
     effective_rank: float
     saved_bytes: int | None
+    served_as_lora: str
     runs: tuple[SeedResult, ...]
 
     @property
     def finished(self) -> int:
         """How many of its runs finished."""
         return sum(run.status == "finished" for run in self.runs)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its runs have finished."""
+        return self.finished == len(self.runs)
 
     @property
     def base_change(self) -> str:
@@ -133,6 +143,7 @@ def arm_result(label: str, runs: Sequence[Run], scores: Mapping[int, float], met
         metric: What it is judged by.
     """
     config, score, summary = runs[0].config, mean_interval(scores.values()), runs[0].summary
+    base = _interval(runs, "base_metric")
     return ArmResult(
         arm=label,
         config={"method": config.arm.method, **config.arm.options, **config.training.model_dump()},
@@ -143,10 +154,12 @@ def arm_result(label: str, runs: Sequence[Run], scores: Mapping[int, float], met
         mean=score.mean,
         ci95=(score.low, score.high),
         base_metric_before=_mean(runs, "base_metric_before"),
-        base_metric=_mean(runs, "base_metric"),
+        base_metric=base.mean,
+        base_ci95=(base.low, base.high),
         seconds_per_step=_mean(runs, "seconds_per_step"),
         effective_rank=_mean(runs, "effective_rank"),
         saved_bytes=summary.get("saved_bytes"),
+        served_as_lora=METHODS[config.arm.method].served_as_lora,
         runs=tuple(SeedResult(run.run_id, run.config.seed, run.status, run.summary.get("metric")) for run in runs),
     )
 
@@ -191,4 +204,8 @@ def total_seconds(runs: Iterable[Run]) -> float:
 
 
 def _mean(runs: Sequence[Run], name: str) -> float:
-    return mean_interval([or_nan(run.summary.get(name)) for run in runs]).mean
+    return _interval(runs, name).mean
+
+
+def _interval(runs: Sequence[Run], name: str) -> Interval:
+    return mean_interval([or_nan(run.summary.get(name)) for run in runs])

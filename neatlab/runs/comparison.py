@@ -1,6 +1,5 @@
 """Arms trained on the same task, held against each other."""
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -11,28 +10,26 @@ from typing import Any, Literal
 import pandas as pd
 
 from neatlab.analysis.crossed import Values
+from neatlab.analysis.decisions import Decision, spoken
 from neatlab.analysis.looks import Design
 from neatlab.analysis.sentences import assumptions, headline
-from neatlab.analysis.statistics import pareto_front
 from neatlab.config import RunConfig
 from neatlab.errors import unknown
 from neatlab.runs import frames
-from neatlab.runs.arms import ArmDifference, ArmResult, Over, arm_difference, arm_result, total_seconds
-from neatlab.runs.frames import without_nan
+from neatlab.runs.arms import ArmDifference, Over, arm_difference
+from neatlab.runs.deciding import decisions, shown_worse
+from neatlab.runs.document import document
+from neatlab.runs.grouping import ArmRuns
 from neatlab.runs.judging import Judge, Judged
-from neatlab.runs.labels import family, is_arm, labels, setting, variant
-from neatlab.runs.results import Results
+from neatlab.runs.labels import family, is_arm, setting, variant
 from neatlab.runs.run import Run
-from neatlab.runtime.numbers import or_nan
-from neatlab.tasks import Metric
 
-COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
 BASE = "base task, before → after"
 MAX_ALL_PAIRS = 3  # arms that are compared each with each; more are compared with the reference
 LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
 
 
-class Comparison(Results):
+class Comparison(ArmRuns):
     """Arms trained on the same task, seeds and budget, with intervals.
 
     Runs of several task options are arms of their own, "lora:rank=4 @ kind=low-rank", and are compared only with
@@ -76,48 +73,19 @@ class Comparison(Results):
             raise unknown("reference", reference, self._by_arm)
 
     @property
-    def metric(self) -> Metric:
-        """What the arms are judged by."""
-        first = self.runs[0].config
-        return first.spec.metric
-
-    @property
     def margin(self) -> float:
         """The largest difference in it that does not matter."""
         return self._judge.margin
-
-    @property
-    def base_metric(self) -> Metric | None:
-        """What tells how much of the base's own task is left; None where the task has none."""
-        return self.runs[0].config.spec.row.base_metric
 
     @property
     def selects_by(self) -> Literal["metric", "loss"]:
         """What the search chose by on the validation split."""
         return self.runs[0].config.spec.row.selects_by
 
-    def label(self, run: Run) -> str:
-        """The run's arm, followed by the settings in which it differs from other runs here."""
-        return self._labels[run.run_id]
-
-    @cached_property
-    def _labels(self) -> dict[str, str]:
-        return labels(self.runs)
-
     def search_frame(self) -> pd.DataFrame:
         """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
         frame = frames.frame(self.search, lambda run: family(run.config.arm))
         return frame.assign(variant=[variant(run.config.arm) for run in self.search])
-
-    def arms(self) -> list[ArmResult]:
-        """One entry an arm: what it was, what it cost, what it reached."""
-        return [arm_result(label, runs, self._scores[label], self.metric) for label, runs in self._by_arm.items()]
-
-    def pareto(self) -> dict[str, list[str]]:
-        """Cost → the arms that no arm of the same settings beats in it and in the metric; less cost is better."""
-        arms = {arm.arm: arm for arm in self.arms()}
-        groups = [[arms[label] for label in group] for group in self._settings.values()]
-        return {cost: [label for group in groups for label in self._front(group, cost)] for cost in COSTS}
 
     def differences(self) -> list[ArmDifference]:
         """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.
@@ -129,8 +97,27 @@ class Comparison(Results):
     @cached_property
     def judged(self) -> list[Judged]:
         """The tests behind `differences`."""
+        return self.judge_pairs(self._tested)
+
+    def base_differences(self) -> list[ArmDifference]:
+        """The same differences in what is left of the base's own task; empty where it has none."""
+        metric, judge = self.base_metric, self._base_judge
+        if metric is None or judge is None:
+            return []
+        known = {label for label, runs in self._by_arm.items() if any("base_metric" in run.summary for run in runs)}
+        judged = judge.judge([pair for pair in self._tested if known.issuperset(pair)])
+        return [arm_difference(one.difference, metric, one.intervals, one.over) for one in judged]
+
+    @property
+    def _tested(self) -> list[tuple[str, str]]:
         groups = zip(self._settings.values(), self.references, strict=True)
-        return self.judge_pairs([pair for group, reference in groups for pair in _pairs(group, reference)])
+        return [pair for group, reference in groups for pair in _pairs(group, reference)]
+
+    @cached_property
+    def _base_judge(self) -> Judge | None:
+        """Judges what is left of the base, by its own metric and margin."""
+        metric, settings = self.base_metric, {**self._judging, "margin": None, "score": "base_metric"}
+        return None if metric is None else Judge(self._by_arm, metric, **settings)
 
     def judge_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[Judged]:
         """Tests of these pairs of labels, corrected for all of them.
@@ -147,14 +134,21 @@ class Comparison(Results):
 
     def worse_than_the_best(self) -> list[RunConfig]:
         """A run of each arm that is shown to be worse than the one with the best mean."""
-        arms = [arm for arm in self.arms() if math.isfinite(arm.mean)]
-        if len(arms) < 2:
-            return []
-        pick = max if self.metric.higher_is_better else min
-        best = pick(arms, key=lambda arm: arm.mean).arm
-        judged = self.judge_pairs([(arm.arm, best) for arm in arms if arm.arm != best])
-        losers = [one.difference.pair.a for one in judged if one.difference.shown and one.difference.winner == best]
-        return [self._first(label).config for label in losers]
+        return [self._first(label).config for label in shown_worse(self.arms(), self._judge)]
+
+    def decisions(self) -> list[Decision]:
+        """Which arm of each setting to take, and why; nothing for a setting with one arm.
+
+        An arm that is shown to be worse than another is out. Of the others an arm can be taken if against each of them
+        it is better, as good, or cheaper and not worse: of several the one with the fewest parameters, then the one
+        that takes least time a step (a tenth more or less counts as the same), then one that is not shown to keep less
+        of the base's own task. Arms that lost runs are left out. Each two arms are tested, corrected for all pairs.
+        """
+        return decisions(self.arms_by_setting(), self._judge, self._base_judge)
+
+    def decision(self) -> str:
+        """Which arm to take, and why, or what is missing to say so: a sentence a setting; empty for a single arm."""
+        return spoken(self.decisions())
 
     def verdict(self) -> list[str]:
         """One plain sentence a comparison, and one for each arm that lost runs."""
@@ -175,67 +169,16 @@ class Comparison(Results):
         if len(self._settings) == 1:
             return {"": self}
         names = dict(zip(self._settings, self.references, strict=True))
-        return {
-            name: Comparison(
-                [run for run in self.runs if setting(self.label(run)) == name],
-                [run for run in self.search if run.config.task_options == self._first(reference).config.task_options],
-                self._first(reference).config.arm.label,
-                **self._judging,
-            )
-            for name, reference in names.items()
-        }
+        return {name: self._part(name, self._first(reference).config) for name, reference in names.items()}
+
+    def _part(self, name: str, reference: RunConfig) -> "Comparison":
+        runs = [run for run in self.runs if setting(self.label(run)) == name]
+        search = [run for run in self.search if run.config.task_options == reference.task_options]
+        return Comparison(runs, search, reference.arm.label, **self._judging)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole comparison as plain values, NaN as None."""
-        metric, first = self.metric, self.runs[0].config
-        return without_nan(
-            {
-                "task": first.task,
-                "task_options": first.task_options,
-                "metric": metric.name,
-                "unit": metric.unit,
-                "higher_is_better": metric.higher_is_better,
-                "base_metric": self.base_metric and self.base_metric.name,
-                "references": self.references,
-                "arms": [dataclasses.asdict(arm) for arm in self.arms()],
-                "differences": [dataclasses.asdict(difference) for difference in self.differences()],
-                "pareto": self.pareto(),
-                "verdict": self.verdict(),
-                "headline": self.headline(),
-                "assumptions": self.assumptions(),
-                "search": {"runs": len(self.search), "seconds": total_seconds(self.search)},
-            }
-        )
-
-    @cached_property
-    def _by_arm(self) -> dict[str, list[Run]]:
-        groups: dict[str, list[Run]] = {}
-        for run in self.runs:
-            groups.setdefault(self.label(run), []).append(run)
-        return groups
-
-    def _first(self, label: str) -> Run:
-        return self._by_arm[label][0]
-
-    @cached_property
-    def _settings(self) -> dict[str, list[str]]:
-        """Settings that differ → labels of the arms that were trained in them."""
-        groups: dict[str, list[str]] = {}
-        for label in self._by_arm:
-            groups.setdefault(setting(label), []).append(label)
-        return groups
-
-    @cached_property
-    def _scores(self) -> dict[str, dict[int, float]]:
-        return {
-            label: {run.config.seed: or_nan(run.summary.get("metric")) for run in runs}
-            for label, runs in self._by_arm.items()
-        }
-
-    def _front(self, arms: list[ArmResult], cost: str) -> list[str]:
-        scores, costs = [arm.mean for arm in arms], [arm.cost(cost) for arm in arms]
-        flags = pareto_front(costs, scores, self.metric.higher_is_better)
-        return [arm.arm for arm, flag in zip(arms, flags, strict=True) if flag]
+        return document(self)
 
 
 def _reference(group: list[str], wanted: str | None) -> str:

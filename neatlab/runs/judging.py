@@ -41,6 +41,7 @@ class Judge:
         over: "examples" for new examples and new seeds wherever every run has its outcome per example, "seeds" for new
             seeds on these examples.
         design: After how many seeds one looks, if that is more than once.
+        score: What a run's summary calls the metric; outcomes per example are kept of "metric" alone.
 
     Raises:
         BadInput: Another `over`, or a margin that is negative or not finite.
@@ -53,9 +54,10 @@ class Judge:
         margin: float | None = None,
         over: Over = "examples",
         design: Design | None = None,
+        score: str = "metric",
     ) -> None:
         check_judging(margin, over)
-        self.arms, self.metric, self.over, self.design = arms, metric, over, design
+        self.arms, self.metric, self.over, self.design, self.score = arms, metric, over, design, score
         self.margin = metric.margin if margin is None else margin
         self._costs = {label: float(or_nan(runs[0].summary.get("adapter_params"))) for label, runs in arms.items()}
         self._known: dict[str, dict[int, Values] | None] = {}
@@ -74,9 +76,9 @@ class Judge:
         return [Judged(*row) for row in zip(differences, intervals, overs, strict=True)]
 
     def _intervals(self, a: str, b: str) -> dict[Over, Interval]:
-        scores = [{run.config.seed: or_nan(run.summary.get("metric")) for run in self.arms[arm]} for arm in (a, b)]
+        scores = [{run.config.seed: or_nan(run.summary.get(self.score)) for run in self.arms[arm]} for arm in (a, b)]
         by_seed = paired_difference(*scores)
-        first, second = self.values(a), self.values(b)
+        first, second = (self.values(arm) if self.score == "metric" else None for arm in (a, b))
         if first is None or second is None or by_seed.count == 0:
             return {"seeds": by_seed}
         self._check_examples(a, b)

@@ -140,6 +140,7 @@ class Method:
         start: ΔW before the first step.
         takes_from_weight: Whether its start takes the first factors out of W₀, which ΔW is then counted from.
         fits_conv1d: Whether PEFT has it on transformers' Conv1D as well as on nn.Linear.
+        magnitudes: Whether it has a magnitude for each output, which LoRA holds as DoRA.
     """
 
     title: str
@@ -158,6 +159,14 @@ class Method:
     start: str = "0"
     takes_from_weight: bool = False
     fits_conv1d: bool = True
+    magnitudes: bool = False
+
+    @property
+    def served_as_lora(self) -> str:
+        """Whether what serves LoRA serves its adapters: "yes", "as DoRA", or "merged only"."""
+        if "lora" not in self.forms:
+            return "merged only"
+        return "as DoRA" if self.magnitudes else "yes"
 
 
 def peft_config(name: str, targets: Targets, **settings: Any) -> "PeftConfig":

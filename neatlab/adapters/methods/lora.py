@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from neatlab.adapters.forms import write_lora, write_merged
+from neatlab.adapters.forms import write_lora, write_merged, write_saved
 from neatlab.adapters.methods.base import (
     BOUND,
     AdapterFiles,
@@ -172,8 +172,9 @@ DORA = replace(
     equation="ΔW = m ⊙ V/‖V‖ − W₀, V = W₀ + (α/r)·B A, norms by row",
     count="r·(d_in + d_out) + d_out",
     params=_dora_count,
-    forms={"merged": write_merged},
+    forms={"lora": write_saved, "merged": write_merged},
     rank="rank of B A; ΔW has any",
+    magnitudes=True,
 )
 PISSA = replace(
     LORA,

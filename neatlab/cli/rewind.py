@@ -1,0 +1,39 @@
+"""The command that rewinds a finished run."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from neatlab.cli.columns import aligned
+from neatlab.cli.commands import print_json
+from neatlab.runtime.numbers import number
+
+if TYPE_CHECKING:
+    from neatlab.experiments.rewind import Rewinding
+
+
+def rewind(arguments: argparse.Namespace) -> None:
+    """A run's score and what is left of the base for several multiples of its ΔW."""
+    from neatlab.experiments.rewind import rewind as rewind_run
+    from neatlab.runs.store import Store
+
+    curve = rewind_run(Store(arguments.runs).get(arguments.id))
+    if arguments.json:
+        print_json(curve.to_dict())
+        return
+    print(_table(curve), "", curve.sentence, sep="\n")
+
+
+def _table(curve: "Rewinding") -> str:
+    base = [curve.base_metric] if curve.base_metric else []
+    head = ["α", f"{curve.metric}, validation", "loss, validation", *base, ""]
+    rows = [
+        [
+            f"{point.alpha:g}",
+            number(point.metric),
+            number(point.loss),
+            *[number(point.base_metric) for _ in base],
+            "best" if point.alpha == curve.best else "",
+        ]
+        for point in curve.points
+    ]
+    return aligned([head, *rows])
