@@ -1,7 +1,6 @@
 """The training loop: a generator of events. It never prints, plots or saves."""
 
 import dataclasses
-import itertools
 import math
 import statistics
 import time
@@ -20,6 +19,7 @@ from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted,
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state
 from neatlab.tasks.base import Batch, Split, Task, select, size, to_device
+from neatlab.training.batches import shuffled_batches
 from neatlab.training.checkpoint import TrainingState, restore, state_of
 
 MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
@@ -98,7 +98,7 @@ def _steps(
     done, first_loss = (state.step, state.first_loss) if state else (0, math.nan)
     if state:
         restore(state, adapted.model, optimizer)
-    batches = _batches(task.split("train"), config.batch_size, seed, done)
+    batches = shuffled_batches(task.split("train"), config.batch_size, seed, done)
 
     for step in range(done + 1, config.steps + 1):
         begin = time.perf_counter()
@@ -176,16 +176,6 @@ def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimize
     groups = [(adapted.adapter_parameters(), config.lr), (adapted.head_parameters(), config.head_lr)]
     nonempty = [{"params": params, "lr": rate, "peak": rate} for params, rate in groups if params]
     return torch.optim.AdamW(nonempty, weight_decay=config.weight_decay)
-
-
-def _batches(data: Batch, batch_size: int, seed: int, done: int) -> Iterator[Batch]:
-    """Epoch after epoch of shuffled batches after the first `done`, the last short one dropped unless it is alone."""
-    generator, count = torch.Generator().manual_seed(seed), size(data)
-    batch_size = min(batch_size, count)
-    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())  # n, one an epoch
-    starts = range(0, count - batch_size + 1, batch_size)
-    rows = (order[start : start + batch_size] for order in orders for start in starts)  # batch_size
-    return (select(data, index) for index in itertools.islice(rows, done, None))
 
 
 def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
