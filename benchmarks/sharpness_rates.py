@@ -4,8 +4,8 @@
 
 For each task and arm the rate that `--lr auto` chooses from its grid on validation data, beside what four rules
 suggest. Each rule is a measurement times a constant, which is fitted on the other tasks: the geometric mean of best
-rate over measurement (the teachers count as one task). A rule that measures nothing, the task's own default rate times
-a constant, is held against them. Started again it trains what is missing.
+rate over measurement (the teachers count as one task). Two rules that measure nothing are held against them: the
+task's own default rate times a constant, and one rate for all. Started again it trains what is missing.
 """
 
 import argparse
@@ -36,7 +36,8 @@ RULES: dict[str, Callable[[Curvature], float]] = {
     "1/λ of D^-½HD^-½": lambda start: 1 / start.preconditioned(),
     "greedy": lambda start: start.greedy_rate(),
 }
-DEFAULT = "the default"
+DEFAULT, ALL_ALIKE = "the default", "one for all"
+RULES_BELOW = (DEFAULT, ALL_ALIKE)  # that measure nothing
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ class Row:
         """Where in the grid the rate nearest to `rate` is; the ends beyond them."""
         return min(range(len(self.rates)), key=lambda i: abs(math.log(self.rates[i] / rate)))
 
+    def nearest_two(self, rate: float) -> list[int]:
+        """Where in the grid the two rates nearest to `rate` are, half the runs of the search; none without a rate."""
+        if not math.isfinite(rate):
+            return []
+        return sorted(range(len(self.rates)), key=lambda i: abs(math.log(self.rates[i] / rate)))[:2]
+
 
 def grid(task: str, arm: str) -> list[RunConfig]:
     """The runs by which `--lr auto` chooses the arm's rate."""
@@ -92,7 +99,8 @@ def row(task: str, arm: str, store: Store) -> Row:
     runs = [store.finished(config) for config in configs]
     loaded = make_task(configs[0])
     start = curvature(build(configs[0], loaded), loaded, configs[0].training, TUNING_SEED)
-    measured = {DEFAULT: TASKS[configs[0].task].training["lr"]} | {name: rule(start) for name, rule in RULES.items()}
+    measured = {DEFAULT: TASKS[configs[0].task].training["lr"], ALL_ALIKE: 1.0}
+    measured |= {name: rule(start) for name, rule in RULES.items()}
     costs = [cost(run) if run else math.inf for run in runs]
     return Row(task, arm, [config.training.lr for config in configs], costs, start.sharpness(), measured)
 
@@ -123,7 +131,7 @@ def steps(rows: Sequence[Row], rates: Sequence[float]) -> list[float]:
 
 def print_arms(rows: Sequence[Row]) -> None:
     """A line an arm: its best rate, and by how many steps each rule misses it."""
-    rules = [DEFAULT, *RULES]
+    rules = [*RULES_BELOW, *RULES]
     missed = {rule: steps(rows, suggestions(rows, rule)) for rule in rules}
     print(f"| task | arm | λ | best rate | {' | '.join(rules)} |")
     print("|---" * (4 + len(rules)) + "|")
@@ -133,15 +141,18 @@ def print_arms(rows: Sequence[Row]) -> None:
 
 
 def print_rules(rows: Sequence[Row]) -> None:
-    """A line a rule: how often it hits, and how steady its constant is."""
-    print("\n| rule | constant | over the tasks left out | the best itself | within one step |")
-    print("|---" * 5 + "|")
-    for rule in (DEFAULT, *RULES):
-        missed = [abs(step) for step in steps(rows, suggestions(rows, rule))]
+    """A line a rule: how often it hits, how steady its constant is; an arm without a suggestion counts as missed."""
+    print("\n| rule | constant | over the tasks left out | the best itself | among the two nearest | within one step |")
+    print("|---" * 6 + "|")
+    for rule in (*RULES_BELOW, *RULES):
+        rates = suggestions(rows, rule)
+        missed = [abs(step) for step in steps(rows, rates)]
+        half = sum(r.best in r.nearest_two(rate) for r, rate in zip(rows, rates, strict=True)) / len(rows)
         hit, near = (sum(step <= limit for step in missed) / len(missed) for limit in (0, 1))
         fitted = constants(rows, rule).values()
         print(
-            f"| {rule} | {constant(rows, rule):.3g} | {min(fitted):.3g} to {max(fitted):.3g} | {hit:.0%} | {near:.0%} |"
+            f"| {rule} | {constant(rows, rule):.3g} | {min(fitted):.3g} to {max(fitted):.3g} "
+            f"| {hit:.0%} | {half:.0%} | {near:.0%} |"
         )
 
 

@@ -1,16 +1,24 @@
 """The Hessian's largest eigenvalue at a run's start, against the whole Hessian as torch.func builds it."""
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
+from neatlab import compare, plots
 from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.sharpness import ADAM_EPSILON, Curvature, largest_eigenvalue
+from neatlab.config import make_run, parse_arm
+from neatlab.experiments.execute import build, make_task
+from neatlab.runs.comparison import CURVATURE, Comparison
+from neatlab.training import loop
+from neatlab.training.curvature import Start, curvature, measured_start
 from tests.models import MODELS
 from tests.test_neat import D_IN, D_OUT, Net
 
@@ -148,3 +156,91 @@ def test_of_known_eigenvalues_the_largest_is_given_not_the_largest_in_size(value
     matrix = basis @ torch.tensor(values, dtype=torch.double).diag() @ basis.T
     start = torch.randn(len(values), dtype=torch.double)
     assert largest_eigenvalue(lambda v: matrix @ v, start, 10, 1e-9) == pytest.approx(max(values))
+
+
+SMALL = "teacher:d_in=12,d_out=12,layers=1"
+
+
+def a_run(**training):
+    """A tuning run, its task and a model for it."""
+    run = make_run("teacher", parse_arm("neat:rank=2"), 7, {"d_in": 12, "d_out": 12}, {"steps": 3, **training}, "tune")
+    task = make_task(run)
+    return run, task, build(run, task)
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory):
+    """A comparison whose rates were searched for."""
+    return compare(
+        SMALL, ["lora:rank=2", "neat:rank=2"], seeds=1, steps=5, lr="auto", runs=tmp_path_factory.mktemp("r")
+    )
+
+
+def test_a_search_measures_it_at_each_arms_start_and_reported_runs_do_not(search):
+    frame = search.search_frame()
+    assert (frame["sharpness"] > 0).all()
+    own = frame[frame["variant"].isin(["lora:rank=2", "neat:rank=2,depth=2"])]
+    assert (own.groupby("arm")["sharpness"].nunique() == 1).all()  # the start knows nothing of the rate
+    assert frame.groupby("arm")["sharpness"].nunique().tolist() == [3, 3]  # but of the scaling
+    assert "sharpness" not in search.frame()
+
+
+def test_the_suggested_rate_is_marked_beside_the_curve(search):
+    data = plots.rate_data(search)
+    frame = search.search_frame().drop_duplicates("arm")
+    assert [mark.lr for mark in data.suggested] == frame["suggested_lr"].tolist()
+    assert [mark.arm for mark in data.suggested] == [line.arm for line in data.curves]
+    shapes = plots.rates(search).layout.shapes
+    assert [shape.x0 for shape in shapes] == frame["suggested_lr"].tolist()
+
+
+def test_runs_from_before_it_was_measured_have_no_mark(search):
+    without = [{k: v for k, v in run.summary.items() if k not in CURVATURE} for run in search.search]
+    pairs = zip(search.search, without, strict=True)
+    old = Comparison(search.runs, [dataclasses.replace(run, summary=summary) for run, summary in pairs])
+    assert old.search_frame()[["sharpness", "suggested_lr"]].isna().all(axis=None)
+    assert plots.rate_data(old).suggested == []
+    assert plots.rate_data(old.search_frame().drop(columns="suggested_lr")).suggested == []
+
+
+def test_measuring_changes_nothing_in_the_run(monkeypatch):
+    def losses():
+        run, task, adapted = a_run()
+        events = [*loop.train(adapted, task, run.training, run.seed, test=False)]
+        return events[0].sharpness, [event.loss for event in events if isinstance(event, loop.Step | loop.Evaluated)]
+
+    measured, with_it = losses()
+    monkeypatch.setattr(loop, "measured_start", lambda *_: Start())
+    unmeasured, without = losses()
+    assert measured > 0
+    assert unmeasured is None
+    assert with_it == without
+
+
+def test_it_is_that_of_the_runs_first_batches():
+    run, task, adapted = a_run(batch_size=16)
+    seen = []
+    task.loss = lambda model, batch: seen.append(batch["x"]) or nn.functional.mse_loss(model(batch["x"]), batch["y"])
+    curvature(adapted, task, run.training, run.seed)
+    first = loop.shuffled_batches(task.split("train"), 16, run.seed)
+    assert all(torch.equal(x, batch["x"]) for x, batch in zip(seen, first, strict=False))
+    assert len(seen) > 1
+
+
+class OnlyOnce(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return grad
+
+
+@pytest.mark.parametrize("training", [{"accumulate": 2}, {}], ids=["memory is short", "no second derivative"])
+def test_where_it_cannot_be_measured_a_run_goes_without(training):
+    run, task, adapted = a_run(**training)
+    if not training:
+        task.loss = lambda model, batch: OnlyOnce.apply(model(batch["x"])).square()
+    assert measured_start(adapted, task, run.training, run.seed) == Start()

@@ -17,6 +17,7 @@ from neatlab.runtime.environment import keep_random_state
 MAX_PRODUCTS = 20
 TOLERANCE = 0.05  # relative; the rates of a grid lie a factor of three apart
 ADAM_EPSILON = 1e-8
+RATE_FACTOR = 0.4  # fitted by benchmarks/sharpness_rates.py
 
 Product = Callable[[Tensor], Tensor]
 
@@ -73,6 +74,10 @@ class Curvature:
         sign = gradient.sign()
         curvature = float(sign @ self.product(sign))
         return float(gradient.abs().sum()) / curvature if curvature > 0 else math.nan
+
+    def suggested_rate(self) -> float:
+        """The learning rate that the curvature suggests: the greedy one times what fits the lab's tasks."""
+        return RATE_FACTOR * self.greedy_rate()
 
     def _flat(self, output: Tensor, vector: Tensor | None = None, **options: bool) -> Tensor:
         """The gradient of ⟨output, vector⟩, n."""

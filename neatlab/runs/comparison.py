@@ -25,6 +25,7 @@ from neatlab.runs.run import Run
 from neatlab.runtime.numbers import or_nan
 from neatlab.tasks import Metric
 
+CURVATURE = ("sharpness", "suggested_lr")
 COSTS = ("adapter_params", "seconds_per_step", "saved_bytes")
 BASE = "base task, before → after"
 MAX_ALL_PAIRS = 3  # arms that are compared each with each; more are compared with the reference
@@ -104,9 +105,14 @@ class Comparison(Results):
         return labels(self.runs)
 
     def search_frame(self) -> pd.DataFrame:
-        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
+        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate.
+
+        `sharpness` is the largest eigenvalue of the loss's Hessian over the adapter at the start, `suggested_lr` the
+        learning rate that the curvature there suggests; NaN for runs in which they were not measured.
+        """
         frame = frames.frame(self.search, lambda run: family(run.config.arm))
-        return frame.assign(variant=[variant(run.config.arm) for run in self.search])
+        unmeasured = {name: math.nan for name in CURVATURE if name not in frame}
+        return frame.assign(variant=[variant(run.config.arm) for run in self.search], **unmeasured)
 
     def arms(self) -> list[ArmResult]:
         """One entry an arm: what it was, what it cost, what it reached."""

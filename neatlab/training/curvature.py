@@ -1,9 +1,11 @@
 """The curvature that a run starts from."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,6 +16,37 @@ from neatlab.tasks.base import Batch, Task, to_device
 from neatlab.training.batches import shuffled_batches
 
 BATCHES = 2
+MAX_PARAMETERS = 5_000_000  # Lanczos' iteration holds some twenty vectors of them
+
+
+class Start(NamedTuple):
+    """What is known of the curvature at a run's start; None for what was not measured or is not a number.
+
+    Args:
+        sharpness: The largest eigenvalue of the Hessian.
+        suggested_lr: The learning rate that the curvature suggests.
+    """
+
+    sharpness: float | None = None
+    suggested_lr: float | None = None
+
+
+def measured_start(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> Start:
+    """The curvature that a run starts from.
+
+    Not measured where memory is short (micro-batches, checkpointing), where too much trains, and on layers that
+    cannot be differentiated twice.
+    """
+    count = sum(p.numel() for p in adapted.adapter_parameters())
+    if not 0 < count <= MAX_PARAMETERS or config.accumulate > 1 or config.gradient_checkpointing:
+        return Start()
+    try:
+        start = curvature(adapted, task, config, seed)
+        return Start(
+            *(value if math.isfinite(value) else None for value in (start.sharpness(), start.suggested_rate()))
+        )
+    except RuntimeError:  # NotImplementedError is one: a kernel without a second derivative, or out of memory
+        return Start()
 
 
 def curvature(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> Curvature:

@@ -21,6 +21,7 @@ from neatlab.runtime.environment import keep_random_state
 from neatlab.tasks.base import Batch, Split, Task, select, size, to_device
 from neatlab.training.batches import shuffled_batches
 from neatlab.training.checkpoint import TrainingState, restore, state_of
+from neatlab.training.curvature import Start, measured_start
 
 MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
 
@@ -45,7 +46,7 @@ def train(
         config: Steps, rates and intervals.
         seed: Seed of the data order and of dropout.
         test: Whether to score the test split at the end, and the base task before and after; False while settings
-            are being chosen.
+            are being chosen, when the curvature at the start is measured instead.
         state: Where an interrupted run resumes; what it yielded until then is not yielded again.
 
     Yields:
@@ -55,7 +56,9 @@ def train(
     # Before the first step: what the model is, and how it does untrained.
     begin = time.perf_counter() - (state.seconds if state else 0)
     if state is None:
-        yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
+        base_metric = task.base_score(adapted.model) if test else None
+        start = Start() if test else measured_start(adapted, task, config, seed)
+        yield _started(adapted, task, config, base_metric, start)
         yield from _measured(adapted, task, config, 0)
 
     # Train, and measure every few steps.
@@ -178,12 +181,15 @@ def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimize
     return torch.optim.AdamW(nonempty, weight_decay=config.weight_decay)
 
 
-def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
+def _started(
+    adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None, start: Start
+) -> RunStarted:
     adapter = sum(p.numel() for p in adapted.adapter_parameters())
     head = sum(p.numel() for p in adapted.head_parameters())
     total = sum(p.numel() for p in adapted.model.parameters())
     shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
-    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes, base_metric)
+    saved = _saved_bytes(adapted, task, config)
+    return RunStarted(adapter + head, adapter, total, saved, shapes, base_metric, *start)
 
 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
