@@ -19,6 +19,8 @@ class RunStarted:
         saved_bytes: Bytes that a training batch's forward pass keeps for the backward pass, parameters aside.
         layers: Adapted layers, name → (d_out, d_in).
         base_metric: The base task's metric before the first step; None where the task has none.
+        sharpness: Largest eigenvalue of the training loss's Hessian over the adapter; None where it was not measured.
+        suggested_lr: The learning rate that the curvature suggests; None where it does not.
     """
 
     trainable_params: int
@@ -27,6 +29,8 @@ class RunStarted:
     saved_bytes: int
     layers: dict[str, tuple[int, int]]
     base_metric: float | None = None
+    sharpness: float | None = None
+    suggested_lr: float | None = None
 
 
 @dataclass(frozen=True)

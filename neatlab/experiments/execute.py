@@ -149,7 +149,9 @@ class _Summary:
             case RunStarted():
                 counts = ("trainable_params", "adapter_params", "saved_bytes")
                 self._values |= {name: getattr(event, name) for name in counts}
-                self._base("base_metric_before", event.base_metric)
+                self._known("base_metric_before", event.base_metric)
+                self._known("sharpness", event.sharpness)
+                self._known("suggested_lr", event.suggested_lr)
             case Evaluated(split="test"):
                 self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
             case Evaluated(split="validation"):
@@ -159,13 +161,13 @@ class _Summary:
             case RunFinished():
                 done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
                 self._values |= done
-                self._base("base_metric", event.base_metric)
+                self._known("base_metric", event.base_metric)
             case RunPruned():
                 self._values |= {"status": "pruned", "step": event.step}
             case RunFailed():
                 self._values |= {"status": "failed", "error": event.error, "metric": None}
 
-    def _base(self, name: str, value: float | None) -> None:
+    def _known(self, name: str, value: float | None) -> None:
         self._values |= {} if value is None else {name: value}
 
     def values(self) -> dict[str, Any]:

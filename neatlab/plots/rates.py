@@ -33,6 +33,20 @@ class Tried(NamedTuple):
     score: float
 
 
+class Suggested(NamedTuple):
+    """The rate that the curvature at an arm's start suggests.
+
+    Args:
+        position: Where the arm stands among the arms.
+        arm: The arm.
+        lr: The rate.
+    """
+
+    position: int
+    arm: str
+    lr: float
+
+
 class RateData(NamedTuple):
     """Validation scores of a search.
 
@@ -41,12 +55,14 @@ class RateData(NamedTuple):
         rates: Every rate tried.
         curves: A line an arm at its own scaling; NaN where the run diverged.
         scalings: The runs at other scalings.
+        suggested: One an arm, at its own scaling, where the search measured the curvature.
     """
 
     name: str
     rates: list[float]
     curves: list[Line]
     scalings: list[Tried]
+    suggested: list[Suggested]
 
 
 def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None = None) -> RateData:
@@ -62,7 +78,7 @@ def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None =
     metric = getattr(getattr(source, "metric", None), "name", "metric")
     name = f"validation {metric if chosen == 'metric' else 'loss'}, at the end"
     if frame.empty or score not in frame:
-        return RateData(name, [], [], [])
+        return RateData(name, [], [], [], [])
     frame = frame.assign(score=frame[score].where(frame["status"] == "finished").astype(float))
     main_variant = frame["variant"] == frame.groupby("arm", sort=False)["variant"].transform(_most_tried)
     order = arm_order(frame, arms)
@@ -71,11 +87,14 @@ def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None =
         Tried(order.index(arm), variant, lr, value)
         for arm, variant, lr, value in zip(*(others[c] for c in ("arm", "variant", "lr", "score")), strict=True)
     ]
-    return RateData(name, sorted(set(frame["lr"])), lines(frame[main_variant], "lr", "score", order), tried)
+    main = frame[main_variant]
+    return RateData(name, sorted(set(frame["lr"])), lines(main, "lr", "score", order), tried, _suggested(main, order))
 
 
 def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
     """Validation score over the learning rate; open markers are the same arm at another scaling.
+
+    A dotted line stands at the rate that the curvature at an arm's start suggests, in the arm's colour.
 
     Args:
         source: A `Comparison`, or its `search_frame()`.
@@ -91,6 +110,8 @@ def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = Non
     figure = new_figure([LEARNING_RATE, data.name], dark=dark, traces=traces)
     for tried in data.scalings:
         figure.add_trace(_open_marker(tried))
+    for suggested in data.suggested:
+        figure.add_shape(_mark(suggested))
     if len(data.rates) <= MAX_NAMED_RATES:
         figure.update_xaxes(tickvals=data.rates, ticktext=[f"{rate:.3g}" for rate in data.rates])
     return figure.update_xaxes(type="log")
@@ -106,6 +127,21 @@ def _open_marker(tried: Tried) -> go.Scatter:
         marker={"symbol": f"{look.marker}-open", "size": 9, "color": look.colour},
         hovertemplate=f"rate %{{x:.3g}}<br>%{{y:.4f}}<extra>{tried.variant}</extra>",
     )
+
+
+def _suggested(frame: pd.DataFrame, order: Sequence[str]) -> list[Suggested]:
+    """Each arm's first: the start is the same at every rate."""
+    if "suggested_lr" not in frame:
+        return []
+    known = frame[frame["suggested_lr"].notna() & frame["arm"].isin(order)].drop_duplicates("arm")
+    pairs = zip(known["arm"], known["suggested_lr"], strict=True)
+    return [Suggested(order.index(arm), arm, float(rate)) for arm, rate in pairs]
+
+
+def _mark(suggested: Suggested) -> go.layout.Shape:
+    line = {"color": style(suggested.position).colour, "width": 1.5, "dash": "dot"}
+    span = {"x0": suggested.lr, "x1": suggested.lr, "y0": 0, "y1": 1, "yref": "paper"}
+    return go.layout.Shape(type="line", name=f"suggested for {suggested.arm}", line=line, **span)
 
 
 def _most_tried(variants: pd.Series) -> str:

@@ -24,6 +24,7 @@ from neatlab.runs.judging import Judge, Judged
 from neatlab.runs.labels import family, is_arm, setting, variant
 from neatlab.runs.run import Run
 
+CURVATURE = ("sharpness", "suggested_lr")
 BASE = "base task, before → after"
 MAX_ALL_PAIRS = 3  # arms that are compared each with each; more are compared with the reference
 LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
@@ -83,9 +84,14 @@ class Comparison(ArmRuns):
         return self.runs[0].config.spec.row.selects_by
 
     def search_frame(self) -> pd.DataFrame:
-        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate."""
+        """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate.
+
+        `sharpness` is the largest eigenvalue of the loss's Hessian over the adapter at the start, `suggested_lr` the
+        learning rate that the curvature there suggests; NaN for runs in which they were not measured.
+        """
         frame = frames.frame(self.search, lambda run: family(run.config.arm))
-        return frame.assign(variant=[variant(run.config.arm) for run in self.search])
+        unmeasured = {name: math.nan for name in CURVATURE if name not in frame}
+        return frame.assign(variant=[variant(run.config.arm) for run in self.search], **unmeasured)
 
     def differences(self) -> list[ArmDifference]:
         """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.

@@ -1,7 +1,6 @@
 """The training loop: a generator of events. It never prints, plots or saves."""
 
 import dataclasses
-import itertools
 import math
 import statistics
 import time
@@ -21,7 +20,9 @@ from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state
 from neatlab.tasks.base import Batch, Score, Split, Task, select, size, to_device
 from neatlab.tasks.outcomes import Outcomes
+from neatlab.training.batches import shuffled_batches
 from neatlab.training.checkpoint import TrainingState, restore, state_of
+from neatlab.training.curvature import Start, measured_start
 
 Stored: TypeAlias = TrainingState | Outcomes  # for the run's folder alone; no events, and listeners get none
 MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
@@ -47,7 +48,7 @@ def train(
         config: Steps, rates and intervals.
         seed: Seed of the data order and of dropout.
         test: Whether to score the test split at the end, and the base task before and after; False while settings
-            are being chosen.
+            are being chosen, when the curvature at the start is measured instead.
         state: Where an interrupted run resumes; what it yielded until then is not yielded again.
 
     Yields:
@@ -57,7 +58,9 @@ def train(
     # Before the first step: what the model is, and how it does untrained.
     begin = time.perf_counter() - (state.seconds if state else 0)
     if state is None:
-        yield _started(adapted, task, config, task.base_score(adapted.model) if test else None)
+        base_metric = task.base_score(adapted.model) if test else None
+        start = Start() if test else measured_start(adapted, task, config, seed)
+        yield _started(adapted, task, config, base_metric, start)
         yield from _measured(adapted, task, config, 0)
 
     # Train, and measure every few steps.
@@ -102,7 +105,7 @@ def _steps(
     done, first_loss = (state.step, state.first_loss) if state else (0, math.nan)
     if state:
         restore(state, adapted.model, optimizer)
-    batches = _batches(task.split("train"), config.batch_size, seed, done)
+    batches = shuffled_batches(task.split("train"), config.batch_size, seed, done)
 
     for step in range(done + 1, config.steps + 1):
         begin = time.perf_counter()
@@ -187,22 +190,15 @@ def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimize
     return torch.optim.AdamW(nonempty, weight_decay=config.weight_decay)
 
 
-def _batches(data: Batch, batch_size: int, seed: int, done: int) -> Iterator[Batch]:
-    """Epoch after epoch of shuffled batches after the first `done`, the last short one dropped unless it is alone."""
-    generator, count = torch.Generator().manual_seed(seed), size(data)
-    batch_size = min(batch_size, count)
-    orders = (torch.randperm(count, generator=generator) for _ in itertools.count())  # n, one an epoch
-    starts = range(0, count - batch_size + 1, batch_size)
-    rows = (order[start : start + batch_size] for order in orders for start in starts)  # batch_size
-    return (select(data, index) for index in itertools.islice(rows, done, None))
-
-
-def _started(adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None) -> RunStarted:
+def _started(
+    adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None, start: Start
+) -> RunStarted:
     adapter = sum(p.numel() for p in adapted.adapter_parameters())
     head = sum(p.numel() for p in adapted.head_parameters())
     total = sum(p.numel() for p in adapted.model.parameters())
     shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
-    return RunStarted(adapter + head, adapter, total, _saved_bytes(adapted, task, config), shapes, base_metric)
+    saved = _saved_bytes(adapted, task, config)
+    return RunStarted(adapter + head, adapter, total, saved, shapes, base_metric, *start)
 
 
 def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
