@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 from peft import LoraConfig, PeanutConfig, PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
@@ -220,17 +219,13 @@ def _layers(model: PeftModel, adapter: str, peft_type: str, takes_all: bool = Fa
     actual = str(getattr(model.peft_config[adapter].peft_type, "value", model.peft_config[adapter].peft_type))
     if actual != peft_type:
         raise BadInput(f"adapter {adapter!r} is of type {actual}; this conversion takes {peft_type}")
-    layers = {name: layer for name, layer in tuner_layers(model) if adapter in _held(layer)}
+    named = ((name, layer, layer.adapter_layer_names) for name, layer in tuner_layers(model))
+    layers = {name: layer for name, layer, parts in named if any(adapter in getattr(layer, p, {}) for p in parts)}
     for name, layer in layers.items():
         if not takes_all and not isinstance(layer.get_base_layer(), nn.Linear | Conv1D):
             kind = _kind(layer.get_base_layer())
             raise BadInput(f"layer {name} is a {kind}; this conversion takes nn.Linear and Conv1D")
     return layers
-
-
-def _held(layer: BaseTunerLayer) -> set[str]:
-    """Names of the adapters on a layer."""
-    return {name for part in layer.adapter_layer_names for name in getattr(layer, part, {})}
 
 
 def _neat_config(model: PeftModel, adapter: str) -> NeatConfig:

@@ -1,6 +1,5 @@
 """Ablations: a grid of named axes × seeds, many runs at once, and a verdict that names its reference."""
 
-import itertools
 import math
 import os
 import time
@@ -12,12 +11,12 @@ from typing import Any, Literal
 
 from distributed import Client
 
-from neatlab.adapters.methods import METHODS
 from neatlab.analysis.looks import MAX_SEEDS
-from neatlab.config import Arm, RunConfig, make_arm, parse_arm
-from neatlab.errors import BadInput, NeatlabError, unknown
+from neatlab.config import Arm, RunConfig, parse_arm
+from neatlab.errors import BadInput, NeatlabError
 from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
 from neatlab.experiments.execute import Listener, check
+from neatlab.experiments.grid import TASK_AXIS, Axes, expand, varied_tasks
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Finish, Plan, seed_list
 from neatlab.experiments.sequential import Look, SeedRequest
@@ -30,11 +29,8 @@ from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
 from neatlab.tasks import TaskSpec
 
-Axes = Mapping[str, Sequence[Any]]
-
 MAX_RUNS = 5_000
 MAX_SEED = 2**63
-TASK_AXIS = "task."
 START_SECONDS = 6.0  # a local cluster's processes import torch once each
 
 
@@ -107,9 +103,9 @@ class Sweep:
         arm_axes = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
         first = [parse_arm(reference)] if reference else []
         self._has_reference = bool(first)
-        varied = _expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], arm_axes)
+        varied = expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], arm_axes)
         every = first + [arm for arm in varied if arm not in first]
-        tasks = _varied_tasks(TaskSpec.parse(task), {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
+        tasks = varied_tasks(TaskSpec.parse(task), {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
         self._plans = [Plan(spec, every, training or {}, lr, match) for spec in tasks]
 
     @property
@@ -294,29 +290,3 @@ def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes:
 def _seedless(config: RunConfig) -> str:
     """What is the same in an arm's runs on all seeds."""
     return config.model_copy(update={"seed": 0}).run_id
-
-
-def _expand(arms: Sequence[Arm], axes: Axes) -> list[Arm]:
-    """Every arm at every point of the grid, once each."""
-    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    return list({arm.label: arm for base in arms for point in points for arm in [_varied(base, point)]}.values())
-
-
-def _varied(arm: Arm, point: Mapping[str, Any]) -> Arm:
-    method = str(point.get("method", arm.method))
-    if method not in METHODS:
-        raise unknown("arm", method, METHODS)
-    changes = {axis: value for axis, value in point.items() if axis != "method"}
-    allowed = [*METHODS[method].options.model_fields, "lr"]
-    for axis in changes:
-        if axis not in allowed:
-            raise unknown(f"axis of arm {method!r}", axis, [*allowed, "method", f"{TASK_AXIS}OPTION"])
-    shared = arm.given() if method == arm.method else {n: v for n, v in arm.given().items() if n in allowed}
-    return make_arm(method, {**shared, **changes})
-
-
-def _varied_tasks(task: TaskSpec, axes: Axes) -> list[TaskSpec]:
-    """The task at every point of the axes over its options."""
-    names = [axis.removeprefix(TASK_AXIS) for axis in axes]
-    points = itertools.product(*axes.values())
-    return [task.varied(dict(zip(names, values, strict=True))) for values in points]

@@ -21,10 +21,9 @@ from neatlab.runs.deciding import decisions, shown_worse
 from neatlab.runs.document import document
 from neatlab.runs.grouping import ArmRuns
 from neatlab.runs.judging import Judge, Judged
-from neatlab.runs.labels import family, is_arm, setting, variant
+from neatlab.runs.labels import is_arm, setting
 from neatlab.runs.run import Run
 
-CURVATURE = ("sharpness", "suggested_lr")
 BASE = "base task, before → after"
 MAX_ALL_PAIRS = 3  # arms that are compared each with each; more are compared with the reference
 LOST = {"failed": "diverged", "pruned": "were stopped early, others being ahead on validation data,"}
@@ -89,9 +88,7 @@ class Comparison(ArmRuns):
         `sharpness` is the largest eigenvalue of the loss's Hessian over the adapter at the start, `suggested_lr` the
         learning rate that the curvature there suggests; NaN for runs in which they were not measured.
         """
-        frame = frames.frame(self.search, lambda run: family(run.config.arm))
-        unmeasured = {name: math.nan for name in CURVATURE if name not in frame}
-        return frame.assign(variant=[variant(run.config.arm) for run in self.search], **unmeasured)
+        return frames.search_frame(self.search)
 
     def differences(self) -> list[ArmDifference]:
         """Paired differences a − b by seed, their p-values corrected over all of them, and what may be said.
@@ -145,10 +142,7 @@ class Comparison(ArmRuns):
     def decisions(self) -> list[Decision]:
         """Which arm of each setting to take, and why; nothing for a setting with one arm.
 
-        An arm that is shown to be worse than another is out. Of the others an arm can be taken if against each of them
-        it is better, as good, or cheaper and not worse: of several the one with the fewest parameters, then the one
-        that takes least time a step (a tenth more or less counts as the same), then one that is not shown to keep less
-        of the base's own task. Arms that lost runs are left out. Each two arms are tested, corrected for all pairs.
+        The rule is that of `neatlab.analysis.decisions`; each two arms are tested, corrected for all pairs.
         """
         return decisions(self.arms_by_setting(), self._judge, self._base_judge)
 

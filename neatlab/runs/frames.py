@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from neatlab.events import SpectrumMeasured
 from neatlab.runs.curves import COLUMNS, SPLITS, Points, read_events, read_points
+from neatlab.runs.labels import family, variant
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import or_nan
 
+CURVATURE = ("sharpness", "suggested_lr")
 Label = Callable[[Run], str]
 
 SPECTRUM_FIELDS = tuple(field.name for field in fields(SpectrumMeasured))
@@ -29,6 +31,17 @@ def frame(runs: Sequence[Run], label: Label) -> pd.DataFrame:
         label: A run's arm.
     """
     return pd.DataFrame([_row(run, label(run)) for run in runs])
+
+
+def search_frame(search: Sequence[Run]) -> pd.DataFrame:
+    """The runs of a search as `frame` has them, with the arm's variant and the curvature at its start.
+
+    Args:
+        search: The runs that chose learning rates.
+    """
+    table = frame(search, lambda run: family(run.config.arm))
+    unmeasured = {name: math.nan for name in CURVATURE if name not in table}
+    return table.assign(variant=[variant(run.config.arm) for run in search], **unmeasured)
 
 
 def curves(runs: Sequence[Run], label: Label) -> pd.DataFrame:

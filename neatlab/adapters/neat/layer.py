@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from neatlab.adapters.neat.parameters import NeatParameters
+from neatlab.adapters.neat.layer_factors import NeatFactors
 from neatlab.errors import BadInput
 
 
-class NeatLayer(NeatParameters):
+class NeatLayer(NeatFactors):
     """A layer with NEAT adapters: y = W₀x + b + s·Θ_Lᵀ (Hᵀ x), H = σ(…σ(M Θ₁)…).
 
     Args:

@@ -1,4 +1,4 @@
-"""The matrices Θ of a layer's adapters, and the thin factors of ΔW that they make with W₀, kept where possible."""
+"""The matrices Θ of a layer's adapters: how they start, what they make with W₀, and when that is forgotten."""
 
 import copy
 import math
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Self, cast
 import torch
 from torch import Tensor, nn
 
-from neatlab.adapters.factors import Factors
 from neatlab.adapters.neat.config import NeatConfig, theta_shapes
 from neatlab.adapters.neat.hidden import (
     Memo,
@@ -20,7 +19,7 @@ from neatlab.adapters.neat.hidden import (
 )
 from neatlab.adapters.neat.magnitude import squared_norms
 from neatlab.adapters.neat.merging import MergingLayer
-from neatlab.adapters.neat.offload import check_gathered, is_offloaded, onloaded
+from neatlab.adapters.neat.offload import check_gathered, onloaded
 from neatlab.adapters.neat.start import calibration
 from neatlab.adapters.neat.storage import storage_of
 from neatlab.adapters.neat_sizes import maps_out
@@ -51,7 +50,7 @@ class Memos(NamedTuple):
 
 
 class NeatParameters(nn.Module, MergingLayer):
-    """A layer's Θ and what is computed from them; how the factors meet an input is `NeatLayer`'s."""
+    """A layer's Θ and the products that they make; ΔW's factors are `NeatFactors`'s."""
 
     adapter_layer_names: tuple[str, ...] = ("neat_theta", "neat_activation", "neat_magnitude")
     other_param_names: tuple[str, ...] = ("neat_config", "neat_memo", "_initial_scaling")
@@ -131,50 +130,6 @@ class NeatParameters(nn.Module, MergingLayer):
     def drawn_size(self) -> float:
         """Root mean square of the matrix that PEFT's LoRA draws for such a layer: A, uniform in ±1/√d_in."""
         return 1 / math.sqrt(3 * self.in_features)
-
-    def factors(self, adapter_name: str) -> Factors:
-        """ΔW = left @ right with left d_out × r and right r × d_in, the scaling folded in.
-
-        With gradients enabled they carry the graph to every Θ; without, they are cached until a Θ or W₀
-        changes.
-        """
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._compute_factors(adapter_name)
-        return self.neat_memo[adapter_name].factors.get(*self._sources(adapter_name), lambda: self._fixed(adapter_name))
-
-    def served(self, adapter_name: str, dtype: torch.dtype) -> Factors:
-        """The factors in the precision of the layer's output; with a graph only where a Θ trains."""
-        tensors, scaling = self._sources(adapter_name)
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            return self._compute_factors(adapter_name).to(dtype)
-        return self.neat_memo[adapter_name].served.get(
-            tensors, (scaling, dtype), lambda: self._fixed(adapter_name).to(dtype)
-        )
-
-    def _fixed(self, adapter_name: str) -> Factors:
-        """The factors without a graph, fit to be kept: an inference tensor could not serve a later training step."""
-        with torch.inference_mode(False), torch.no_grad():
-            return self._compute_factors(adapter_name)
-
-    def _sources(self, adapter_name: str) -> tuple[list[Tensor], float]:
-        """What the factors are computed from: tensors, and the scaling."""
-        modules: Any = self._modules
-        tensors = [*modules["neat_theta"]._modules[adapter_name]._parameters.values()]
-        tensors += modules["neat_activation"]._modules[adapter_name].parameters()
-        tensors.append(self.stored_weight())
-        return tensors, self.neat_config[adapter_name].scaling
-
-    def _compute_factors(self, adapter_name: str) -> Factors:
-        if is_offloaded(self.base_layer):
-            with onloaded(self):
-                return self._factors_of_weights(adapter_name)
-        return self._factors_of_weights(adapter_name)
-
-    def _factors_of_weights(self, adapter_name: str) -> Factors:
-        with torch.autocast(self.stored_weight().device.type, enabled=False):  # it would copy W₀ in every forward
-            hidden, last = self.hidden(adapter_name, self._product(adapter_name)), self.last(adapter_name)
-        # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
-        return Factors(last.T, hidden) if self.maps_out(adapter_name) else Factors(hidden.T, last)
 
     def _product(self, adapter_name: str) -> Tensor:
         """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
