@@ -16,7 +16,8 @@ from neatlab.adapters.methods import METHODS
 from neatlab.analysis.sharpness import ADAM_EPSILON, Curvature, largest_eigenvalue
 from neatlab.config import make_run, parse_arm
 from neatlab.experiments.execute import build, make_task
-from neatlab.runs.comparison import CURVATURE, Comparison
+from neatlab.runs.comparison import Comparison
+from neatlab.runs.frames import CURVATURE
 from neatlab.training import loop
 from neatlab.training.curvature import Start, curvature, measured_start
 from tests.models import MODELS
