@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 from neatlab import compare, plots
 from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
-from neatlab.analysis.sharpness import ADAM_EPSILON, Curvature, largest_eigenvalue
+from neatlab.analysis.sharpness import ADAM_EPSILON, RATE_FACTOR, Curvature, largest_eigenvalue, suggested_rate
 from neatlab.config import make_run, parse_arm
 from neatlab.experiments.execute import build, make_task
 from neatlab.runs.comparison import CURVATURE, Comparison
@@ -156,6 +156,12 @@ def test_of_known_eigenvalues_the_largest_is_given_not_the_largest_in_size(value
     matrix = basis @ torch.tensor(values, dtype=torch.double).diag() @ basis.T
     start = torch.randn(len(values), dtype=torch.double)
     assert largest_eigenvalue(lambda v: matrix @ v, start, 10, 1e-9) == pytest.approx(max(values))
+
+
+@pytest.mark.parametrize(("sharpness", "rate"), [(4.0, RATE_FACTOR / 2), (0.0, math.nan), (-1.0, math.nan)])
+def test_the_suggested_rate_falls_with_the_root_of_it(sharpness, rate):
+    assert suggested_rate(sharpness) == pytest.approx(rate, nan_ok=True)
+    assert math.isnan(suggested_rate(math.nan))
 
 
 SMALL = "teacher:d_in=12,d_out=12,layers=1"
