@@ -89,8 +89,8 @@ class Curvature:
 def suggested_rate(sharpness: float) -> float:
     """The peak learning rate of AdamW that a Hessian's largest eigenvalue λ suggests, c/√λ; NaN where λ ≤ 0.
 
-    Gradient descent is stable up to 2/λ. Adam is not ruled by λ, and 1/λ predicts its best rate badly; of the rules tried
-    in benchmarks/sharpness_rates.py this one came nearest.
+    Gradient descent is stable up to 2/λ. Adam is not ruled by λ, and 1/λ predicts its best rate badly; of the rules
+    tried in benchmarks/sharpness_rates.py this one came nearest.
     """
     return RATE_FACTOR / math.sqrt(sharpness) if sharpness > 0 else math.nan
 
