@@ -76,12 +76,19 @@ def execute(
     state = (
         distributed.broadcast_from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
     )
-    training = train(adapted, task, config.training, config.seed, config.purpose == "report", state)
+    is_report, measures = config.purpose == "report", _measures_start(config)
+    training = train(adapted, task, config.training, config.seed, is_report, state, measures)
     events = _until_pruned(training, should_continue)
     if distributed.is_main():
         yield from _written(events, adapted, config, store, state)
     else:
         yield from (event for event in events if not isinstance(event, Stored))
+
+
+def _measures_start(config: RunConfig) -> bool:
+    """Whether this is a search's run at the default rate: an arm's start is the same at every other."""
+    default = config.spec.row.training["lr"] * METHODS[config.arm.method].lr_factor
+    return config.purpose == "tune" and math.isclose(config.training.lr, default, rel_tol=0.01)
 
 
 def _written(

@@ -130,7 +130,7 @@ def _open_marker(tried: Tried) -> go.Scatter:
 
 
 def _suggested(frame: pd.DataFrame, order: Sequence[str]) -> list[Suggested]:
-    """Each arm's first: the start is the same at every rate."""
+    """Each arm's, from the run in which it was measured."""
     if "suggested_lr" not in frame:
         return []
     known = frame[frame["suggested_lr"].notna() & frame["arm"].isin(order)].drop_duplicates("arm")

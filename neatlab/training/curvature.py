@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from neatlab.adapters.attach import Adapted
-from neatlab.analysis.sharpness import Curvature
+from neatlab.analysis.sharpness import Curvature, suggested_rate
 from neatlab.config import TrainingConfig
 from neatlab.tasks.base import Batch, Task, to_device
 from neatlab.training.batches import shuffled_batches
@@ -41,12 +41,10 @@ def measured_start(adapted: Adapted, task: Task, config: TrainingConfig, seed: i
     if not 0 < count <= MAX_PARAMETERS or config.accumulate > 1 or config.gradient_checkpointing:
         return Start()
     try:
-        start = curvature(adapted, task, config, seed)
-        return Start(
-            *(value if math.isfinite(value) else None for value in (start.sharpness(), start.suggested_rate()))
-        )
+        sharpness = curvature(adapted, task, config, seed).sharpness()
     except RuntimeError:  # NotImplementedError is one: a kernel without a second derivative, or out of memory
         return Start()
+    return Start(*(value if math.isfinite(value) else None for value in (sharpness, suggested_rate(sharpness))))
 
 
 def curvature(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> Curvature:

@@ -35,6 +35,7 @@ def train(
     seed: int,
     test: bool = True,
     state: TrainingState | None = None,
+    measure_start: bool = False,
 ) -> Iterator[Event | Stored]:
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
@@ -48,8 +49,9 @@ def train(
         config: Steps, rates and intervals.
         seed: Seed of the data order and of dropout.
         test: Whether to score the test split at the end, and the base task before and after; False while settings
-            are being chosen, when the curvature at the start is measured instead.
+            are being chosen.
         state: Where an interrupted run resumes; what it yielded until then is not yielded again.
+        measure_start: Whether to measure the curvature of the loss before the first step.
 
     Yields:
         RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps
@@ -59,7 +61,7 @@ def train(
     begin = time.perf_counter() - (state.seconds if state else 0)
     if state is None:
         base_metric = task.base_score(adapted.model) if test else None
-        start = Start() if test else measured_start(adapted, task, config, seed)
+        start = measured_start(adapted, task, config, seed) if measure_start else Start()
         yield _started(adapted, task, config, base_metric, start)
         yield from _measured(adapted, task, config, 0)
 
