@@ -86,8 +86,7 @@ class Comparison(ArmRuns):
         """One row a run of the search; `arm` leaves out what was searched for, `variant` only the learning rate.
 
         `sharpness` is the largest eigenvalue of the loss's Hessian over the adapter at the start, `suggested_lr` the
-        learning rate that the curvature there suggests. Both are measured in the run at the default rate, for an arm's
-        start is the same at every rate, and are NaN in the others.
+        rate that it suggests: measured at the default rate alone, for an arm's start is the same at every rate.
         """
         return frames.search_frame(self.search)
 
