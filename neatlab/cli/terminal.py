@@ -84,10 +84,17 @@ class SweepProgressBar:
 
 def comparison_text(comparison: "Comparison") -> str:
     """The decision, a table of the arms, and what is shown of their scores and of what they left of the base."""
-    base = [difference.sentence for difference in comparison.base_differences()]
-    said = [comparison.headline(), *comparison.verdict(), *base, comparison.assumptions()]
+    said = [comparison.headline(), *comparison.verdict(), *_of_base(comparison), comparison.assumptions()]
     parts = [comparison.decision(), arms_table(comparison.arms()), "\n".join(filter(None, said))]
     return "\n\n".join(filter(None, parts))
+
+
+def _of_base(comparison: "Comparison") -> list[str]:
+    """What is shown of the base's own task; that nothing is, in one line."""
+    judged = comparison.base_differences()
+    shown = [one.sentence for one in judged if one.verdict != "undecided"]
+    metric = comparison.base_metric
+    return shown or [f"In {metric.name} nothing is shown between them."] * bool(judged) if metric else []
 
 
 def arms_table(arms: "Sequence[ArmResult]") -> str:
