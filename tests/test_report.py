@@ -75,6 +75,14 @@ def page(comparison, tmp_path_factory):
     return path
 
 
+def test_the_margin_is_a_band_about_the_reference(comparison):
+    arm = comparison.arms()[0]
+    for margin, given in ((comparison.margin, {}), (0.05, {"margin": 0.05})):
+        (band,) = [s for s in plots.intervals(comparison, reference=arm.arm, **given).layout.shapes if s.type == "rect"]
+        assert (band.x0, band.x1) == pytest.approx((arm.mean - margin, arm.mean + margin))
+    assert not [s for s in plots.intervals(comparison).layout.shapes if s.type == "rect"]
+
+
 def test_interval_data_are_the_arms_intervals(comparison):
     data = plots.interval_data(comparison)
     assert data.name == "accuracy, share of images"

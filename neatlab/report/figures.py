@@ -71,7 +71,8 @@ def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
     if not data.arms:
         return None
     reference = comparison.references[0]
-    line = f" Dotted line: {reference}, the reference." if len(order) > 1 else ""
+    margin = f"; grey: what differs from it by less than {comparison.margin:g}, which does not matter"
+    line = f" Dotted line: {reference}, the reference{margin}." if len(order) > 1 else ""
     words = f"Mean and 95 % interval over seeds.{line}"
     drawn = plots.intervals(comparison, arms=order, reference=reference)
     return Figure("intervals", f"{data.name.partition(',')[0].capitalize()} of every arm", words, drawn, wide=True)

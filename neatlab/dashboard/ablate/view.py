@@ -130,7 +130,8 @@ def _scores(whole: Comparison, reference: str) -> str | None:
     best = [arm for arm in ordered(whole) if arm in arms][:MAX_DRAWN]
     figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
     left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
-    marked = f"The dotted line marks the reference, {reference}." if reference in best else ""
+    margin = f"grey what differs from it by less than {whole.margin:g}, which does not matter"
+    marked = f"The dotted line marks the reference, {reference}, {margin}." if reference in best else ""
     return shown(figure, f"Mean and 95 % interval over seeds. {left if len(best) < len(arms) else ''}{marked}")
 
 
