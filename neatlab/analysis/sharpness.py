@@ -109,7 +109,7 @@ def largest_eigenvalue(
     Returns:
         The eigenvalue; NaN where the matrix or the start has values that are not finite, or the start is zero.
     """
-    basis, diagonal, beside = [start / start.norm()], list[float](), list[float]()
+    basis, diagonal, off_diagonal = [start / start.norm()], list[float](), list[float]()
     value = math.nan
     for _ in range(min(products, start.numel())):
         image = product(basis[-1])
@@ -118,10 +118,10 @@ def largest_eigenvalue(
         residual = float(rest.norm())
         if not math.isfinite(diagonal[-1] + residual):
             return math.nan
-        value, weight = _top(diagonal, beside)
+        value, weight = _top(diagonal, off_diagonal)
         if residual * weight <= tolerance * abs(value):
             return value
-        beside.append(residual)
+        off_diagonal.append(residual)
         basis.append(rest / residual)
     return value
 
@@ -133,9 +133,9 @@ def _orthogonal(vector: Tensor, basis: Tensor) -> Tensor:
     return vector
 
 
-def _top(diagonal: Sequence[float], beside: Sequence[float]) -> tuple[float, float]:
+def _top(diagonal: Sequence[float], off_diagonal: Sequence[float]) -> tuple[float, float]:
     """Largest eigenvalue of a symmetric tridiagonal matrix, and the size of its eigenvector's last entry."""
-    off = torch.tensor(beside, dtype=torch.double)
+    off = torch.tensor(off_diagonal, dtype=torch.double)
     matrix = torch.tensor(diagonal, dtype=torch.double).diag() + off.diag(1) + off.diag(-1)
     values, vectors = torch.linalg.eigh(matrix)
     return float(values[-1]), abs(float(vectors[-1, -1]))

@@ -88,29 +88,29 @@ def stability(
     figure = new_figure([f"{data.base_name}, after training", data.name], dark=dark)
     rows = list(zip(data.arms, data.retained, data.front, strict=True))
     if sum(data.front) > 1:
-        figure.add_trace(front_trace([(kept.mean, entry.score.mean) for entry, kept, front in rows if front]))
-    for entry, kept, front in rows:
-        figure.add_trace(_point(entry, kept, front))
+        figure.add_trace(front_trace([(retained.mean, entry.score.mean) for entry, retained, front in rows if front]))
+    for entry, retained, front in rows:
+        figure.add_trace(_point(entry, retained, front))
     if rows and data.before == data.before:
         mark = {"text": "before", "font": {"size": 11}}
         figure.add_vline(data.before, line={"dash": "dash", "width": 1, "color": "#7b8794"}, annotation=mark)
     return figure
 
 
-def _point(entry: ArmScore, kept: Interval, front: bool) -> go.Scatter:
+def _point(entry: ArmScore, retained: Interval, front: bool) -> go.Scatter:
     look = style(entry.position)
     where = "on the front" if front else "behind the front"
-    halves = {axis: one.half_width for axis, one in (("error_x", kept), ("error_y", entry.score))}
+    halves = {axis: one.half_width for axis, one in (("error_x", retained), ("error_y", entry.score))}
     bars = {
         axis: {"type": "data", "array": [half if half == half else 0], "color": look.colour, "width": 4}
         for axis, half in halves.items()
     }
     return go.Scatter(
-        x=[kept.mean],
+        x=[retained.mean],
         y=[entry.score.mean],
         name=entry.arm,
         mode="markers",
         marker={"symbol": look.marker, "size": 10, "color": look.colour},
-        hovertemplate=f"{in_figures(entry.score)}<br>base {in_figures(kept)}<br>{where}<extra>{entry.arm}</extra>",
+        hovertemplate=f"{in_figures(entry.score)}<br>base {in_figures(retained)}<br>{where}<extra>{entry.arm}</extra>",
         **bars,
     )

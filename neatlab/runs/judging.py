@@ -90,9 +90,9 @@ class Judge:
         """Seed → what each example contributes; None where a run has not kept it."""
         if arm not in self._known:
             scored = [run for run in self.arms[arm] if run.summary.get("metric") is not None]
-            kept = [(run.config.seed, run.outcomes) for run in scored]
-            values = {seed: _contributions(one, self.metric) for seed, one in kept if one is not None}
-            self._known[arm] = values if len(values) == len(kept) else None
+            outcomes = [(run.config.seed, run.outcomes) for run in scored]
+            values = {seed: _contributions(one, self.metric) for seed, one in outcomes if one is not None}
+            self._known[arm] = values if len(values) == len(outcomes) else None
         return self._known[arm]
 
     def _check_examples(self, a: str, b: str) -> None:
