@@ -113,7 +113,8 @@ class AblateTab(Tab[AblateLink]):
         long = LONG | UNCHECKED
         # "multiple": a new follower replaces the one before, which would otherwise keep it waiting.
         gr.on(self._form.changed, self._look, fields, shown, trigger_mode="multiple", **long)
-        self._start.click(self._begin, fields, shown, **long)
+        # For a press too: the follower of the press before may still be sending its last words.
+        self._start.click(self._begin, fields, shown, trigger_mode="multiple", **long)
         self.restored = [(self._look, fields, shown, long)]
         self._form.connect()
         self._stop.click(self._end, None, self._stop, **LIGHT)
