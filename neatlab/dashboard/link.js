@@ -33,6 +33,36 @@ window.neatlabCopyLink = async () => {
   setTimeout(() => (button.textContent = said), 1500);
 };
 
+// The tabs are one stop of the keyboard, gone through by arrows, as readers of other pages know them.
+const tabList = document.querySelector("#tabs");
+const tabsShown = () => [...tabList.querySelectorAll("[role=tab]")].filter((tab) => tab.checkVisibility());
+const tend = () => {
+  for (const tab of tabList.querySelectorAll("[role=tab]")) {
+    const index = tab.ariaSelected === "true" ? 0 : -1;
+    if (tab.tabIndex !== index) tab.tabIndex = index;
+  }
+};
+new MutationObserver(tend).observe(tabList, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+tend();
+tabList.addEventListener("keydown", (event) => {
+  const at = tabsShown().indexOf(event.target);
+  const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 };
+  if (at < 0 || !(event.key in steps)) return;
+  event.preventDefault();
+  const next = tabsShown().at(steps[event.key] % tabsShown().length);
+  next.click();
+  next.focus();
+});
+
+// Light or dark as chosen here before; else as Gradio's page has it.
+const setDark = (is) => document.body.classList.toggle("dark", is);
+const chosenTheme = localStorage.getItem("neatlab-theme");
+if (chosenTheme && !new URLSearchParams(location.search).has("__theme")) setDark(chosenTheme === "dark");
+window.neatlabSwitchTheme = () => {
+  setDark(!document.body.classList.contains("dark"));
+  localStorage.setItem("neatlab-theme", document.body.classList.contains("dark") ? "dark" : "light");
+};
+
 function show(query) {
   const text = query.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%3D", "=");
   history.replaceState(history.state, "", text ? `?${text}` : location.pathname);

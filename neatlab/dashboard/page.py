@@ -20,6 +20,7 @@ from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.shared.tab import LIGHT, Tab, message_slot
+from neatlab.dashboard.train.controls import preset_control
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.train.words import HEADER
 from neatlab.dashboard.understand.tab import UnderstandTab
@@ -32,6 +33,7 @@ _HTML = macros(__file__)
 
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
+SWITCH_THEME = "() => window.neatlabSwitchTheme()"
 COPY_LINK = "() => window.neatlabCopyLink()"
 EDITED = "() => window.neatlabEdited()"
 OPENED = "() => { window.neatlabOpened = true; }"
@@ -68,7 +70,10 @@ class _Page:
         self._lessons = lessons
         with gr.Row(elem_classes=["top"]):
             gr.HTML(HEADER, apply_default_css=False)
-            self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=110, scale=0)
+            self._preset = preset_control()
+            theme = gr.Button("Theme", elem_id="theme", size="sm", min_width=70, scale=0)
+            self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=90, scale=0)
+        theme.click(None, None, None, js=SWITCH_THEME)
         self._message = message_slot("message-page")
         self._lesson = gr.HTML(_HTML.lessons(lessons), elem_id="lesson", apply_default_css=False)
         self.link = gr.HTML(
@@ -97,6 +102,7 @@ class _Page:
     def _hidden(self) -> dict[str, list[Any]]:
         """Name in `hide=` → blocks."""
         blocks: dict[str, list[Any]] = {name: [holder] for name, (holder, _) in self._made.items() if name in HIDEABLE}
+        blocks["presets"] = [self._preset]
         for tab in self._contents:
             blocks |= tab.controls
         return {name: hidden for name, hidden in blocks.items() if name in HIDEABLE}

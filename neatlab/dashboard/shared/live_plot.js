@@ -68,6 +68,18 @@ function live(figure) {
     if (!table.hidden) fillTable(chart, table);
   });
 
+  const enlarge = figure.querySelector(".live-enlarge");
+  function setEnlarged(is) {
+    figure.classList.toggle("enlarged", is);
+    enlarge.setAttribute("aria-pressed", String(is));
+  }
+  enlarge.addEventListener("click", () => setEnlarged(!figure.classList.contains("enlarged")));
+  figure.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    setEnlarged(false);
+    figure.querySelector(".live-more").open = false;
+  });
+
   // Plotly's own `responsive` overlooks a window that changes its width while another tab is open.
   new ResizeObserver(() => chart.clientWidth && chart.data && Plotly.Plots.resize(chart)).observe(chart);
   return { name: figure.id, show: ask, draw };

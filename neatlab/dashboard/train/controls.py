@@ -144,12 +144,12 @@ def arm_controls(part: str, method: str) -> Form:
     """One arm's fields, "a.method", "a.rank", …; those of other methods are hidden."""
     with gr.Group(elem_classes=["arm"]) as group:
         gr.HTML(arm_title(part), apply_default_css=False)
-        picker = _method_picker(part, method)
         formula = gr.HTML(equation(method), apply_default_css=False)
-        slot = message_slot(f"message-{part}")
         options = _all_options() | (METHODS[method].options.model_fields if method else {})
         with gr.Row(elem_classes=["fields"]):
+            picker = _method_picker(part, method)
             fields = _option_fields(part, method, {name: options[name] for name in MAIN})
+        slot = message_slot(f"message-{part}")
         more = gr.Accordion("More options", open=False, elem_id=f"{part}-more", visible=bool(method))
         with more, gr.Row(elem_classes=["fields"]):
             fields |= _option_fields(part, method, {n: f for n, f in options.items() if n not in MAIN})

@@ -13,7 +13,7 @@ from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.live_plot import live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
 from neatlab.dashboard.train.charts import CHARTS
-from neatlab.dashboard.train.controls import Form, arm_controls, preset_control, run_controls
+from neatlab.dashboard.train.controls import Form, arm_controls, run_controls
 from neatlab.dashboard.train.data_form import DataForm
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.form import SETTINGS, arm_fields, arm_text, read_form
@@ -41,46 +41,40 @@ class TrainTab(Tab[TrainLink]):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._windows: Windows[TrainWindow] = Windows(lambda: TrainWindow(Feed(context.store.root)))
+        with gr.Row(elem_classes=["controls"]):
+            self._lay_controls()
         with gr.Row(elem_classes=["lab"]):
-            with gr.Column(scale=1, min_width=300, elem_classes=["settings"]):
-                preset = preset_control()
+            with gr.Column(scale=1, min_width=240, elem_classes=["settings"]):
                 run = run_controls()
                 self._data = DataForm(context, run)
                 arms = [arm_controls(part, method) for part, method in zip(PARTS, FIRST_METHODS, strict=True)]
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
-                self._actions()
-                self._time()
-                self._results()
+                self._lay_results()
         self._form = Form.of(run, self._data.part, *arms)
         self._handlers = Handlers(
             context, self._windows, [*self._form.fields], [*self._form.messages], self._data.tasks
         )
-        self.controls = {"presets": [preset], "scrub": [self._scrub], "command": [self._command]}
-        self.controls |= self._form.groups
+        self.controls = {"scrub": [self._scrub], "command": [self._command], **self._form.groups}
 
-    def _actions(self) -> None:
+    def _lay_controls(self) -> None:
         with gr.Row(elem_classes=["actions"]):
             # Train and Step wait for the page's link: what they train must be what it says.
-            self._train = gr.Button("Train", variant="primary", interactive=False, elem_id="train", min_width=80)
-            self._pause = gr.Button("Pause", interactive=False, elem_id="pause", min_width=70)
-            self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=70)
-            self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=70)
-            self._reset = gr.Button("Reset", elem_id="reset", min_width=70)
+            self._train = gr.Button("Train", variant="primary", interactive=False, elem_id="train", min_width=60)
+            self._pause = gr.Button("Pause", interactive=False, elem_id="pause", min_width=60)
+            self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=60)
+            self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=60)
+            self._reset = gr.Button("Reset", elem_id="reset", min_width=60)
+        with gr.Row(elem_classes=["scrub"]) as self._scrub:
+            self._at = gr.Slider(0, 1, 0, step=1, label="step shown", elem_id="at", interactive=True)
+            self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
+            self._arm = gr.Dropdown([], label="map of", elem_id="map-arm", interactive=True)
         self._status = gr.HTML(READY, js_on_load=SCRIPT, elem_id="status", apply_default_css=False)
 
-    def _time(self) -> None:
-        with gr.Row(elem_classes=["scrub"]) as self._scrub:
-            self._at = gr.Slider(
-                0, 1, 0, step=1, label="step shown; the last follows the training", elem_id="at", interactive=True
-            )
-            self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
-            self._arm = gr.Dropdown([], label="arm of the heat map", elem_id="map-arm", interactive=True)
-
-    def _results(self) -> None:
+    def _lay_results(self) -> None:
         self._charts = live_plot(*(row.chart for row in CHARTS))
         self._others = gr.HTML("{}", js_on_load=KEEP_LAYERS, apply_default_css=False, elem_classes=["unseen"])
-        self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
+        self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
 
     @property
     def link_inputs(self) -> list[Component]:

@@ -21,7 +21,7 @@ def arm_title(part: str) -> str:
     return _HTML.arm_title(part)
 
 
-HEADER = _HTML.header([METHODS["lora"], METHODS["neat"]])
+HEADER = _HTML.header()
 READY = status("Choose a task and two to four arms, then press Train. The settings as they are take about ten seconds.")
 BEFORE_FIRST_STEP = {
     "preparing": status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds."),

@@ -12,7 +12,7 @@ from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState
 T = TypeVar("T")
 Charts = Mapping[str, str | None]  # name → value of a live chart; None for an empty one
 
-CHARTS: tuple[LiveChart, ...] = (learning.CHART, layers.CHART, spectrum.CHART, layer_map.CHART, parameters.CHART)
+CHARTS: tuple[LiveChart, ...] = (spectrum.CHART, learning.CHART, layers.CHART, layer_map.CHART, parameters.CHART)
 OTHERS = "others"  # no chart: what the charts of a layer would show of the other layers
 TABLE = {row.chart.name: (row.depends, row.draw) for row in CHARTS} | {
     OTHERS: (other_layers.depends, other_layers.draw)

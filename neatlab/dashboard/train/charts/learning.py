@@ -12,8 +12,7 @@ from neatlab.tasks import Metric
 HINT = (
     "Above, the loss: lower is better. The thin line is the batch just trained on and jumps; the markers are the "
     "validation split, which nothing is trained on. Below it the task's metric. When the thin line falls on and the "
-    "markers rise again, the arm learns its training data by heart. At the bottom the learning rate, which warms up "
-    "and then falls: much of what looks like a difference between methods is a difference between rates."
+    "markers rise again, the arm learns its training data by heart."
 )
 
 
@@ -22,7 +21,7 @@ def caption(arms: Sequence[str], runs: Sequence[Run], metric: Metric) -> str:
     latest = {run.config.arm.label: last_evaluation(run, "validation") for run in runs}
     losses = {arm: event.get("loss") for arm, event in latest.items()}
     scores = {arm: event.get("metric") for arm, event in latest.items()}
-    legend = "Markers: validation split; thin lines: training batches; below, the adapter's learning rate."
+    legend = "Markers: validation split; thin lines: training batches."
     better = "higher" if metric.higher_is_better else "lower"
     return (
         f"Validation loss: {each_arm(arms, losses, 4)}. Validation {metric.name} ({better} is better): "
@@ -36,7 +35,7 @@ def _depends(drawing: Drawing) -> Hashable:
 
 def _draw(drawing: Drawing) -> str:
     runs = drawing.runs
-    figure = plots.learning_curves(runs.results.curves(), runs.metric.name, runs.arms, rate=True)
+    figure = plots.learning_curves(runs.results.curves(), runs.metric.name, runs.arms)
     drawing.over_steps(figure).update_layout(uirevision=runs.key)
     return shown(figure, caption(runs.arms, runs.runs, runs.metric))
 
