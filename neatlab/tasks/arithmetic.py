@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neatlab.events import ExamplesChosen
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, text_answers
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
@@ -104,6 +106,30 @@ class Arithmetic(PretrainedTask):
         given, wanted = decode(logits.argmax(2)), decode(tokens[:, -ANSWER:])
         outcomes = Outcomes.answers([answer == text for answer, text in zip(given, wanted, strict=True)])
         return Score.by(METRICS["exact-match"], outcomes, float(_cross_entropy(logits, tokens)))
+
+    def examples(self) -> ExamplesChosen:
+        tokens = self.sample()["tokens"]
+        return ExamplesChosen(
+            "text", "text", tuple(map(_readable, decode(tokens[:, :-ANSWER]))), tuple(_answers(tokens))
+        )
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        """What greedy decoding writes, digit after digit."""
+        wanted = to_device(self.sample(), model)["tokens"]
+        given = wanted[:, :-ANSWER]
+        with eval_mode(model):
+            for _ in range(ANSWER):
+                given = torch.cat([given, model(input_ids=given, logits_to_keep=1).logits[:, -1:].argmax(2)], dim=1)
+        return text_answers(_answers(given), (given == wanted).all(1).tolist())
+
+
+def _answers(tokens: Tensor) -> list[str]:
+    return [text[::-1] for text in decode(tokens[:, -ANSWER:])]
+
+
+def _readable(problem: str) -> str:
+    """A problem with the digits in the order in which people write them."""
+    return f"{problem[:DIGITS][::-1]} {problem[DIGITS]} {problem[DIGITS + 1 : -1][::-1]} ="
 
 
 @cache
