@@ -155,7 +155,7 @@ def test_every_answer_has_its_sign_and_every_arm_its_score() -> None:
     assert (page.count("answers-right"), page.count("answers-wrong")) == (7 + 2, 5 + 1)
     assert page.text.count("✓") == page.count("answers-right")
     assert page.text.count("✗") == page.count("answers-wrong")
-    for said in ("3 of 4", "2 of 4", "Confusion matrix", "is right: 1", "+0.70"):
+    for said in ("3 of 4", "2 of 4", "Confusion matrix", "right: 1", "+0.70"):
         assert said in page.text
 
 

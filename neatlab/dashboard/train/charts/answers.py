@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from neatlab.dashboard.shared.live_plot import Chart, shown_html
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import each_arm, letter, steps_done
-from neatlab.report.answers import AnswerData, answers_data, panel, score
+from neatlab.report.answers import AnswerData, answers_data, panel
 
 HINT = (
     "The same examples of the validation split for every arm, and what each answers to them at its last evaluation up "
@@ -16,15 +16,12 @@ HINT = (
 
 
 def caption(arms: Sequence[str], data: AnswerData) -> str:
-    """The steps that the answers are from, and how many of them are right."""
+    """The steps that the answers are from, and on how many examples the arms disagree."""
     steps = {arm.arm: arm.step for arm in data.arms}
     missing = [letter(i) for i, arm in enumerate(arms) if arm not in steps]
     apart = f" {data.disagreed} examples are answered differently." if data.disagreed else ""
-    base = f"before training {score(data, data.base)}, " if data.base else ""
-    scores = ", ".join(f"{letter(arms.index(arm.arm))} {score(data, arm)}" for arm in data.arms)
     silent = f" No answers of {', '.join(missing)}." if missing else ""
-    right = "Right: " if data.answers in ("class", "text") else ""
-    return f"Step {each_arm(arms, steps, 0)}.{apart} {right}{base}{scores}.{silent}"
+    return f"Step {each_arm(arms, steps, 0)}.{apart}{silent}"
 
 
 def _depends(drawing: Drawing) -> Hashable:
