@@ -109,22 +109,22 @@ class Arithmetic(PretrainedTask):
 
     def examples(self) -> ExamplesChosen:
         tokens = self.sample()["tokens"]
-        return ExamplesChosen(
-            "text", "text", tuple(map(_readable, decode(tokens[:, :-ANSWER]))), tuple(_answers(tokens))
-        )
+        true = (text[::-1] for text in decode(tokens[:, -ANSWER:]))
+        return ExamplesChosen("text", "text", tuple(map(_readable, decode(tokens[:, :-ANSWER]))), tuple(true))
 
     def answers(self, model: nn.Module, score: Score) -> Answers:
-        """What greedy decoding writes, digit after digit."""
-        wanted = to_device(self.sample(), model)["tokens"]
-        given = wanted[:, :-ANSWER]
+        """What greedy decoding writes, lowest digit first, up to its first wrong digit: one forward pass tells that."""
+        tokens = to_device(self.sample(), model)["tokens"]
         with eval_mode(model):
-            for _ in range(ANSWER):
-                given = torch.cat([given, model(input_ids=given, logits_to_keep=1).logits[:, -1:].argmax(2)], dim=1)
-        return text_answers(_answers(given), (given == wanted).all(1).tolist())
+            given = decode(answer_logits(model, tokens, ANSWER).argmax(2))
+        pairs = list(zip(given, decode(tokens[:, -ANSWER:]), strict=True))
+        return text_answers([_until_wrong(*pair) for pair in pairs], [one == wanted for one, wanted in pairs])
 
 
-def _answers(tokens: Tensor) -> list[str]:
-    return [text[::-1] for text in decode(tokens[:, -ANSWER:])]
+def _until_wrong(given: str, wanted: str) -> str:
+    """An answer as people write it, the highest digit first, with "…" for what comes after its first wrong digit."""
+    right = next((i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1]), ANSWER)
+    return ("…" if right < ANSWER - 1 else "") + given[: right + 1][::-1]
 
 
 def _readable(problem: str) -> str:
