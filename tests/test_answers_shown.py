@@ -1,5 +1,6 @@
 """Answers as figures, as HTML and on the Train tab: order, signs, counts, and a stranger's text."""
 
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_runs_of_several_tasks_are_refused() -> None:
 def test_a_figure_of_classes_has_a_sign_in_each_cell_and_one_of_numbers_a_diagonal() -> None:
     (cells,) = plots.answers(classes()).data
     assert list(cells.x) == ["before training", "lora", "neat"]
-    assert [list(line) for line in cells.text][:2] == [["✓ red", f"✗ {EVIL}", "✓ red"], ["✗ red"] * 3]
+    assert [list(line) for line in cells.text][:2] == [["✓ red", f"✗ {escape(EVIL)}", "✓ red"], ["✗ red"] * 3]
     drawn = plots.answers(outputs(), dark=True)
     assert [trace.name for trace in drawn.data] == ["before training", "lora", "neat"]
     assert sorted(drawn.data[1].x) == [0.0, 1.0, 2.0, 5.0]

@@ -1,5 +1,6 @@
 """What each arm answers to a few validation examples, those first on which the arms disagree."""
 
+import html
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -203,7 +204,7 @@ def answers(
 def _table(data: AnswerData, dark: bool) -> go.Figure:
     columns = [*([data.base] if data.base else []), *data.arms]
     count = len(data.true)
-    cells = [[f"{SIGNS[arm.right[i]]} {answer_text(data, arm.values[i])}" for arm in columns] for i in range(count)]
+    cells = [[f"{SIGNS[arm.right[i]]} {_plain(data, arm.values[i])}" for arm in columns] for i in range(count)]
     trace = {
         "type": "heatmap",
         "x": [arm.arm for arm in columns],
@@ -221,14 +222,19 @@ def _table(data: AnswerData, dark: bool) -> go.Figure:
     }
     figure = new_figure(["", f"example: right {data.answers}"], dark=dark, traces=[trace])
     labels = [_label(data, i) for i in range(count)]
-    figure.update_yaxes(tickvals=list(range(count)), ticktext=labels, autorange="reversed")
-    return figure.update_layout(height=80 + ROW * count, xaxis={"side": "top"})
+    figure.update_yaxes(tickvals=list(range(count)), ticktext=labels, autorange="reversed", showgrid=False)
+    return figure.update_layout(height=80 + ROW * count, xaxis={"side": "top", "showgrid": False})
 
 
 def _label(data: AnswerData, index: int) -> str:
     """An example beside the figure; a picture has only its class."""
-    text = "" if data.inputs == PICTURE else f"{_short(data.shown[index])}: "
-    return f"{text}{answer_text(data, data.true[index])}"
+    text = "" if data.inputs == PICTURE else f"{html.escape(_short(data.shown[index]), quote=False)}: "
+    return f"{text}{_plain(data, data.true[index])}"
+
+
+def _plain(data: AnswerData, value: Any) -> str:
+    """An answer whose signs Plotly does not take for its own."""
+    return html.escape(answer_text(data, value), quote=False)
 
 
 def _short(text: str) -> str:
