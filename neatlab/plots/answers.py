@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from neatlab.errors import BadInput
 from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.theme import Style, new_figure, style
 from neatlab.plots.traces import CURSOR, Trace
 from neatlab.runtime.numbers import DASH
 
@@ -30,6 +30,7 @@ class ArmAnswers(NamedTuple):
     Args:
         arm: The arm as one writes it.
         position: Where it stands among the arms; -1 for the base.
+        look: Its colour and marker; None for the base.
         step: The step that they are from.
         values: Class indices, texts, numbers or lists of numbers; None for what is not a number.
         probability: Of each answer.
@@ -40,6 +41,7 @@ class ArmAnswers(NamedTuple):
 
     arm: str
     position: int
+    look: Style | None
     step: int
     values: list[Any]
     probability: list[float | None]
@@ -124,7 +126,7 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _arm(row: dict[str, Any], arm: str, position: int) -> ArmAnswers:
     lists = ([*row[name]] for name in ("values", "probability", "margin", "right", "confusion"))
-    return ArmAnswers(arm, position, int(row["step"]), *lists)
+    return ArmAnswers(arm, position, style(position) if position >= 0 else None, int(row["step"]), *lists)
 
 
 def _sorted(data: AnswerData) -> AnswerData:
@@ -254,9 +256,10 @@ def _points(data: AnswerData, dark: bool) -> go.Figure:
 
 
 def _marks(data: AnswerData, arm: ArmAnswers) -> Trace:
-    look = style(arm.position) if arm.position >= 0 else None
     x, y = point_lists(data, arm)
-    marker = {"color": look.colour, "symbol": look.marker} if look else {"color": CURSOR, "symbol": "circle-open"}
+    marker = {"color": CURSOR, "symbol": "circle-open"}
+    if arm.look:
+        marker = {"color": arm.look.colour, "symbol": arm.look.marker}
     hover = "%{x:.4g} → %{y:.4g}"
     return {"type": "scatter", "mode": "markers", "name": arm.arm, "x": x, "y": y, "marker": marker} | {
         "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>"

@@ -14,7 +14,6 @@ from neatlab.plots.answers import (
     only_right,
     point_lists,
 )
-from neatlab.plots.theme import style
 from neatlab.report.markup import key
 from neatlab.runs.comparison import Comparison
 from neatlab.runtime.numbers import DASH, is_known, number
@@ -23,6 +22,7 @@ from neatlab.runtime.templates import macros
 __all__ = ["AnswerData", "answers_data", "panel", "score", "section"]
 
 WIDTH, HEIGHT, EDGE = 440, 190, 26  # of the picture of points
+BASE_MARKER = "circle"  # open
 SHAPES = {  # marker of plots.theme → its outline around a point
     "circle": "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0",
     "square": "m-2.7-2.7h5.4v5.4h-5.4z",
@@ -109,7 +109,7 @@ def _count(data: AnswerData) -> int:
 
 
 def _key(arm: ArmAnswers) -> Markup:
-    return key(arm.position) if arm.position >= 0 else macros(__file__).base_key()
+    return key(arm.position) if arm.look else macros(__file__).base_key()
 
 
 def _card(data: AnswerData, index: int) -> Card:
@@ -163,10 +163,8 @@ def _points(data: AnswerData) -> list[Marks]:
 
     marks = []
     for arm in _columns(data):
-        look = style(max(arm.position, 0))
-        shape = SHAPES["circle" if arm.position < 0 else look.marker]
+        marker, colour = (arm.look.marker, arm.look.colour) if arm.look else (BASE_MARKER, "currentColor")
         pairs = zip(*point_lists(data, arm), strict=True)
-        path = "".join(place(x, y) + shape for x, y in pairs if _is_number(x) and _is_number(y))
-        is_open = arm.position < 0
-        marks.append(Marks(arm.arm, "currentColor" if is_open else look.colour, path, is_open or look.marker == "x"))
+        path = "".join(place(x, y) + SHAPES[marker] for x, y in pairs if _is_number(x) and _is_number(y))
+        marks.append(Marks(arm.arm, colour, path, arm.look is None or marker == "x"))
     return marks
