@@ -8,7 +8,7 @@
 
 compare      train arms on the same task, budget and seeds, and compare them: a `Comparison`
 sweep        the same for a grid of settings, many runs at once
-load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`: `Results`
+load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 plots        Plotly figures of all of these

@@ -3,9 +3,11 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from neatlab.errors import StoreError
+
+Value: TypeAlias = int | float | str | list[float] | None  # of one example; None where it is not a number
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,47 @@ class SpectrumMeasured:
 
 
 @dataclass(frozen=True)
+class ExamplesChosen:
+    """The validation examples whose answers the run keeps, the same in every run of a task.
+
+    Args:
+        inputs: What is shown of each: a "picture", a "text", or "nothing".
+        answers: What an answer is: a "class", a "text", a "number", an "outputs" list of numbers, or the "loss" of a
+            text, which is neither right nor wrong.
+        shown: Each example's text, or its picture as WebP in base64; empty where nothing is shown.
+        true: What each should give, as the values of `Predicted`; empty for "loss".
+        names: Names of the classes; empty where there are none, or too many.
+    """
+
+    inputs: Literal["picture", "text", "nothing"]
+    answers: Literal["class", "text", "number", "outputs", "loss"]
+    shown: tuple[str, ...]
+    true: tuple[Value, ...]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the model answers to the examples of `ExamplesChosen`; at step 0 that is the base.
+
+    Args:
+        step: Steps done.
+        values: A class as its index, a text, a number or a list of them.
+        probability: Of each answer; empty where there is none.
+        margin: What each class's probability is ahead of the next one's; empty for other answers.
+        right: 1 where the answer is right; empty for numbers.
+        confusion: How often each class (row) was taken for each in the whole split; empty for other answers.
+    """
+
+    step: int
+    values: tuple[Value, ...]
+    probability: tuple[float, ...] = ()
+    margin: tuple[float, ...] = ()
+    right: tuple[int, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class RunFinished:
     """All steps done and the test split scored once; `base_metric` is the base task's, what adaptation left of it."""
 
@@ -111,7 +154,18 @@ class RunInterrupted:
     step: int
 
 
-Event = RunStarted | Step | Evaluated | SpectrumMeasured | RunFinished | RunFailed | RunPruned | RunInterrupted
+Event = (
+    RunStarted
+    | Step
+    | Evaluated
+    | SpectrumMeasured
+    | ExamplesChosen
+    | Predicted
+    | RunFinished
+    | RunFailed
+    | RunPruned
+    | RunInterrupted
+)
 
 _TYPES: dict[str, type[Event]] = {cls.__name__: cls for cls in get_args(Event)}
 

@@ -23,7 +23,8 @@ from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 
-STYLES = sorted(Path(__file__).parent.rglob("*.css"), key=lambda path: path.name)
+SHARED_STYLES = Path(__file__).parents[1] / "report" / "answers.css"
+STYLES = sorted([*Path(__file__).parent.rglob("*.css"), SHARED_STYLES], key=lambda path: path.name)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
 MAX_UPLOAD = "50mb"

@@ -19,6 +19,9 @@ class Tables(Protocol):
     def spectra(self) -> pd.DataFrame:
         """One row a layer and measured step."""
 
+    def answers(self) -> pd.DataFrame:
+        """One row a step at which answers were kept."""
+
 
 Source = Tables | pd.DataFrame
 Array = np.ndarray[Any, Any]

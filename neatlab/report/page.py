@@ -12,6 +12,7 @@ from plotly.offline import get_plotlyjs
 
 from neatlab.errors import BadInput
 from neatlab.plots.theme import DARK, LIGHT
+from neatlab.report import answers
 from neatlab.report.figures import Figure, figures, section
 from neatlab.report.text import arms, differences, ordered, question, repeat, runs, setup, title, verdict
 from neatlab.runs.comparison import Comparison
@@ -96,7 +97,7 @@ def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
         .get_template("report/page.html")
         .render(
             title=title,
-            style=_asset("style.css"),
+            style=_asset("style.css") + _asset("answers.css"),
             body=Markup("\n").join(filter(None, body)),
             plotly=get_plotlyjs(),
             figures=_json({figure.id: figure.plain() for figure in drawn}),
@@ -108,7 +109,7 @@ def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
 
 def _part(name: str, part: Comparison, drawn: list[Figure]) -> Markup:
     order, where = ordered(part), f" with {name}" if name else ""
-    return arms(part, order, where) + section(f"Figures{where}", order, drawn)
+    return arms(part, order, where) + section(f"Figures{where}", order, drawn) + answers.section(part, order, where)
 
 
 def _json(value: object) -> str:

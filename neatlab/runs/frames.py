@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from neatlab.events import SpectrumMeasured
+from neatlab.events import ExamplesChosen, Predicted, SpectrumMeasured
 from neatlab.runs.curves import COLUMNS, SPLITS, Points, read_events, read_points
 from neatlab.runs.labels import family, variant
 from neatlab.runs.run import Run
@@ -21,6 +21,7 @@ CURVATURE = ("sharpness", "suggested_lr")
 Label = Callable[[Run], str]
 
 SPECTRUM_FIELDS = tuple(field.name for field in fields(SpectrumMeasured))
+ANSWER_FIELDS = tuple(field.name for field in (*fields(Predicted), *fields(ExamplesChosen)))
 
 
 def frame(runs: Sequence[Run], label: Label) -> pd.DataFrame:
@@ -83,6 +84,21 @@ def spectra(runs: Sequence[Run], label: Label) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "arm", "seed", *SPECTRUM_FIELDS])
 
 
+def answers(runs: Sequence[Run], label: Label) -> pd.DataFrame:
+    """One row a step at which answers were kept; what the examples are stands in each.
+
+    Args:
+        runs: The runs; those that kept no answers have no row.
+        label: A run's arm.
+    """
+    rows = [
+        {"run": run.run_id, "arm": label(run), "seed": run.config.seed, **values}
+        for run in runs
+        for values in _answers(read_events(run))
+    ]
+    return pd.DataFrame(rows, columns=["run", "arm", "seed", *ANSWER_FIELDS])
+
+
 def without_nan(value: Any) -> Any:
     """The value with None for every number that JSON has no name for."""
     if isinstance(value, dict):
@@ -111,6 +127,14 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
         "error": run.summary.get("error"),
         "created": run.environment.get("created"),
     }
+
+
+def _answers(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    chosen = next((event for event in events if event["type"] == "ExamplesChosen"), None)
+    if chosen is None:
+        return []
+    kept = ({**chosen, **event} for event in events if event["type"] == "Predicted")
+    return [{name: event.get(name, ()) for name in ANSWER_FIELDS} for event in kept]
 
 
 def _spectrum(event: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from neatlab.runtime.files import PathLike
 
 
 class Results:
-    """A set of runs as tables: `frame` a row a run, `curves` a row a measurement, `spectra` a row a layer and step.
+    """A set of runs as tables: `frame` a row a run, `curves` a row a measurement, `spectra` a row a layer and step,
+    `answers` a row a step at which answers were kept.
 
     Args:
         runs: The runs, in the order they are to be shown.
@@ -41,6 +42,14 @@ class Results:
         """One row a layer and measured step: run, arm, seed, step, layer, singular_values and what sums them up."""
         return frames.spectra(self.runs, self.label)
 
+    def answers(self) -> pd.DataFrame:
+        """One row an evaluation, with the model's answers to a few validation examples: run, arm, seed, step, `values`.
+
+        `probability`, `margin` and `right` have an entry an example too; `shown`, `true` and `names` say what these
+        are, `inputs` and `answers` of what kind. Older runs have none.
+        """
+        return frames.answers(self.runs, self.label)
+
     def label(self, run: Run) -> str:
         """The arm that a run counts for in the tables."""
         return run.config.arm.label
@@ -53,7 +62,7 @@ def load_runs(runs: PathLike = "runs") -> Results:
         runs: The runs folder.
 
     Returns:
-        Their tables: `.frame()`, `.curves()`, `.spectra()`.
+        Their tables: `.frame()`, `.curves()`, `.spectra()`, `.answers()`.
 
     Raises:
         BadInput: No such folder.

@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neatlab.events import ExamplesChosen
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, text_answers
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
@@ -104,6 +106,30 @@ class Arithmetic(PretrainedTask):
         given, wanted = decode(logits.argmax(2)), decode(tokens[:, -ANSWER:])
         outcomes = Outcomes.answers([answer == text for answer, text in zip(given, wanted, strict=True)])
         return Score.by(METRICS["exact-match"], outcomes, float(_cross_entropy(logits, tokens)))
+
+    def examples(self) -> ExamplesChosen:
+        tokens = self.sample()["tokens"]
+        true = (text[::-1] for text in decode(tokens[:, -ANSWER:]))
+        return ExamplesChosen("text", "text", tuple(map(_readable, decode(tokens[:, :-ANSWER]))), tuple(true))
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        """What greedy decoding writes, lowest digit first, up to its first wrong digit: one forward pass tells that."""
+        tokens = to_device(self.sample(), model)["tokens"]
+        with eval_mode(model):
+            given = decode(answer_logits(model, tokens, ANSWER).argmax(2))
+        pairs = list(zip(given, decode(tokens[:, -ANSWER:]), strict=True))
+        return text_answers([_until_wrong(*pair) for pair in pairs], [one == wanted for one, wanted in pairs])
+
+
+def _until_wrong(given: str, wanted: str) -> str:
+    """An answer as people write it, the highest digit first, with "…" for what comes after its first wrong digit."""
+    right = next((i for i, pair in enumerate(zip(given, wanted, strict=True)) if pair[0] != pair[1]), ANSWER)
+    return ("…" if right < ANSWER - 1 else "") + given[: right + 1][::-1]
+
+
+def _readable(problem: str) -> str:
+    """A problem with the digits in the order in which people write them."""
+    return f"{problem[:DIGITS][::-1]} {problem[DIGITS]} {problem[DIGITS + 1 : -1][::-1]} ="
 
 
 @cache

@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import Tensor, nn
 
+from neatlab.events import ExamplesChosen
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, sampled_rows
 from neatlab.tasks.metrics import Measure, Metric
 from neatlab.tasks.outcomes import Outcomes
 
@@ -20,13 +22,15 @@ Batch = dict[str, Tensor]
 class Score:
     """Loss, metric and further named quantities of one split.
 
-    `outcomes` is what the metric is computed from; None where that is not one pair of values an example.
+    `outcomes` is what the metric is computed from; None where that is not one pair of values an example. `texts` is
+    what the model wrote to each example, where it was made to write.
     """
 
     loss: float
     metric: float
     extras: dict[str, float]
     outcomes: Outcomes | None = field(default=None, compare=False)
+    texts: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def by(cls, measure: Measure, outcomes: Outcomes, loss: float, extras: Mapping[str, float] | None = None) -> Self:
@@ -97,6 +101,24 @@ class Task(ABC):
     @abstractmethod
     def score(self, model: nn.Module, name: Split) -> Score:
         """Loss and metric on a whole split, without gradients."""
+
+    def sample(self) -> Batch:
+        """The validation examples whose answers are shown."""
+        batch = self.split("validation")
+        return select(batch, sampled_rows(size(batch)))
+
+    def examples(self) -> ExamplesChosen | None:
+        """How the examples of `sample` are shown, and what they should give; None where nothing is to be shown."""
+        return None
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        """The model's answers to the examples of `sample`, without gradients; asked for where `examples` has some.
+
+        Args:
+            model: The model.
+            score: Its score on the validation split, just made.
+        """
+        raise NotImplementedError(f"{type(self).__name__} shows examples and has no answers to them")
 
     def base_score(self, model: nn.Module) -> float | None:
         """`base_metric` on held-out examples of the base's own task, without gradients: what adaptation forgot."""

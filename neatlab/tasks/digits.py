@@ -14,8 +14,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neatlab.events import ExamplesChosen
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, class_answers, pictures
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
@@ -87,6 +89,16 @@ class Digits(PretrainedTask):
             logits = model(pixel_values=batch["pixels"]).logits  # n × 10
         outcomes = Outcomes.of(batch["label"].tolist(), logits.argmax(1).tolist())
         return Score.by(METRICS["accuracy"], outcomes, float(F.cross_entropy(logits, batch["label"])))
+
+    def examples(self) -> ExamplesChosen:
+        batch = self.sample()
+        shown = pictures((batch["pixels"] + 1) * 127.5)
+        return ExamplesChosen("picture", "class", shown, tuple(batch["label"].tolist()), tuple("0123456789"))
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        batch = to_device(self.sample(), model)
+        with eval_mode(model):
+            return class_answers(model(pixel_values=batch["pixels"]).logits, batch["label"])
 
 
 def turned(pixels: Tensor) -> Tensor:

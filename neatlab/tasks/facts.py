@@ -16,7 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neatlab.events import ExamplesChosen
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, text_answers
 from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
@@ -96,6 +98,31 @@ class Facts(PretrainedTask):
         trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
         extras = {"bits": bits, "bits_per_parameter": bits / max(trained, 1)}
         return Score.by(METRICS["accuracy"], outcomes, float(F.cross_entropy(logits, right)), extras)
+
+    def examples(self) -> ExamplesChosen:
+        tokens = self.sample()["tokens"]
+        asked = tuple(_question(row) for row in tokens.tolist())
+        return ExamplesChosen("text", "text", asked, tuple(map(_object, tokens[:, -1].tolist())))
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        """The likeliest of each question's choices, and its probability among them."""
+        batch = to_device(self.sample(), model)
+        with eval_mode(model):
+            logits = answer_logits(model, batch["tokens"], 1)[:, 0]  # n × vocabulary
+        probability, chosen = logits.gather(1, batch["choices"]).float().softmax(1).max(1)  # the first choice is right
+        given = batch["choices"].gather(1, chosen[:, None])[:, 0].tolist()
+        return text_answers([*map(_object, given)], (chosen == 0).tolist(), probability)
+
+
+def _question(tokens: list[int]) -> str:
+    """A statement without its object, in words."""
+    first, last, word = tokens[:3]
+    relation, wording = divmod(word - FIRST_WORDING, WORDINGS)
+    return f"person {first + 1}-{last - NAMES + 1}, relation {relation + 1} in wording {wording + 1}"
+
+
+def _object(token: int) -> str:
+    return f"object {(token - FIRST_OBJECT) % OBJECTS + 1}"
 
 
 @cache

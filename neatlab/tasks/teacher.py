@@ -13,10 +13,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from neatlab.events import ExamplesChosen
 from neatlab.schema import Schema
+from neatlab.tasks.answers import Answers, number_answers
 from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode, to_device
 from neatlab.tasks.metrics import Metric
 
+OUTPUTS = 4  # of each example that are shown
 Kind = Literal["low-rank", "weight-aware", "full-rank"]
 
 
@@ -97,6 +100,13 @@ class Teacher(Task):
             learnt = model(batch["each"]).permute(1, 2, 0).cpu() - base  # layers × d_out × d_in
         return Score(float(loss), float((learnt - delta).norm() / delta.norm()), {})
 
+    def examples(self) -> ExamplesChosen:
+        return ExamplesChosen("nothing", "outputs", (), number_answers(_some_outputs(self.sample()["y"])).values)
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        with eval_mode(model):
+            return number_answers(_some_outputs(model(to_device(self.sample(), model)["x"])))
+
     @cached_property
     def _truth(self) -> tuple[Tensor, Tensor]:
         """(W₀, ΔW*), each layers × d_out × d_in; ‖ΔW*‖ is ‖W₀‖ in each layer."""
@@ -117,6 +127,13 @@ class Teacher(Task):
         change = torch.einsum("ni,loi->nlo", x, delta)
         noise = torch.randn(change.shape, generator=generator) * change.std() * self._options.noise
         return {"x": x, "y": torch.einsum("ni,loi->nlo", x, base) + change + noise}
+
+
+def _some_outputs(outputs: Tensor) -> Tensor:
+    """A few evenly spread outputs of each example: n × layers × d_out → n × OUTPUTS."""
+    flat = outputs.flatten(1)
+    count = min(OUTPUTS, flat.shape[1])
+    return flat[:, torch.arange(count) * flat.shape[1] // count]
 
 
 def _true_delta(options: TeacherOptions, weight: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,10 +13,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from neatlab.errors import BadInput
+from neatlab.events import ExamplesChosen
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
-from neatlab.tasks.base import Batch, Score, Split, Task
+from neatlab.tasks.answers import Answers, class_answers, decoded_inputs
+from neatlab.tasks.base import Batch, Score, Split, Task, eval_mode
 from neatlab.tasks.docstrings import PACKAGES, Text, docstring_splits, packages_now
 from neatlab.tasks.heads import head_of, usual_targets
 from neatlab.tasks.metrics import METRICS, Metric
@@ -107,6 +109,16 @@ class TextTask(Task):
 
     def score(self, model: nn.Module, name: Split) -> Score:
         return score_labels(model, self.split(name), METRICS["accuracy"])
+
+    def examples(self) -> ExamplesChosen:
+        batch = self.sample()
+        shown = decoded_inputs(pretrained.tokenizer(self._folder), batch)
+        return ExamplesChosen("text", "class", shown, tuple(batch[LABEL].tolist()), tuple(PACKAGES.values()))
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        batch = self.sample()
+        with eval_mode(model):
+            return class_answers(forward(model, batch), batch[LABEL])
 
     @cached_property
     def _folder(self) -> Any:

@@ -15,9 +15,20 @@ from neatlab.analysis.cost import saved_bytes
 from neatlab.analysis.spectra import spectrum
 from neatlab.config import TrainingConfig
 from neatlab.errors import BadInput
-from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step
+from neatlab.events import (
+    Evaluated,
+    Event,
+    ExamplesChosen,
+    Predicted,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    SpectrumMeasured,
+    Step,
+)
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state
+from neatlab.tasks.answers import confusions
 from neatlab.tasks.base import Batch, Score, Split, Task, select, size, to_device
 from neatlab.tasks.outcomes import Outcomes
 from neatlab.training.batches import shuffled_batches
@@ -48,22 +59,24 @@ def train(
         task: Data, loss and metric.
         config: Steps, rates and intervals.
         seed: Seed of the data order and of dropout.
-        test: Whether to score the test split at the end, and the base task before and after; False while settings
-            are being chosen.
+        test: Whether to score the test split at the end, and the base task before and after, and to keep answers to
+            some examples; False while settings are being chosen.
         state: Where an interrupted run resumes; what it yielded until then is not yielded again.
         measure_start: Whether to measure the curvature of the loss before the first step.
 
     Yields:
-        RunStarted, then Step, Evaluated and SpectrumMeasured, last RunFinished or RunFailed; between steps
-        TrainingState, every `save_every` of them; before RunFinished the test split's Outcomes, where the task has any.
+        RunStarted, then Step, Evaluated, Predicted (before the first one ExamplesChosen) and SpectrumMeasured, last
+        RunFinished or RunFailed; between steps TrainingState, every `save_every` of them; before RunFinished the test
+        split's Outcomes, where the task has any.
     """
     # Before the first step: what the model is, and how it does untrained.
     begin = time.perf_counter() - (state.seconds if state else 0)
+    chosen = task.examples() if test else None
     if state is None:
         base_metric = task.base_score(adapted.model) if test else None
         start = measured_start(adapted, task, config, seed) if measure_start else Start()
         yield _started(adapted, task, config, base_metric, start)
-        yield from _measured(adapted, task, config, 0)
+        yield from _measured(adapted, task, config, 0, chosen)
 
     # Train, and measure every few steps.
     seconds = []
@@ -75,7 +88,7 @@ def train(
         if isinstance(event, RunFailed):
             return
         seconds.append(event.seconds)
-        yield from _measured(adapted, task, config, event.step)
+        yield from _measured(adapted, task, config, event.step, chosen)
 
     # Touch the test split once, and see what is left of the base task.
     base_metric = None
@@ -91,10 +104,15 @@ def train(
     yield RunFinished(config.steps, time.perf_counter() - begin, statistics.median(seconds), base_metric)
 
 
-def _measured(adapted: Adapted, task: Task, config: TrainingConfig, step: int) -> Iterator[Event]:
+def _measured(
+    adapted: Adapted, task: Task, config: TrainingConfig, step: int, chosen: ExamplesChosen | None
+) -> Iterator[Event]:
     """What is due after `step`; everything is before the first and after the last."""
     if step == config.steps or step % config.eval_every == 0:
-        yield _evaluated(step, "validation", task.score(adapted.model, "validation"))
+        score = task.score(adapted.model, "validation")
+        yield _evaluated(step, "validation", score)
+        if chosen is not None:
+            yield from _answered(adapted, task, step, chosen, score)
     if step == config.steps or step % config.spectrum_every == 0:
         yield from _spectra(adapted, step)
 
@@ -214,6 +232,15 @@ def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
 
 def _evaluated(step: int, split: Split, score: Score) -> Evaluated:
     return Evaluated(step, split, score.loss, score.metric, score.extras)
+
+
+def _answered(
+    adapted: Adapted, task: Task, step: int, chosen: ExamplesChosen, score: Score
+) -> Iterator[ExamplesChosen | Predicted]:
+    if step == 0:
+        yield chosen
+    answers = task.answers(adapted.model, score)
+    yield Predicted(step, **vars(answers), confusion=confusions(score.outcomes, len(chosen.names)))
 
 
 def _spectra(adapted: Adapted, step: int) -> Iterator[SpectrumMeasured]:

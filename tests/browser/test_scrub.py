@@ -1,6 +1,7 @@
-"""The slider moves spectrum, curves' cursor and heat map together through time."""
+"""The slider moves spectrum, curves' cursor, heat map and answers together through time."""
 
 import math
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,22 +9,28 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import App, chart, choose, open_page, says, shows
 
 pytestmark = pytest.mark.browser
+GIVEN = """cards => cards.map(card => [...card.querySelectorAll("li")].map(
+    given => ["span", "b"].map(part => given.querySelector(part).innerText).join(" ")))"""
 ARMS = ("lora:rank=4", "neat:rank=4,depth=2")
 FIRST = "vit.layers.0.attention.q_proj"
 OTHER = "vit.layers.2.attention.v_proj"
 
 
-def test_the_slider_moves_spectrum_cursors_and_heat_map_together(page: Page, app: App) -> None:
+def test_the_slider_moves_spectrum_cursors_heat_map_and_answers_together(page: Page, app: App) -> None:
     open_page(page, app, "?task=digits&steps=30&seed=20")
     page.click("#train")
     says(page, "Done. Step 30 of 30.")
     assert cursors(page) == []
     assert_spectrum_is_that_of(page, app, 30, FIRST)
+    assert_answers_are_those_of(page, app, 30)
+    page.get_by_text("Confusion matrix").click()
     move(page, 27)  # measured at 0, 25 and 30
     says(page, "The cursor is at step 27.")
     assert_spectrum_is_that_of(page, app, 25, FIRST)
     assert cursors(page) == [27, 27, 27]
     assert_map_is_that_of(page, app, 25, ARMS[1])
+    assert_answers_are_those_of(page, app, 25)
+    assert_confusions_are_those_of(page, app, 25)
     choose(page, "map-arm", ARMS[0])
     shows(page.locator("#map-caption"), ARMS[0])
     assert_map_is_that_of(page, app, 25, ARMS[0])
@@ -33,6 +40,7 @@ def test_the_slider_moves_spectrum_cursors_and_heat_map_together(page: Page, app
     shows(page.locator("#spectrum-caption"), "step A 0, B 0.")
     shows(page.locator("#map-caption"), "ΔW = 0 in every layer")
     assert cursors(page) == [3, 3, 3]
+    assert_answers_are_those_of(page, app, 0)
     move(page, 30)  # the last follows the training: no cursor
     assert_spectrum_is_that_of(page, app, 30, OTHER)
     assert cursors(page) == []
@@ -88,3 +96,36 @@ def assert_map_is_that_of(page: Page, app: App, step: int, arm: str) -> None:
     shows(page.locator("#map-caption"), f"{arm}, {said}", exact=True)
     drawn = chart(page, "map", "chart => chart._fullData[0].z.flatMap(row => Array.from(row))")
     assert all(any(math.isclose(value or math.nan, rank, rel_tol=1e-6) for value in drawn) for rank in ranks.values())
+
+
+def answered(app: App, step: int) -> list[dict[str, Any]]:
+    """What the store has of each arm's answers at a step."""
+    runs = app.stored(20)
+    return [next(e for e in runs[arm].events if e["type"] == "Predicted" and e["step"] == step) for arm in ARMS]
+
+
+def assert_answers_are_those_of(page: Page, app: App, step: int) -> None:
+    """Every example's answers and signs, each once, and those that differ before all others."""
+    lora, neat = answered(app, step)
+    shows(page.locator("#answers-caption"), f"Step A {step}, B {step}.")
+    cards = page.locator(".answers > .answers-cards > li")
+    rows = cards.evaluate_all(GIVEN)
+    signs = "✗✓"
+    stored = [
+        [f"{signs[arm['right'][i]]} {arm['values'][i]}" for arm in (answered(app, 0)[0], lora, neat)]
+        for i in range(len(lora["values"]))
+    ]
+    assert sorted(rows) == sorted(stored)
+    differ = [one != other for _, one, other in rows]
+    assert differ == sorted(differ, reverse=True)
+    assert page.locator(".answers > .answers-cards > .answers-apart").count() == sum(differ)
+
+
+def assert_confusions_are_those_of(page: Page, app: App, step: int) -> None:
+    """Opened at an earlier step, it stays open."""
+    expect(page.locator(".answers-confusion").first).to_be_visible()
+    script = "cells => cells.map(cell => Number(cell.innerText || 0))"
+    tables = [answered(app, 0)[0], *answered(app, step)]
+    assert page.locator(".answers-confusion td").evaluate_all(script) == [
+        count for event in tables for counts in event["confusion"] for count in counts
+    ]

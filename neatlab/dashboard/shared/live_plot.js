@@ -47,11 +47,11 @@ function live(figure) {
     if (drawn === now) return; // an update of the page may bring the same chart again
     drawn = now;
     empty.hidden = value !== null;
-    tools.hidden = value === null;
+    tools.hidden = !value?.figure;
     caption.textContent = value ? value.caption : "";
-    if (!value) {
+    if (!value?.figure) {
       if (chart.data) Plotly.purge(chart);
-      return;
+      return putHtml(chart, value?.html ?? "");
     }
     const template = dark ? themes.dark : themes.light;
     beyondLinks(chart, () => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));

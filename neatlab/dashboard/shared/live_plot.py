@@ -11,13 +11,16 @@ import gradio as gr
 import orjson
 import plotly
 import plotly.graph_objects as go
+from markupsafe import Markup
 
 from neatlab.plots.theme import DARK, LIGHT
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPT = (Path(__file__).parent / "live_plot.js").read_text(encoding="utf-8")
+SCRIPT = "\n".join(
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("live_html.js", "live_plot.js")
+)
 # As text: Gradio copies a component's properties with every update, and objects part by part.
 THEMES = orjson.dumps({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}).decode()
 
@@ -76,6 +79,16 @@ def shown(figure: go.Figure, caption: str, layer: str | None = None) -> str:
     plain = orjson.loads(figure.to_json())
     plain["layout"].pop("template", None)
     return orjson.dumps({"figure": plain, "caption": caption, "layer": layer}).decode()
+
+
+def shown_html(html: Markup, caption: str) -> str:
+    """A live chart's value where it is no figure of Plotly's.
+
+    Args:
+        html: What stands in its place, safe as it is.
+        caption: The summary.
+    """
+    return orjson.dumps({"html": str(html), "caption": caption}).decode()
 
 
 def together(values: Mapping[str, str | None]) -> str:

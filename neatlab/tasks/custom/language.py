@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -72,11 +73,11 @@ def counted(batch: Batch) -> Tensor:
 
 def answer_loss(model: nn.Module, batch: Batch) -> Tensor:
     """Mean negative log-likelihood of the counted tokens, in nats."""
-    logits, targets = _shifted(model, batch)
+    logits, targets = shifted(model, batch)
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
 
 
-def _shifted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+def shifted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits of each position but the last, and the token that comes after it."""
     device, cut = next(model.parameters()).device, trimmed(batch)
     inputs = {name: cut[name].to(device) for name in ("input_ids", "attention_mask")}
@@ -92,7 +93,7 @@ def score_answers(model: nn.Module, batch: Batch) -> Score:
     total, tokens, right = 0.0, 0, []
     with eval_mode(model):
         for rows in torch.arange(size(batch)).split(CHUNK):
-            logits, targets = _shifted(model, select(batch, rows))
+            logits, targets = shifted(model, select(batch, rows))
             judged = targets != IGNORED
             loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
             total, tokens = total + float(loss), tokens + int(judged.sum())
@@ -109,15 +110,15 @@ def score_final(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int)
         tokenizer: The model's.
         max_tokens: Tokens to generate at most.
     """
-    right, loss = [], score_answers(model, batch).loss
+    right, texts, loss = [], [], score_answers(model, batch).loss
     with eval_mode(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
             answer = _generate(model, ids[:start], tokenizer, max_tokens)
             wanted = bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode()
-            given = final_answer(tokenizer.decode(answer, skip_special_tokens=True))
-            right.append(given.strip() == wanted.strip())
-    return Score.by(METRICS["exact-match"], Outcomes.answers(right), loss)
+            texts.append(tokenizer.decode(answer, skip_special_tokens=True))
+            right.append(final_answer(texts[-1]).strip() == wanted.strip())
+    return replace(Score.by(METRICS["exact-match"], Outcomes.answers(right), loss), texts=tuple(texts))
 
 
 def _generate(model: Any, prompt: Tensor, tokenizer: Any, max_tokens: int) -> Tensor:

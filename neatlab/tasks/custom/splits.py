@@ -26,11 +26,12 @@ MIN_EXAMPLES = 10  # examples to learn from
 
 
 class Prepared(NamedTuple):
-    """Splits, outputs of a classifier (1 for a regression, 0 for language), and what to tell about them."""
+    """Splits, outputs of a classifier (1 for a regression, 0 for language), what to tell about them, its labels."""
 
     splits: dict[Split, Batch]
     outputs: int
     notes: tuple[str, ...]
+    labels: tuple[str, ...] = ()
 
 
 class _Part(NamedTuple):
@@ -65,7 +66,8 @@ def prepared(options: CustomOptions) -> Prepared:
     )
     splits = _carved(options, fresh)
     notes.append("splits: " + ", ".join(f"{name} {size(batch):,}" for name, batch in splits.items()))
-    return Prepared(splits, len(order) if order else int(options.kind != "language"), tuple(notes))
+    outputs = len(order) if order else int(options.kind != "language")
+    return Prepared(splits, outputs, tuple(notes), tuple(order))
 
 
 def _parts(options: CustomOptions) -> dict[Split, _Part]:

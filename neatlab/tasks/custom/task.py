@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from neatlab.errors import BadInput
+from neatlab.events import ExamplesChosen
 from neatlab.runtime.lazy import lazy
 from neatlab.schema import Schema
 from neatlab.tasks import pretrained
+from neatlab.tasks.answers import Answers
 from neatlab.tasks.base import Batch, Score, Split, Task, size
 from neatlab.tasks.custom import readers
+from neatlab.tasks.custom.answers import label_answers, labelled_examples, language_answers, language_examples
 from neatlab.tasks.custom.images import image_shape, normalised
 from neatlab.tasks.custom.language import answer_loss, counted, score_answers, score_final
 from neatlab.tasks.custom.options import CustomOptions, data_digest
@@ -98,6 +101,19 @@ class Custom(Task):
             score = score_answers(model, batch)
             return Score(score.loss, score.loss, {}) if options.metric == "loss" else score
         return score_labels(model, batch, METRICS[options.metric], self._inputs)
+
+    def examples(self) -> ExamplesChosen:
+        options, batch = self._options, self.sample()
+        if options.kind == "language":
+            return language_examples(batch, pretrained.tokenizer(self._folder), options.metric)
+        tokenizer = pretrained.tokenizer(self._folder) if options.kind == "labels" else None
+        return labelled_examples(batch, self._data.labels, tokenizer)
+
+    def answers(self, model: nn.Module, score: Score) -> Answers:
+        options, batch = self._options, self.sample()
+        if options.kind == "language":
+            return language_answers(model, batch, pretrained.tokenizer(self._folder), options.metric, score)
+        return label_answers(model, self._inputs(batch))
 
     def _inputs(self, batch: Batch) -> Batch:
         if self._options.kind != "images":

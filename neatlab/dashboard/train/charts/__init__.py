@@ -5,14 +5,21 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from neatlab.dashboard.train.charts import layer_map, layers, learning, other_layers, parameters, spectrum
+from neatlab.dashboard.train.charts import answers, layer_map, layers, learning, other_layers, parameters, spectrum
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState
 
 T = TypeVar("T")
 Charts = Mapping[str, str | None]  # name → value of a live chart; None for an empty one
 
-CHARTS: tuple[LiveChart, ...] = (spectrum.CHART, learning.CHART, layers.CHART, layer_map.CHART, parameters.CHART)
+CHARTS: tuple[LiveChart, ...] = (
+    spectrum.CHART,
+    learning.CHART,
+    answers.CHART,
+    layers.CHART,
+    layer_map.CHART,
+    parameters.CHART,
+)
 OTHERS = "others"  # no chart: what the charts of a layer would show of the other layers
 TABLE = {row.chart.name: (row.depends, row.draw) for row in CHARTS} | {
     OTHERS: (other_layers.depends, other_layers.draw)
@@ -44,7 +51,7 @@ class ChartCache:
         drawing = Drawing(runs, view, spectra)
         return {**EMPTY, **{name: self._draw(name, drawing) for name in names}}
 
-    def _draw(self, name: str, drawing: Drawing) -> str:
+    def _draw(self, name: str, drawing: Drawing) -> str | None:
         depends, draw = TABLE[name]
         return self._fresh(name, depends(drawing), lambda: draw(drawing))
 

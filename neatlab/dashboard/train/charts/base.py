@@ -32,6 +32,11 @@ class Drawing:
         return self.runs.key, self.runs.size[1]
 
     @property
+    def answered(self) -> int:
+        """Changes with all answers that are kept."""
+        return sum(event["type"] == "Predicted" for run in self.runs.runs for event in run.events)
+
+    @property
     def layer(self) -> str | None:
         """The layer shown."""
         return self.runs.shown_layer(self.view.layer)
@@ -58,10 +63,10 @@ class LiveChart(NamedTuple):
     Args:
         chart: Name, title, height and hint.
         depends: What the chart shows: it is drawn anew when this changes.
-        draw: Gives its value, as `live_plot.shown` makes it. Plotly keeps the zoom while the figure's `uirevision`
-            stays the same, so that other runs or another layer start unzoomed.
+        draw: Gives its value, as `live_plot.shown` or `shown_html` makes it; None for an empty one. Plotly keeps the
+            zoom while the figure's `uirevision` stays the same, so that other runs or another layer start unzoomed.
     """
 
     chart: Chart
     depends: Callable[[Drawing], Hashable]
-    draw: Callable[[Drawing], str]
+    draw: Callable[[Drawing], str | None]

@@ -1,0 +1,46 @@
+"""What each arm answers to a few validation examples, at the step on the slider."""
+
+from collections.abc import Hashable, Sequence
+
+from neatlab.dashboard.shared.live_plot import Chart, shown_html
+from neatlab.dashboard.train.charts.base import Drawing, LiveChart
+from neatlab.dashboard.train.snapshot import each_arm, letter, steps_done
+from neatlab.report.answers import AnswerData, answers_data, panel
+
+HINT = (
+    "The same examples of the validation split for every arm, and what each answers to them at its last evaluation up "
+    "to the step shown. Those on which the arms disagree stand first, with a bar at their side; after them those that "
+    "all get wrong. The open circle is the base before training. Beside a picture's class stands its probability, "
+    "beside a text's what its probability is ahead of the next one's."
+)
+
+
+def caption(arms: Sequence[str], data: AnswerData) -> str:
+    """The steps that the answers are from, and on how many examples the arms disagree."""
+    steps = {arm.arm: arm.step for arm in data.arms}
+    missing = [letter(i) for i, arm in enumerate(arms) if arm not in steps]
+    apart = f" {data.disagreed} examples are answered differently." if data.disagreed else ""
+    silent = f" No answers of {', '.join(missing)}." if missing else ""
+    return f"Step {each_arm(arms, steps, 0)}.{apart}{silent}"
+
+
+def _depends(drawing: Drawing) -> Hashable:
+    return drawing.runs.key, drawing.answered, _has_stepped(drawing), drawing.view.at
+
+
+def _has_stepped(drawing: Drawing) -> bool:
+    return any(map(steps_done, drawing.runs.runs))
+
+
+def _draw(drawing: Drawing) -> str | None:
+    """Empty before the first answers; runs that train without any were made before they were kept."""
+    arms = drawing.runs.arms
+    data = answers_data(drawing.runs.results, drawing.view.at, arms)
+    if data.answers:
+        return shown_html(panel(data), caption(arms, data))
+    return shown_html(panel(data), "") if _has_stepped(drawing) else None
+
+
+CHART = LiveChart(
+    Chart("answers", "Answers", "What each arm answers to the same examples.", 270, HINT), _depends, _draw
+)
