@@ -199,7 +199,7 @@ class TestUpdate:
         for value in (now["learning"], now["layers"], now["map"]):
             (cursor,) = orjson.loads(value or "")["figure"]["layout"]["shapes"]
             assert (cursor["x0"], cursor["x1"]) == (3, 3)
-        assert "step A 3, B 3." in orjson.loads(now["spectrum"] or "")["caption"]
+        assert ", step 3. Largest" in orjson.loads(now["spectrum"] or "")["caption"]
         assert ", step 3: " in orjson.loads(now["map"] or "")["caption"]
 
     def test_a_chart_is_drawn_anew_only_when_what_it_shows_has_changed(self, runs: Path) -> None:
@@ -272,7 +272,7 @@ class TestOtherLayers:
         for name, figure in figures.items():
             for line, trace in zip(kept[name]["lines"], figure.data, strict=True):
                 assert numbers(line) == pytest.approx(trace.y, rel=1e-6, nan_ok=True)
-        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {4 if at else 8}")
+        assert kept["spectrum"]["caption"].startswith(f"{layer}, step {4 if at else 8}. ")
 
     def test_only_layers_with_the_same_lines_are_alike(self) -> None:
         likes = {layer: kept["like"] for layer, kept in self.kept().items()}

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.tables import Source, arm_looks, arm_order, table
+from neatlab.plots.theme import new_figure
 
 __all__ = ["ParameterData", "parameter_counts", "parameter_data"]
 
@@ -56,11 +56,11 @@ def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bo
         The figure.
     """
     data = parameter_data(source, arms)
-    order = arm_order(table(source, "frame"), arms) if data.arms else []
-    colours = [style(order.index(arm)).colour for arm in data.arms]
+    shown = arm_looks(table(source, "frame"), arms) if data.arms else {}
+    names, colours = [shown[arm].name for arm in data.arms], [shown[arm].colour for arm in data.arms]
     figure = new_figure([COUNT, ""], dark=dark)
-    figure.add_trace(_bars("adapter", data.arms, data.adapter, colours))
-    figure.add_trace(_bars("head", data.arms, data.head, [HEAD] * len(data.arms)))
+    figure.add_trace(_bars("adapter", names, data.adapter, colours))
+    figure.add_trace(_bars("head", names, data.head, [HEAD] * len(names)))
     figure.update_layout(barmode="stack", showlegend=False, bargap=0.4, uniformtext={"mode": "hide", "minsize": 11})
     figure.update_yaxes(autorange="reversed", title=None)
     figure.update_xaxes(rangemode="tozero", nticks=4, tickangle=0)

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from neatlab.errors import BadInput
+from neatlab.plots.looks import looks
 from neatlab.plots.theme import DARK, LIGHT
 from neatlab.report.figures import Figure, figures, section
 from neatlab.report.text import arms, differences, ordered, question, repeat, runs, setup, title, verdict
@@ -108,7 +109,7 @@ def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
 
 def _part(name: str, part: Comparison, drawn: list[Figure]) -> Markup:
     order, where = ordered(part), f" with {name}" if name else ""
-    return arms(part, order, where) + section(f"Figures{where}", order, drawn)
+    return arms(part, order, where) + section(f"Figures{where}", looks(order), drawn)
 
 
 def _json(value: object) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from neatlab.dashboard.train.charts import layers, spectrum
 from neatlab.dashboard.train.charts.base import Drawing
 from neatlab.plots import layer_curve_data, spectrum_data
-from neatlab.plots.tables import Line
+from neatlab.plots.tables import Line, differ_hundredfold
 
 DIGITS = 7  # significant; more than a chart can show
 
@@ -37,11 +37,16 @@ def _layer(
 ) -> dict[str, object]:
     values, curves = spectrum_data(rows, name, at, arms), layer_curve_data(rows, name, arms=arms)
     panels = [line for lines in curves.curves.values() for line in lines]
-    like = [tuple(curves.curves), *((line.arm, line.x, line.seeds) for line in [*values.spectra, *panels])]
+    like = [
+        tuple(curves.curves),
+        values.suits_log,
+        *map(differ_hundredfold, curves.curves.values()),
+        *((line.arm, line.x, line.seeds) for line in [*values.spectra, *panels]),
+    ]
     return {
         "like": crc32(repr(like).encode()),
         "spectrum": {"lines": _rounded(values.spectra), "caption": spectrum.caption(arms, values)},
-        "layers": {"lines": _rounded(panels), "caption": layers.caption(arms, curves, ranks)},
+        "layers": {"lines": _rounded(panels), "caption": layers.caption(arms, curves, ranks, at)},
     }
 
 
