@@ -259,7 +259,7 @@ class TestOtherLayers:
         return pd.DataFrame(rows)
 
     def kept(self, at: int | None = None) -> dict[str, Any]:
-        return orjson.loads(other_layers(self.spectra(), list(self.ARMS), {}, at))
+        return orjson.loads(other_layers(self.spectra(), list(self.ARMS), at))
 
     @pytest.mark.parametrize("at", [None, 5])
     @pytest.mark.parametrize("layer", LAYERS)

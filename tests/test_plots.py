@@ -114,7 +114,7 @@ def test_parameters_split_into_adapter_and_head() -> None:
     assert data == (["lora", "neat", "head"], [60, 40, 0], [10, 10, 10])
     adapter, head = plots.parameter_counts(TABLES).data
     assert (list(adapter.x), list(head.x)) == ([40, 60, 0], [10, 10, 10])
-    assert list(adapter.text) == ["adapter 40", "adapter 60", ""]
+    assert list(head.text) == ["40 + 10", "60 + 10", "0 + 10"]
 
 
 @pytest.mark.parametrize(("draw", "names"), DRAWN)
@@ -122,7 +122,7 @@ def test_every_axis_is_named(draw: Any, names: list[str]) -> None:
     layout = draw(TABLES).layout
     assert [layout[axis].title.text for axis in ("yaxis", "yaxis2")[: len(names)]] == names
     assert layout.xaxis.title.text in ("training step", "index i; dotted: ceiling on the rank")
-    assert plots.parameter_counts(TABLES).layout.xaxis.title.text == "trainable parameters"
+    assert plots.parameter_counts(TABLES).layout.xaxis.title.text == "trainable parameters, adapter + head"
 
 
 @pytest.mark.parametrize(("draw", "_"), DRAWN)

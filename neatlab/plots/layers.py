@@ -58,7 +58,8 @@ class LayerMapData(NamedTuple):
         layers: From the top.
         steps: Measured steps.
         values: A row a layer, the mean over seeds; NaN where there is none.
-        largest: The largest value of any arm: all maps of these runs have one scale, from 0 to this.
+        largest: Where the scale ends, which begins at 0: the largest value of any arm, so that arms can be compared;
+            the arm's own where that is less than a quarter of it, and would be nothing but pale.
     """
 
     arm: str
@@ -147,9 +148,9 @@ def layer_map_data(source: Source, arm: str | None = None, quantity: str = "effe
     layers, steps = list(dict.fromkeys(rows["layer"])), np.unique(rows["step"].to_numpy(dtype=int)).tolist()
     means = frame.groupby(["arm", "layer", "step"], sort=False)[_checked(quantity)].mean()
     grid = means[shown].unstack("step").reindex(index=layers, columns=steps)
-    return LayerMapData(
-        shown, layers, steps, grid.to_numpy(float).tolist(), float(np.fmax.reduce(means.to_numpy(), initial=0))
-    )
+    largest, own = (float(np.fmax.reduce(values.to_numpy(), initial=0)) for values in (means, means[shown]))
+    scale = largest if 4 * own >= largest else own
+    return LayerMapData(shown, layers, steps, grid.to_numpy(float).tolist(), scale)
 
 
 def layer_map(

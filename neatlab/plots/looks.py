@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -80,6 +81,7 @@ def look(arm: str) -> Look:
     return looks([arm])[arm]
 
 
+@lru_cache(4096)  # live charts ask for the same arms several times a second
 def short_name(label: str) -> str:
     """An arm as legends write it: "NEAT r 4, depth 2" for "neat:rank=4,depth=2"; another text as it is."""
     parts = LABEL.match(label)
@@ -98,6 +100,7 @@ def _method(name: str) -> str:
     return PEFT_NAMES.get(name.lower(), name.lower())
 
 
+@lru_cache(4096)
 def _simple_first(label: str) -> tuple[int, list[tuple[float, str]], str]:
     """Fewest settings first, numbers by their size."""
     parts = re.findall(r"(\d+(?:\.\d+)?(?:e-?\d+)?)|(\D+)", label)

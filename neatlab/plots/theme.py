@@ -14,8 +14,10 @@ LEGEND = {
     "y": 1.02,
     "yanchor": "bottom",
     "font": {"size": 11},
-    "maxheight": 56,  # pixels: three lines at most
+    "tracegroupgap": 0,
+    "maxheight": 80,  # pixels: four lines at most
 }
+LOW, FEW_TICKS = 0.25, 3  # panels of less than this share of the height have few ticks
 WIDEST_NAME = 52  # characters beside a figure of 400 pixels
 QUIET = "#7b8794"  # of what belongs to no arm: seen on a light and on a dark page
 
@@ -76,7 +78,8 @@ def new_figure(
     for row, (y_name, share) in enumerate(zip(y_names, heights, strict=True), start=1):
         height = share * (1 - gap * (len(heights) - 1))
         key = "" if row == 1 else str(row)
-        layout[f"yaxis{key}"] = {"title": {"text": y_name}, "domain": [max(top - height, 0.0), top]}
+        ticks = {"nticks": FEW_TICKS} if share < LOW else {}
+        layout[f"yaxis{key}"] = {"title": {"text": y_name}, "domain": [max(top - height, 0.0), top], **ticks}
         top -= height + gap
     bottom = "y" if len(heights) == 1 else f"y{len(heights)}"
     layout["xaxis"] = {"title": {"text": x_name}, "anchor": bottom}

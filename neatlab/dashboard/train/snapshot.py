@@ -59,11 +59,6 @@ class RunsSnapshot(NamedTuple):
         """What the runs are judged by."""
         return self.runs[0].config.spec.metric
 
-    @property
-    def ranks(self) -> dict[str, Any]:
-        """Arm → the rank set for it."""
-        return {run.config.arm.label: run.config.arm.options.get("rank") for run in self.runs}
-
     def shown_layer(self, layer: str | None) -> str | None:
         """The layer asked for if the runs have it, else their first."""
         return layer if layer in self.layers else next(iter(self.layers), None)

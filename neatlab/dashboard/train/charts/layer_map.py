@@ -10,7 +10,8 @@ from neatlab.plots import LayerMapData
 from neatlab.plots.looks import short_name
 
 HINT = (
-    "Each row is a layer, each column a moment. The stronger the cell, the more directions; all arms share one scale. "
+    "Each row is a layer, each column a moment. The stronger the cell, the more directions. All "
+    "arms share one scale, unless one is four times as large as another. "
     "Layers that stay pale need fewer "
     "than they were given; that is where parameters could be saved."
 )

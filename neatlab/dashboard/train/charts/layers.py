@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
 
 from neatlab import plots
 from neatlab.analysis.quantities import EXPLODED
@@ -22,12 +21,13 @@ HINT = (
 DIGITS = {"effective_rank": 2, "relative_norm": 3, "dead_units": 2}
 
 
-def caption(arms: Sequence[str], data: LayerCurveData, ranks: Mapping[str, Any], at: int | None = None) -> str:
+def caption(arms: Sequence[str], data: LayerCurveData, at: int | None = None) -> str:
     """Value of each quantity as of the cursor, and a warning where an arm has outgrown the weight that it changes."""
     values = {name: {line.arm: _latest(line, at) for line in lines} for name, lines in data.curves.items()}
-    latest = [f"{QUANTITIES[name]}: {each_arm(arms, of, DIGITS.get(name, 3))}" for name, of in values.items()]
-    numbers = f"In this layer, {moment(at)}: {'. '.join(latest) or DASH}. Rank set: {each_arm(arms, ranks, 0)}."
-    return f"{numbers} No value while ΔW = 0.{_warning(arms, values.get('relative_norm', {}))}"
+    dead = {arm: share for arm, share in values.pop("dead_units", {}).items() if share > 0}
+    parts = {**values, **({"dead_units": dead} if dead else {})}
+    latest = [f"{QUANTITIES[name]}: {each_arm(list(of), of, DIGITS.get(name, 3))}" for name, of in parts.items()]
+    return f"In this layer, {moment(at)}: {'. '.join(latest) or DASH}.{_warning(arms, values.get('relative_norm', {}))}"
 
 
 def _latest(line: Line, at: int | None) -> float:
@@ -55,7 +55,7 @@ def _draw(drawing: Drawing) -> str:
     runs, layer = drawing.runs, drawing.layer
     figure = drawing.over_steps(plots.layer_curves(drawing.spectra, layer, arms=runs.arms))
     data = plots.layer_curve_data(drawing.spectra, layer, arms=runs.arms)
-    text = caption(runs.arms, data, runs.ranks, drawing.view.at)
+    text = caption(runs.arms, data, drawing.view.at)
     return shown(figure.update_layout(uirevision=f"{runs.key}-{layer}"), text, layer)
 
 
