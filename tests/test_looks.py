@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pandas as pd
 import pytest
 
 from neatlab import plots
@@ -116,6 +117,13 @@ def test_variants_keep_colour_family_and_marker_in_any_order() -> None:
     assert len({(one.colour, one.dash) for one in twenty}) == 20
 
 
+def test_some_arms_look_as_they_do_among_all() -> None:
+    arms = [f"neat:rank={rank},depth=2" for rank in (2, 4, 8)]
+    frame = pd.DataFrame({"arm": arms, "seed": 0, "metric": 0.5})
+    (some,) = plots.interval_data(frame, arms=arms[2:]).arms
+    assert some == plots.interval_data(frame).arms[2]
+
+
 def test_an_adapters_colour_is_its_methods_where_its_title_does_not_say_it() -> None:
     shown = looks(["reviews", "mine", "weights"], {"reviews": "LORA", "weights": "checkpoint"})
     assert [(one.colour, one.marker) for one in shown.values()] == [TABLE["lora"], OTHER, TABLE["full"]]
@@ -157,18 +165,12 @@ def on_train(runs: list[Run]) -> list[dict[str, Any]]:
 def on_inspect(runs: list[Run]) -> list[dict[str, Any]]:
     compared = compare_runs([run for run in runs if run.config.seed == 0])
     summaries = [AdapterSummary(one.title, "", []) for one in compared.inspections]
-    spectra = plots_table([one.spectra() for one in compared.inspections])
+    spectra = pd.concat([one.spectra() for one in compared.inspections], ignore_index=True)
     result = InspectionResult(summaries, [], compared.frame(), spectra, compared.angles(), "", "")
     layer = str(spectra["layer"].iloc[0])
     drawn = [row.draw(result, layer, "norm") for row in CHARTS.values()]
     pages = [figure.plain() for figure in inspection_figures(compared)]
     return [*pages, *(value(text) for text in drawn if text is not None)]
-
-
-def plots_table(tables: list[Any]) -> Any:
-    import pandas as pd
-
-    return pd.concat(tables, ignore_index=True)
 
 
 def on_ablate(runs: list[Run]) -> list[dict[str, Any]]:

@@ -190,5 +190,5 @@ def principal_angles(source: Compared | pd.DataFrame, layer: str | None = None, 
                 hovertemplate=f"angle %{{x}}: %{{y:.1f}}°<extra>{look.name}</extra>",
             )
         )
-    figure.update_yaxes(range=[0, 92])
-    return figure
+    figure.update_xaxes(tickformat="d")
+    return figure.update_yaxes(range=[0, 92])

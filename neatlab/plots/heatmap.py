@@ -1,5 +1,6 @@
 """The metric over two options: depth and activation, or any other two."""
 
+import math
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -119,12 +120,15 @@ def heatmap(
 
 
 def _cells(data: HeatmapData, higher_is_better: bool) -> go.Heatmap:
+    low, high = _ends(data, higher_is_better)
     return go.Heatmap(
         x=data.columns,
         y=data.rows,
         z=[[None if cell is None else cell.mean for cell in row] for row in data.cells],
         text=[[_cell_text(cell) for cell in row] for row in data.cells],
         texttemplate="%{text}",
+        zmin=low,
+        zmax=high,
         reversescale=not higher_is_better,
         xgap=2,
         ygap=2,
@@ -132,6 +136,14 @@ def _cells(data: HeatmapData, higher_is_better: bool) -> go.Heatmap:
         hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         showscale=False,  # the cells say their values
     )
+
+
+def _ends(data: HeatmapData, higher_is_better: bool) -> tuple[float, float]:
+    """Ends of the scale, of which the cells take the pale third: their text is readable on all of it."""
+    means = [cell.mean for row in data.cells for cell in row if cell is not None and math.isfinite(cell.mean)]
+    low, high = min(means, default=0.0), max(means, default=0.0)
+    room = 2 * ((high - low) or 1.0)
+    return (low, high + room) if higher_is_better else (low - room, high)
 
 
 def _held(frame: pd.DataFrame, options: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:

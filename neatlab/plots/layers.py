@@ -175,7 +175,11 @@ def layer_map(
 
 
 def _cells(data: LayerMapData, name: str) -> go.Heatmap:
-    colour_bar: dict[str, Any] = {"title": {"text": name, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    colour_bar: dict[str, Any] = {
+        "title": {"text": name, "side": "right", "font": {"size": 12}},
+        "thickness": 12,
+        "outlinewidth": 0,
+    }
     return go.Heatmap(
         x=data.steps,
         y=short_layers(data.layers),

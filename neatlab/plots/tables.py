@@ -60,7 +60,7 @@ def arm_order(frame: pd.DataFrame, arms: Sequence[str] | None) -> list[str]:
 
 
 def arm_looks(frame: pd.DataFrame, arms: Sequence[str] | None, column: str = "arm") -> dict[str, Look]:
-    """The look of every arm, in the order of `arms`, else of first appearance.
+    """The look of every arm, in the order of `arms`, else of first appearance; the same for some of them as for all.
 
     Args:
         frame: With the arms in `column`, and their methods in `method` where their labels do not say them.
@@ -68,7 +68,8 @@ def arm_looks(frame: pd.DataFrame, arms: Sequence[str] | None, column: str = "ar
         column: Where the arms are.
     """
     methods = dict(zip(frame[column], frame["method"], strict=True)) if "method" in frame else {}
-    return looks(frame[column] if arms is None else arms, methods)
+    shown = looks([*(arms or ()), *frame[column].unique()], methods)
+    return shown if arms is None else {arm: shown[arm] for arm in arms}
 
 
 def lines(frame: pd.DataFrame, x: str, y: str, arms: Sequence[str] | None, points: int = 400) -> list[Line]:

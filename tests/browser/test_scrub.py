@@ -5,7 +5,7 @@ import math
 import pytest
 from playwright.sync_api import Page, expect
 
-from neatlab.plots.looks import short_name
+from neatlab.plots.looks import TABLE, short_name
 from tests.browser.conftest import App, chart, choose, open_page, says, shows
 
 pytestmark = pytest.mark.browser
@@ -34,9 +34,27 @@ def test_the_slider_moves_spectrum_cursors_and_heat_map_together(page: Page, app
     shows(page.locator("#spectrum-caption"), "step 0. Largest")
     shows(page.locator("#map-caption"), "ΔW = 0 in every layer")
     assert cursors(page) == [3, 3, 3]
+    shows(page.locator("#learning-caption"), "Validation loss at step 3: ")
+    shows(page.locator("#layers-caption"), "In this layer, at step 3: ")
     move(page, 30)  # the last follows the training: no cursor
     assert_spectrum_is_that_of(page, app, 30, OTHER)
     assert cursors(page) == []
+    assert_scales_can_be_chosen(page, app)
+
+
+def assert_scales_can_be_chosen(page: Page, app: App) -> None:
+    log, normalised = (page.locator(f"#spectrum [data-scale={name}]") for name in ("log", "normalised"))
+    expect(log).to_have_attribute("aria-pressed", "false")
+    log.click()
+    expect(log).to_have_attribute("aria-pressed", "true")
+    assert chart(page, "spectrum", "chart => chart._fullLayout.yaxis.type") == "log"
+    normalised.click()
+    expect(normalised).to_have_attribute("aria-pressed", "true")
+    drawn = chart(page, "spectrum", "chart => chart.data.map(trace => [trace.line.color, Array.from(trace.y)])")
+    assert [colour for colour, _ in drawn] == [TABLE["lora"][0], TABLE["neat"][0]]
+    for (_, values), arm in zip(drawn, ARMS, strict=True):
+        own = list(measured(app, 30, arm)[OTHER]["singular_values"])  # type: ignore[call-overload]
+        assert values == pytest.approx([value / own[0] for value in own])
 
 
 def test_the_keyboard_moves_it_while_it_trains(page: Page, app: App) -> None:
