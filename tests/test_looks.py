@@ -24,7 +24,7 @@ from neatlab.dashboard.train.snapshot import ViewState, read_runs
 from neatlab.dashboard.train.words import equation
 from neatlab.dashboard.understand.tab import START, _lines
 from neatlab.inspection.runs import compare_runs
-from neatlab.plots.looks import OTHER, TABLE, Look, look, looks, rgb, short_name
+from neatlab.plots.looks import NO_METHOD, TABLE, Look, look, looks, rgb, short_name
 from neatlab.report.figures import figures
 from neatlab.report.inspection_figures import inspection_figures
 from neatlab.report.page import render
@@ -76,7 +76,7 @@ def test_every_colour_stands_out_from_a_light_and_a_dark_page(ground: str) -> No
 
 
 def test_two_methods_of_one_marker_differ_for_the_colour_blind_too() -> None:
-    for (a, marker), (b, other) in itertools.combinations([*TABLE.values(), OTHER], 2):
+    for (a, marker), (b, other) in itertools.combinations([*TABLE.values(), NO_METHOD[0]], 2):
         assert distance(a, b, tuple(BLIND) if marker == other else ("none",)) > (8 if marker == other else 3), (a, b)
 
 
@@ -126,7 +126,9 @@ def test_some_arms_look_as_they_do_among_all() -> None:
 
 def test_an_adapters_colour_is_its_methods_where_its_title_does_not_say_it() -> None:
     shown = looks(["reviews", "mine", "weights"], {"reviews": "LORA", "weights": "checkpoint"})
-    assert [(one.colour, one.marker) for one in shown.values()] == [TABLE["lora"], OTHER, TABLE["full"]]
+    assert [(one.colour, one.marker) for one in shown.values()] == [TABLE["lora"], NO_METHOD[0], TABLE["full"]]
+    series = looks([f"depth {depth}" for depth in range(30)])
+    assert len(set(series.values())) == len({one[1:] for one in series.values()}) == 30
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ TABLE = {
     "full": ("#76828f", "pentagon"),
     "head": ("#9c8f86", "x"),
 }
-OTHER = ("#8b8fa8", "hexagon")  # what is no arm, and adapters of a method that nobody knows
+# What is no arm, and adapters of a method that nobody knows: a colour of its own, then those of rarer methods.
+NO_METHOD = (("#8b8fa8", "hexagon"), *(TABLE[method] for method in ("fourierft", "vera", "lokr", "miss", "loha")))
 # Variants of one method: lighter (to white) and darker (to black) in turn. Five dashes to four shades: 20 that differ.
 SHADES = (0.0, 0.3, -0.25, 0.5)
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -72,7 +73,7 @@ def looks(arms: Iterable[str], methods: Mapping[str, str] = MappingProxyType({})
         method = _method(methods.get(arm) or arm.partition(":")[0])
         ranked[method] = index = ranked.get(method, -1) + 1
         name = short_name(arm)
-        shown[arm] = _variant(name if names.count(name) == 1 else arm, TABLE.get(method, OTHER), index)
+        shown[arm] = _variant(name if names.count(name) == 1 else arm, method, index)
     return {arm: shown[arm] for arm in order}
 
 
@@ -97,7 +98,9 @@ def _words(option: str, value: str) -> str:
 
 
 def _method(name: str) -> str:
-    return PEFT_NAMES.get(name.lower(), name.lower())
+    """The method as TABLE has it; empty where it has none."""
+    method = PEFT_NAMES.get(name.lower(), name.lower())
+    return method if method in TABLE else ""
 
 
 @lru_cache(4096)
@@ -107,8 +110,11 @@ def _simple_first(label: str) -> tuple[int, list[tuple[float, str]], str]:
     return label.count("=") + label.count(" "), [(float(number or -1), text) for number, text in parts], label
 
 
-def _variant(name: str, pure: tuple[str, str], index: int) -> Look:
-    colour, marker = pure
+def _variant(name: str, method: str, index: int) -> Look:
+    if not method:
+        rounds, place = divmod(index, len(NO_METHOD))
+        return Look(name, *NO_METHOD[place], DASHES[rounds % len(DASHES)])
+    colour, marker = TABLE[method]
     return Look(name, shaded(colour, SHADES[index % len(SHADES)]), marker, DASHES[index % len(DASHES)])
 
 

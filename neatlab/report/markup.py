@@ -15,9 +15,9 @@ def breakable(label: str) -> Markup:
     return macros(__file__).breakable(label)
 
 
-def key(look: Look) -> Markup:
-    """Line and marker of an arm, as the figures draw them."""
-    return macros(__file__).key(look)
+def key(look: Look, line: bool = True) -> Markup:
+    """Marker of an arm on a piece of its line, as the figures draw them; the marker alone without `line`."""
+    return macros(__file__).key(look, line)
 
 
 def legend(looks: Mapping[str, Look]) -> Markup:

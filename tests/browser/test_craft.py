@@ -155,7 +155,7 @@ def test_numbers_and_pictures_of_a_chart_are_downloaded(trained: Page, app: App,
     page = trained
     losses = [e["loss"] for e in app.stored(60)["lora:rank=4"].events if e["type"] == "Step"]
     rows = list(csv.reader(io.StringIO(saved(page, "learning", "csv", tmp_path).read_text())))
-    drawn = [float(row[3]) for row in rows if row[0] == "lora:rank=4" and row[2].startswith("loss")]
+    drawn = [float(row[3]) for row in rows if row[0] == "LoRA r 4" and row[2].startswith("loss")]
     assert rows[0] == ["series", "training step", "y", "value"]
     assert all(any(value == pytest.approx(loss) for value in drawn) for loss in losses)
     if page.locator("#learning-table").is_hidden():  # opened for axe

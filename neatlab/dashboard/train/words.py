@@ -14,8 +14,8 @@ _HTML = macros(__file__)
 
 
 def equation(method: str) -> str:
-    """A method's line and marker, and what it makes of ΔW; nothing where there is none."""
-    return _HTML.equation(key(look(method)), METHODS[method].equation) if method else ""
+    """A method's marker, and what it makes of ΔW; nothing where there is none."""
+    return _HTML.equation(key(look(method), line=False), METHODS[method].equation) if method else ""
 
 
 def arm_title(part: str) -> str:
