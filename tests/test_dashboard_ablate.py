@@ -1,10 +1,11 @@
 """The Ablate tab without a browser: what it lets through, what it shows of a store, and that a sweep ends when told."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,8 @@ from neatlab.adapters.activations import COMPARED
 from neatlab.config import RunConfig
 from neatlab.dashboard.ablate.request import MAX_RUNS, FieldError, SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
-from neatlab.dashboard.ablate.view import EMPTY, draw_sweep, read_sweep, run_count
+from neatlab.dashboard.ablate.view import EMPTY, draw_sweep, read_sweep, resting, run_count
+from neatlab.dashboard.ablate.worker import sweep
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.context import Context
 from neatlab.errors import BadInput
@@ -59,6 +61,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "margin below 0": ({"margin": "-0.1"}, "run", "margin='-0.1'"),
     "margin in words": ({"margin": "small"}, "run", "margin='small'"),
     "seeds in words": ({"seeds": "three"}, "run", "seeds='three'"),
+    "seeds without a value": ({"seeds": None}, "run", "give 1 to 5, or auto"),
+    "too many arms for a first look": (
+        {"base": "neat:residual=none", "depths": [2, 3, 4, 5, 6, 7], "activations": list(COMPARED), "seeds": "auto"},
+        "run",
+        f"{(6 * len(COMPARED) + 1) * 3} runs; at most {MAX_RUNS}",
+    ),
     "many steps": ({"steps": 10**6}, "run", "steps=1000000"),
     "no steps": ({"steps": "0"}, "run", "steps='0'"),
     "many runs": (
@@ -177,6 +185,59 @@ def test_few_arms_are_held_against_the_reference_too(depths: list[int], runs: Pa
     verdict = draw_sweep(read_sweep(order, store)).verdict
     row = verdict.partition("depth=2</th>")[2].partition("</tr>")[0]
     assert "<td>-0.19" in row and ">better<" in row
+
+
+def test_until_it_is_decided_more_seeds_are_wanted_after_each_look_that_decides_nothing(runs: Path) -> None:
+    order, store = checked(seeds="auto", depths=[2], activations=["relu"]), Store(runs)
+    assert order.max_seeds == 20 and "--seeds auto" in order.command and "--max-seeds 20" in order.command
+    same: dict[int, float] = {0: 0.5, 1: 0.6, 2: 0.4, 3: 0.5}
+    seen = read_sweep(order, store)
+    assert (seen.total, seen.complete) == (6, False)  # two arms, a first look after three seeds
+    for look, more in ((3, 4), (4, 5)):
+        for config in order.runs():
+            if config.seed < look and store.finished(config) is None:
+                stored(store, config, same[config.seed] + 0.1 * (config.seed % 2) * len(config.arm.options))
+        seen = read_sweep(order, store, seen)
+        assert (len(seen.ended), seen.total, seen.complete) == (2 * look, 2 * more, False)
+    assert "differences are judged when all of them are there" in draw_sweep(seen).verdict
+
+
+def test_what_is_decided_at_the_first_look_wants_no_more_seeds(runs: Path) -> None:
+    order, store = checked(seeds="auto", depths=[2], activations=["relu"]), Store(runs)
+    for config in order.runs():
+        if config.seed < 3:
+            stored(store, config, by_depth(config) - (4 if config.arm.options.get("depth") else 0))
+    seen = read_sweep(order, store)
+    assert (seen.total, seen.complete) == (6, True)
+    drawn = draw_sweep(seen)
+    decision = drawn.verdict.partition('<p class="decision">')[2].partition("</p>")[0].replace("<wbr>", "")
+    assert decision.startswith("Take neat:rank=4,depth=2: it is better than lora:rank=4 in")
+    assert "6 of" not in drawn.verdict and "Decided" in resting(seen)
+
+
+def test_the_runs_wanted_are_those_that_the_sweep_trains(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the page computes from the store and what the sweep's process does must not differ."""
+    order, store = checked(seeds="auto", depths=[2, 4], activations=["relu"]), Store(runs)
+    trained: list[tuple[str, ...]] = []
+
+    def run_all(configs: Sequence[RunConfig], *_: Any) -> dict[str, str]:
+        seen = read_sweep(order, store)
+        trained.append(tuple(sorted(config.run_id for config in configs)))
+        assert (trained[-1] == tuple(sorted(seen.wanted)), seen.complete) == (True, False)
+        for config in configs:
+            if store.finished(config) is None:
+                stored(store, config, close(config))
+        return {}
+
+    monkeypatch.setattr("neatlab.experiments.sweep.run_all", run_all)
+    sweep(order, str(runs)).run()
+    assert len(trained) > 2 and len(trained[-1]) < 3 * max(config.seed + 1 for config in order.runs())
+    assert read_sweep(order, store).complete
+
+
+def close(config: RunConfig) -> float:
+    """Depth 4 far behind, the others so close that it takes some seeds."""
+    return by_depth(config) if config.arm.options.get("depth") == 4 else 0.1 + 0.02 * math.sin(7.0 * config.seed)
 
 
 def test_diverged_runs_are_named(runs: Path) -> None:

@@ -209,6 +209,12 @@ def pairs(runs: Path) -> Iterator[tuple[Store, list[str]]]:
     yield store, [tiny("lora", seed=seed).run_id for seed in (0, 1)]
 
 
+def fresh_selection(tab: RunsTab, folder: Store) -> list[list[Any]]:
+    """The table's rows; what the window clicked in an earlier test is forgotten."""
+    tab._choose(HERE)
+    return rows(read_store(folder), set())
+
+
 class TestHandlers:
     def test_an_empty_folder_invites(self, runs: Path) -> None:
         _, count, empty, table, message, _, chart, *_ = tab(Store(runs))._renew([], None, None, None, HERE)
@@ -236,17 +242,30 @@ class TestHandlers:
         assert made._downloads._offer(given, given)["choices"] == []
 
     def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
-        table = rows(read_store(folder), set())
-        first = made._toggle([], picked(table[0]))[0]["value"]
-        both = made._toggle(first, picked(table[2]))[0]["value"]
+        table = fresh_selection(made, folder)
+        first = made._toggle([], picked(table[0]), HERE)[0]["value"]
+        both = made._toggle(first, picked(table[2]), HERE)[0]["value"]
         assert both == [table[0][0], table[2][0]]
-        assert made._toggle(both, picked(table[0]))[0]["value"] == [table[2][0]]
+        assert made._toggle(both, picked(table[0]), HERE)[0]["value"] == [table[2][0]]
+
+    def test_a_click_counts_that_comes_before_the_page_shows_the_click_before(
+        self, made: RunsTab, folder: Store
+    ) -> None:
+        table = fresh_selection(made, folder)
+        for row in (table[0], table[1], table[2]):
+            after = made._toggle([], picked(row), HERE)[0]["value"]
+        assert after == [row[0] for row in table[:3]]
+        made._choose(HERE)  # the list is changed by hand: what the page shows counts again
+        assert made._toggle([table[1][0]], picked(table[0]), HERE)[0]["value"] == [table[1][0], table[0][0]]
+
+    def test_what_cannot_be_selected_is_said(self, made: RunsTab, folder: Store) -> None:
+        table = fresh_selection(made, folder)
         full = [f"{i:012x}" for i in range(MAX_SELECTED)]
-        update, said = made._toggle(full, picked(table[0]))
+        update, said = made._toggle(full, picked(table[0]), HERE)
         assert "value" not in update
         assert "20 runs are selected" in said
         for odd in (None, [], [1, 2], "text"):
-            assert "value" not in made._toggle(full, picked(odd))[0]
+            assert "value" not in made._toggle(full, picked(odd), HERE)[0]
 
     def test_runs_whose_events_are_damaged_are_named_and_the_others_drawn(self, runs: Path) -> None:
         store = Store(runs)

@@ -181,10 +181,14 @@ def on_ablate(runs: list[Run]) -> list[dict[str, Any]]:
         reference=LABELS[0],
         margin=0.0,
         seeds=2,
+        max_seeds=2,
         depths=(2,),
         activations=("gelu",),
     )
-    return [value(draw_sweep(SweepSnapshot(asked, {run.run_id: run for run in runs})).scores)]
+    ended = {run.run_id: run for run in runs}
+    drawn = draw_sweep(SweepSnapshot(asked, ended, frozenset(ended)))
+    assert set(re.findall(r'<svg class="key".*?fill="(#\w+)"', drawn.verdict)) == {TABLE["lora"][0], TABLE["neat"][0]}
+    return [value(drawn.scores)]
 
 
 def in_report(runs: list[Run]) -> list[dict[str, Any]]:

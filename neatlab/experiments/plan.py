@@ -17,7 +17,6 @@ Finish = Callable[[Sequence[RunConfig]], list[Run]]
 
 TUNING_SEED = 2**31  # far from the seeds that people report on
 RATE_GRID = (0.1, 0.3, 1.0, 3.0)  # times the task's default learning rate, the same for every arm
-MAX_SEEDS = 10_000
 SCALE_GRID = (0.3, 3.0)  # times the update's scaling, at the best rate; LoRA's is α/r
 
 
@@ -146,20 +145,6 @@ def _scales(arm: Arm) -> list[Arm]:
 
 def _with(arm: Arm, **options: float) -> Arm:
     return arm.model_copy(update={"options": {**arm.options, **options}})
-
-
-def seed_list(seeds: int | Iterable[int]) -> list[int]:
-    """The seeds 0, 1, … of a number, or the given ones.
-
-    Raises:
-        BadInput: None, or one twice.
-    """
-    if isinstance(seeds, int) and seeds > MAX_SEEDS:
-        raise BadInput(f"seeds={seeds:,}; at most {MAX_SEEDS:,}")
-    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")
-    return numbers
 
 
 def _shared_rate(lr: float | str | None) -> float | None:

@@ -4,15 +4,18 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from neatlab.analysis.looks import Design, chance, looks_until
-from neatlab.errors import BadInput
-from neatlab.experiments.plan import seed_list
+from neatlab.config import RunConfig
+from neatlab.errors import BadInput, NeatlabError
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.judging import Judged
+from neatlab.runs.run import Run
 from neatlab.runtime import distributed
 
+MAX_SEED_COUNT = 10_000
 HOPELESS = 0.05  # chance of a decision below which no more seeds are spent
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -88,6 +91,76 @@ class SeedRequest:
         return _until_decided(compared, self.design, seconds, (begin, self.budget or math.inf), on_look)
 
 
+def compare_by_seeds(
+    request: SeedRequest,
+    runs_of: Callable[[Sequence[int]], list[RunConfig]],
+    finish: Callable[[Sequence[RunConfig]], list[Run]],
+    compare: Callable[[Sequence[Run]], Comparison],
+    seconds: Callable[[], float] = lambda: 0.0,
+    begin: float | None = None,
+    on_look: Callable[[Look], None] | None = None,
+) -> Comparison:
+    """As `SeedRequest.answer`; with seeds="auto" arms that are shown to be worse than the best get no more seeds.
+
+    Args:
+        request: How many seeds.
+        runs_of: Seeds → the runs of all arms on them.
+        finish: Trains those that are not there; returns all.
+        compare: Runs → their comparison.
+        seconds: As for `SeedRequest.answer`.
+        begin: As for `SeedRequest.answer`; now by default.
+        on_look: As for `SeedRequest.answer`.
+    """
+    seeds_given: dict[str, int] = {}  # to arms that were shown to be worse than the best
+
+    def compared(numbers: Sequence[int]) -> Comparison:
+        comparison = compare(finish([c for c in runs_of(numbers) if c.seed < seeds_given.get(seedless(c), math.inf)]))
+        for config in comparison.worse_than_the_best() if request.design else []:
+            seeds_given.setdefault(seedless(config), len(numbers))
+        return comparison
+
+    return request.answer(compared, time.monotonic() if begin is None else begin, seconds, on_look)
+
+
+class _Missing(NeatlabError):
+    """A run that a look needs is not there."""
+
+
+def wanted_runs(
+    request: SeedRequest,
+    runs_of: Callable[[Sequence[int]], list[RunConfig]],
+    finished: Callable[[RunConfig], Run | None],
+    compare: Callable[[Sequence[Run]], Comparison],
+) -> list[RunConfig]:
+    """The runs that should be there next: those of the first look that lacks one, else of the look that decided.
+
+    Nothing is trained; what the runs that are there decide is computed.
+
+    Args:
+        request: As for `compare_by_seeds`.
+        runs_of: As for `compare_by_seeds`.
+        finished: The run of a configuration; None where it is not there.
+        compare: As for `compare_by_seeds`.
+    """
+    latest: list[RunConfig] = []
+
+    def stored(configs: Sequence[RunConfig]) -> list[Run]:
+        latest[:] = configs
+        runs = [run for config in configs if (run := finished(config))]
+        if len(runs) < len(configs):
+            raise _Missing
+        return runs
+
+    with suppress(_Missing):
+        compare_by_seeds(request, runs_of, stored, compare)
+    return latest
+
+
+def seedless(config: RunConfig) -> str:
+    """What is the same in an arm's runs on all seeds."""
+    return config.model_copy(update={"seed": 0}).run_id
+
+
 def _check_first_look(seeds: int, seconds: float, budget: float) -> None:
     if seeds * seconds > budget:
         need = f"the first look, after {seeds} seeds, takes about {seeds * seconds:.0f} s"
@@ -140,6 +213,20 @@ def _line(one: Judged) -> str:
     difference, more = one.difference, one.difference.more_seeds
     about = "" if more is None else f" (about {more} more)"
     return f"{difference.pair.a} against {difference.pair.b} undecided{about}"
+
+
+def seed_list(seeds: int | Iterable[int]) -> list[int]:
+    """The seeds 0, 1, … of a number, or the given ones.
+
+    Raises:
+        BadInput: None, or one twice.
+    """
+    if isinstance(seeds, int) and seeds > MAX_SEED_COUNT:
+        raise BadInput(f"seeds={seeds:,}; at most {MAX_SEED_COUNT:,}")
+    numbers = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise BadInput(f"seeds={seeds!r}; give at least one, and none twice")
+    return numbers
 
 
 def seconds_of(budget: str) -> float:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from distributed import Client
@@ -18,8 +18,8 @@ from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
 from neatlab.experiments.execute import Listener, check
 from neatlab.experiments.grid import TASK_AXIS, Axes, expand, varied_tasks
 from neatlab.experiments.halving import Halving
-from neatlab.experiments.plan import Finish, Plan, seed_list
-from neatlab.experiments.sequential import Look, SeedRequest
+from neatlab.experiments.plan import Finish, Plan
+from neatlab.experiments.sequential import Look, SeedRequest, compare_by_seeds, seed_list, seedless
 from neatlab.experiments.timing import seconds_per_step, seconds_together
 from neatlab.runs.arms import Over
 from neatlab.runs.comparison import Comparison
@@ -30,7 +30,6 @@ from neatlab.runtime.files import PathLike
 from neatlab.tasks import TaskSpec
 
 MAX_RUNS = 5_000
-MAX_SEED = 2**63
 START_SECONDS = 6.0  # a local cluster's processes import torch once each
 
 
@@ -175,18 +174,15 @@ class Sweep:
 
             plans, search = self._tuned(finish) if self._tunes else (self._plans, [])
             reference = plans[0].arms[0].label if self._has_reference else None
-            given: dict[str, int] = {}  # arm that was shown to be worse than the best → how many seeds it got
-
-            def compared(numbers: Sequence[int]) -> Comparison:
-                configs = [c for c in self._runs(plans, numbers) if c.seed < given.get(_seedless(c), MAX_SEED)]
-                done = self._halved(configs, finish) if prune else finish(configs)
-                comparison = Comparison(done, search, reference, **self._judging)
-                if self._seeds.design:
-                    for config in comparison.worse_than_the_best():
-                        given.setdefault(_seedless(config), len(numbers))
-                return comparison
-
-            return self._seeds.answer(compared, begin, lambda: self._seconds_of_a_seed(workers), on_look)
+            return compare_by_seeds(
+                self._seeds,
+                lambda numbers: self._runs(plans, numbers),
+                partial(self._halved, finish=finish) if prune else finish,
+                lambda done: Comparison(done, search, reference, **self._judging),
+                lambda: self._seconds_of_a_seed(workers),
+                begin,
+                on_look,
+            )
 
     def _seconds_of_a_seed(self, workers: int | None) -> float:
         configs = self._runs(self._plans, [0])
@@ -199,8 +195,8 @@ class Sweep:
     def _halved(self, configs: Sequence[RunConfig], finish: Callable[..., list[Run]]) -> list[Run]:
         first = [config for config in configs if config.seed == self.seeds[0]]
         halved = finish(first, Halving(first))
-        survivors = {_seedless(run.config) for run in halved if run.status == "finished"}
-        others = [config for config in configs if config.seed != self.seeds[0] and _seedless(config) in survivors]
+        survivors = {seedless(run.config) for run in halved if run.status == "finished"}
+        others = [config for config in configs if config.seed != self.seeds[0] and seedless(config) in survivors]
         position = {config.run_id: index for index, config in enumerate(configs)}
         return sorted([*halved, *finish(others)], key=lambda run: position[run.run_id])
 
@@ -285,8 +281,3 @@ def check_size(arms: Sequence[Any], grid: Axes, seeds: int | Iterable[int], yes:
     count = len(arms) * math.prod(len(values) for values in grid.values()) * len(seed_list(seeds))
     if count > MAX_RUNS and not yes:
         raise BadInput(f"the grid has {count:,} runs; more than {MAX_RUNS:,} need --yes (yes=True in Python)")
-
-
-def _seedless(config: RunConfig) -> str:
-    """What is the same in an arm's runs on all seeds."""
-    return config.model_copy(update={"seed": 0}).run_id

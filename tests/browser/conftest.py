@@ -286,7 +286,7 @@ def shows(part: Locator, text: str | re.Pattern[str], timeout: float = PATIENCE,
     check(text, timeout=timeout, use_inner_text=True)
 
 
-def says(page: Page, text: str) -> None:
+def says(page: Page, text: str | re.Pattern[str]) -> None:
     """Wait until the status says so."""
     shows(page.locator("#status"), text, TRAINED)
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.runs.store import Store
-from tests.browser.conftest import PATIENCE, App, chart, fill, shows, wait_until
+from tests.browser.conftest import PATIENCE, App, chart, choose, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -70,6 +70,18 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
 
 
+def test_until_it_is_decided(page: Page, app: App) -> None:
+    open_tab(page, app, f"{LINK.partition('&activation')[0]}&activation=relu&ablate_steps=60&margin=100")
+    choose(page, "ablate-seeds", "until it is decided")
+    shows(page.locator("#ablate-outlook"), "a first look after 3 seeds")
+    page.click("#ablate-start")
+    says(page, "Decided as far as it can be. 6 of 6 runs")
+    shows(page.locator("#ablate-verdict .decision"), "as good as")
+    page.wait_for_url("**seeds=auto**")
+    page.reload()
+    says(page, "Decided as far as it can be. 6 of 6 runs")
+
+
 @contextmanager
 def held(app: App, before: set[psutil.Process]) -> Iterator[None]:
     """Dask's workers stand still meanwhile: however fast they are, they cannot get ahead of the page."""
@@ -94,10 +106,10 @@ def test_what_cannot_be_built_is_said_beside_the_field(page: Page, app: App) -> 
     fill(page, ablate_base="neat:rank=4,residual=none")
     expect(page.locator("#ablate-message-depth [role=alert]")).to_have_count(0)
     shows(page.locator("#ablate-outlook"), "30 runs: 9 arms")
-    fill(page, ablate_seeds=50)
-    shows(page.locator("#ablate-message-run"), "seeds=50")
+    fill(page, ablate_steps=0)
+    shows(page.locator("#ablate-message-run"), "steps='0'")
     page.click("#ablate-start")
-    shows(page.locator("#ablate-message-run"), "seeds=50")
+    shows(page.locator("#ablate-message-run"), "steps='0'")
     expect(page.locator("#ablate-start")).to_be_enabled()
 
 

@@ -6,9 +6,12 @@ import gradio as gr
 from gradio.components import Component
 
 from neatlab.adapters.activations import COMPARED
-from neatlab.dashboard.ablate.request import DEPTHS
+from neatlab.dashboard.ablate.request import DEPTHS, MAX_FIXED_SEEDS
 from neatlab.dashboard.shared.choices import offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
+
+COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]
+SEEDS = [*COUNTS, ("until it is decided", "auto")]
 
 
 class SweepForm:
@@ -39,7 +42,7 @@ class SweepForm:
         )
         self._message("activation")
         with gr.Row(elem_classes=["fields"]):
-            seeds = gr.Number(3, label="seeds", precision=0, elem_id="ablate-seeds", min_width=80)
+            seeds = gr.Dropdown(SEEDS, value=3, label="seeds", elem_id="ablate-seeds", min_width=110)
             # A line of text: an empty gr.Number sends 0, and empty means the task's default.
             steps = gr.Textbox(
                 "", label="steps", placeholder=_default("digits"), elem_id="ablate-steps", max_lines=1, min_width=110

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from neatlab.adapters.activations import COMPARED
+from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
 from neatlab.dashboard.shared.choices import check_arm, offered_task
 from neatlab.dashboard.shared.field_error import FieldError
@@ -17,14 +18,26 @@ from neatlab.tasks import TaskField
 FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
 MAX_RUNS = 100
+MAX_FIXED_SEEDS = 5
 MAX_MARGIN = 1e6
 MAX_BASE_LENGTH = 200  # characters of the base arm
+
+
+def _seed_count(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if str(value).strip() not in map(str, range(1, MAX_FIXED_SEEDS + 1)):
+        raise ValueError(f"give 1 to {MAX_FIXED_SEEDS}, or auto for as many as decide it")
+    return int(value)
+
+
+SeedCount = Annotated[int | Literal["auto"], BeforeValidator(_seed_count)]
 
 
 class SweepLimits(Schema):
     """What one visitor may ask of the machine that serves the page; larger sweeps belong on the command line."""
 
-    seeds: int = Field(3, ge=1, le=5)
+    seeds: SeedCount = 3
     steps: int | None = Field(None, ge=1, le=5000)
     margin: float | None = Field(None, ge=0, le=MAX_MARGIN)
 
@@ -37,7 +50,7 @@ class SweepOrder(SweepLimits):
         base: Label of the arm that the grid varies.
         depths: Depths L, rising.
         activations: Activations σ, in the order of COMPARED.
-        seeds: How many seeds.
+        seeds: How many seeds; "auto" for as many as decide.
         steps: Optimiser steps; None takes the task's default.
         margin: The largest difference that does not matter; None takes the metric's.
     """
@@ -58,7 +71,7 @@ class SweepOrder(SweepLimits):
             base: An arm as one writes it.
             depths: Some of DEPTHS, as numbers or text.
             activations: Some of COMPARED.
-            seeds: 1 to 5.
+            seeds: 1 to 5, or "auto".
             steps: 1 to 5000; nothing takes the task's default.
             margin: From 0; nothing takes the metric's.
 
@@ -78,7 +91,8 @@ class SweepOrder(SweepLimits):
         return order._within_limits()
 
     def _within_limits(self) -> Self:
-        count = (len(self.depths) * len(self.activations) + 1) * self.seeds
+        arms = len(self.depths) * len(self.activations) + 1
+        count = arms * (LOOKS[0] if self.seeds == "auto" else self.seeds)
         if count > MAX_RUNS:
             raise FieldError("run", f"{count} runs; at most {MAX_RUNS} from this page, more with: {self.command}")
         try:
@@ -86,6 +100,13 @@ class SweepOrder(SweepLimits):
         except BadInput as error:
             raise FieldError("run", str(error)) from None
         return self
+
+    @property
+    def max_seeds(self) -> int:
+        """The most seeds that an arm may get, so that the runs stay within this page's limit."""
+        if self.seeds != "auto":
+            return self.seeds
+        return min(MAX_SEEDS, MAX_RUNS // (len(self.depths) * len(self.activations) + 1))
 
     @property
     def grid(self) -> dict[str, list[Any]]:
@@ -105,7 +126,7 @@ class SweepOrder(SweepLimits):
         return {"steps": self.steps}
 
     def runs(self) -> tuple[RunConfig, ...]:
-        """The reference's runs, then those of the grid, arm by arm."""
+        """The reference's runs, then those of the grid, arm by arm; with seeds "auto" all that there may be."""
         return runs_of(self)
 
     @property
@@ -114,6 +135,7 @@ class SweepOrder(SweepLimits):
         axes = [f"--grid {axis}={','.join(map(str, values))}" for axis, values in self.grid.items()]
         words = [f"python -m neatlab sweep --task {self.task} --arm {self.base}", *axes]
         words += [f"--seeds {self.seeds} --reference {self.reference}"]
+        words += [f"--max-seeds {self.max_seeds}"] if self.seeds == "auto" else []
         given = {"steps": self.steps, "margin": self.margin}
         return " ".join(words + [f"--{name} {value:g}" for name, value in given.items() if value is not None])
 
@@ -124,7 +146,7 @@ def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
     base, task = parse_arm(order.base), order.task
     points = [{"depth": depth, "activation": function} for depth in order.depths for function in order.activations]
     arms = [parse_arm(order.reference), *(make_arm(base.method, base.given() | point) for point in points)]
-    seeds = range(order.seeds)
+    seeds = range(order.max_seeds)
     return tuple(make_run(task.name, arm, seed, task.options, order.training) for arm in arms for seed in seeds)
 
 

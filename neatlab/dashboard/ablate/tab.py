@@ -184,7 +184,7 @@ class AblateTab(Tab[AblateLink]):
         if window.order is None:
             return None, EMPTY
         old = before[0] if before[0] and before[0].order == window.order else None
-        seen = read_sweep(window.order, self.context.store, old.ended if old else None)
+        seen = read_sweep(window.order, self.context.store, old)
         return seen, before[1] if old and old.ended.keys() == seen.ended.keys() else draw_sweep(seen)
 
     def _shown(self, window: AblateWindow, known: Known) -> list[Any]:

@@ -19,18 +19,18 @@ LIMITS = "Every arm trained at one learning rate; with --lr auto the command lin
 HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "verdict")
 
 
-def verdict(whole: Comparison, reference: str, total: int) -> str:
-    """The table of all arms; differences are judged only when all runs are there, not whenever someone looks.
+def verdict(whole: Comparison, reference: str, total: int, complete: bool) -> str:
+    """Which arm to take, and the table of all arms; judged only when all runs are there, not whenever someone looks.
 
     Args:
         whole: The runs that have ended.
         reference: Label of the arm that the others are held against.
         total: How many runs there will be.
+        complete: Whether all of them are there.
 
     Returns:
         The HTML.
     """
-    complete = len(whole.runs) == total
     judged = _against(whole, reference) if complete else {}
     arms = {arm.arm: arm for arm in whole.arms()}
     shown = looks(arms)
@@ -38,9 +38,10 @@ def verdict(whole: Comparison, reference: str, total: int) -> str:
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
     title = _title(whole, reference) + ("" if complete else waits)
-    spoken = filter(None, [whole.headline(), *whole.verdict()]) if complete else []
+    first = breakable(whole.decision()) if complete else ""
+    spoken = [breakable(text) for text in (whole.headline(), *whole.verdict()) if complete and text]
     note = f"{whole.assumptions() if complete else ''} {HOW_TO_READ} {LIMITS}"
-    return _HTML.verdict(title, table(head, rows, "Arms of the sweep"), [breakable(text) for text in spoken], note)
+    return _HTML.verdict(first, title, table(head, rows, "Arms of the sweep"), spoken, note)
 
 
 def _title(whole: Comparison, reference: str) -> str:

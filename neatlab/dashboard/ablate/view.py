@@ -1,10 +1,11 @@
 """What the Ablate tab shows, read from the store: heat map, intervals, verdict table and their words."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from neatlab import plots
+from neatlab.analysis.looks import LOOKS
 from neatlab.analysis.statistics import Interval
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.verdict import NO_VERDICT, verdict
@@ -12,6 +13,7 @@ from neatlab.dashboard.shared.follow import queue_text
 from neatlab.dashboard.shared.html import hint
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
+from neatlab.experiments.sequential import SeedRequest, wanted_runs
 from neatlab.plots.looks import short_name
 from neatlab.report.text import ordered
 from neatlab.runs.comparison import Comparison
@@ -29,42 +31,64 @@ class SweepSnapshot(NamedTuple):
     Args:
         order: The sweep.
         ended: Its runs that have ended, by id.
+        wanted: Ids of the runs that are to be there: all, or those of the look that comes next or has decided.
     """
 
     order: SweepOrder
     ended: dict[str, Run]
+    wanted: frozenset[str]
 
     @property
     def total(self) -> int:
-        """Runs in all."""
-        return len(self.order.runs())
+        """Runs in all; with seeds "auto" up to the look that comes next or has decided."""
+        return len(self.wanted | self.ended.keys())
 
     @property
     def complete(self) -> bool:
         """Whether all of them have ended."""
-        return len(self.ended) == self.total
+        return self.wanted <= self.ended.keys()
 
     def comparison(self, reference: bool = True) -> Comparison | None:
         """The runs that have ended, with those of the reference or without; None where there is none."""
         label = self.order.reference
         ended = [self.ended[config.run_id] for config in self.order.runs() if config.run_id in self.ended]
-        runs = [run for run in ended if reference or run.config.arm.label != label]
-        has_reference = any(run.config.arm.label == label for run in runs)
-        reference_label = label if has_reference else None
-        return Comparison(runs, reference=reference_label, margin=self.order.margin) if runs else None
+        return compare([run for run in ended if reference or run.config.arm.label != label], self.order)
 
 
-def read_sweep(order: SweepOrder, store: Store, before: Mapping[str, Run] | None = None) -> SweepSnapshot:
+def compare(runs: Sequence[Run], order: SweepOrder) -> Comparison | None:
+    """The comparison of some of a sweep's runs; None where there is none."""
+    has_reference = any(run.config.arm.label == order.reference for run in runs)
+    label = order.reference if has_reference else None
+    return Comparison(runs, reference=label, margin=order.margin, design=_seeds(order).design) if runs else None
+
+
+def read_sweep(order: SweepOrder, store: Store, before: SweepSnapshot | None = None) -> SweepSnapshot:
     """Read a sweep's runs.
 
     Args:
         order: The sweep.
         store: Where they are.
-        before: Those that were read already.
+        before: What was read of it before.
     """
-    known = before or {}
+    known = before.ended if before else {}
     runs = [known.get(config.run_id) or store.finished(config) for config in order.runs()]
-    return SweepSnapshot(order, {run.run_id: run for run in runs if run is not None})
+    ended = {run.run_id: run for run in runs if run is not None}
+    same = before is not None and ended.keys() == before.ended.keys()
+    return SweepSnapshot(order, ended, before.wanted if before and same else _wanted(order, ended))
+
+
+def _wanted(order: SweepOrder, ended: Mapping[str, Run]) -> frozenset[str]:
+    configs = wanted_runs(
+        _seeds(order),
+        lambda numbers: [config for config in order.runs() if config.seed in numbers],
+        lambda config: ended.get(config.run_id),
+        lambda runs: Comparison(runs, reference=order.reference, margin=order.margin, design=_seeds(order).design),
+    )
+    return frozenset(config.run_id for config in configs)
+
+
+def _seeds(order: SweepOrder) -> SeedRequest:
+    return SeedRequest(order.seeds, order.max_seeds, None)
 
 
 class SweepCharts(NamedTuple):
@@ -84,7 +108,9 @@ def draw_sweep(seen: SweepSnapshot) -> SweepCharts:
     if whole is None:
         return EMPTY
     return SweepCharts(
-        _heat(seen), _scores(whole, seen.order.reference), verdict(whole, seen.order.reference, seen.total)
+        _heat(seen),
+        _scores(whole, seen.order.reference),
+        verdict(whole, seen.order.reference, seen.total, seen.complete),
     )
 
 
@@ -104,17 +130,18 @@ def _heat(seen: SweepSnapshot) -> str | None:
     grid = [[cells.get((row, column)) for column in columns] for row in rows]
     figure = plots.heatmap(varied).update_xaxes(title="activation σ").update_yaxes(title="depth L")
     means = [[None if cell is None else cell.mean for cell in row] for row in grid]
-    texts = [[_cell(cell, seen.order.seeds) for cell in row] for row in grid]
+    texts = [[_cell(cell, seen.order) for cell in row] for row in grid]
     figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="stronger is better")
     figure.update_layout(height=None, uirevision=str(seen.order))
     return shown(figure, _heat_words(cells, data.name, len(rows) * len(columns)))
 
 
-def _cell(cell: Interval | None, seeds: int) -> str:
+def _cell(cell: Interval | None, order: SweepOrder) -> str:
     if cell is None:
         return ""
     half = f" ± {cell.half_width:.3f}" if cell.count > 1 else ""
-    return f"{cell.mean:.3f}{half}<br>{cell.count} of {seeds} seeds"
+    count = f"{cell.count}" if order.seeds == "auto" else f"{cell.count} of {order.seeds}"
+    return f"{cell.mean:.3f}{half}<br>{count} seeds"
 
 
 def _heat_words(cells: Mapping[tuple[str, str], Interval], name: str, total: int) -> str:
@@ -152,7 +179,11 @@ INVITATION = status("Choose a grid and press Start.")
 def run_count(seen: SweepSnapshot) -> str:
     """How many runs a sweep has and how many are there already."""
     arms = len(seen.order.depths) * len(seen.order.activations)
-    text = f"{seen.total} runs: {arms} arms and the reference {seen.order.reference}, {seen.order.seeds} seeds each."
+    count = f"{seen.total} runs: {arms} arms and the reference {seen.order.reference}"
+    text = f"{count}, {seen.order.seeds} seeds each."
+    if seen.order.seeds == "auto":
+        looks = f"a first look after {LOOKS[0]} seeds and others until it is decided, at most {seen.order.max_seeds}"
+        text = f"{arms} arms and the reference {seen.order.reference}: {looks} seeds each."
     return hint(f"{text} The runs folder holds {len(seen.ended)} of them already.")
 
 
@@ -164,7 +195,7 @@ def command(order: SweepOrder) -> str:
 def resting(seen: SweepSnapshot) -> str:
     """The status of a sweep that nobody runs."""
     if seen.complete:
-        return "All runs are there."
+        return "Decided as far as it can be." if seen.order.seeds == "auto" else "All runs are there."
     return "Press Resume to go on." if seen.ended else "Press Start."
 
 

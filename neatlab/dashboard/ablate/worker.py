@@ -41,7 +41,8 @@ def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
 
 def sweep(order: SweepOrder, root: str) -> Sweep:
     """The order as `neatlab.sweep` understands it."""
-    settings: dict[str, Any] = {"seeds": order.seeds, "reference": order.reference, "training": order.training}
+    settings: dict[str, Any] = {"seeds": order.seeds, "max_seeds": order.max_seeds, "margin": order.margin}
+    settings |= {"reference": order.reference, "training": order.training}
     return Sweep(order.task, [order.base], order.grid, runs=root, **settings)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 
 from neatlab.dashboard.runs.delete import asking, delete_runs
-from neatlab.dashboard.runs.downloads import RunsWindow
 from neatlab.dashboard.runs.table import selected_texts
+from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import read_store, require_runs
@@ -72,7 +72,7 @@ class DeletePart:
     def _confirm(self, given: Any, request: gr.Request) -> list[Any]:
         """Delete what was asked about, and nothing else."""
         window = self._windows.get(request.session_hash)
-        asked, window.asked = window.asked, ()
+        asked, window.asked, window.selected = window.asked, (), None
         gone, outcome = delete_runs(self._context.store, asked, self._training())
         left = [item for item in selected_texts(given) if item not in gone]
         return [gr.update(value=left), outcome, gr.update(visible=False)]

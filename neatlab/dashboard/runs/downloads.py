@@ -9,6 +9,7 @@ import gradio as gr
 
 from neatlab.dashboard.runs.files import write_comparison, write_csv, write_notebook
 from neatlab.dashboard.runs.view import readable_runs
+from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.download_folder import DownloadFolder
 from neatlab.dashboard.shared.entries import EXPORT
@@ -43,21 +44,6 @@ SAVE = """(file, said) => {
   link.click();
   link.remove();
 }"""
-
-
-class RunsWindow:
-    """What a browser window has on this tab.
-
-    Attributes:
-        files: Its downloads.
-        asked: The runs that it was asked whether to delete.
-        job: The process that writes an adapter for it, while there is one.
-    """
-
-    def __init__(self) -> None:
-        self.files = DownloadFolder()
-        self.asked: tuple[str, ...] = ()
-        self.job: Job | None = None
 
 
 class Downloads:

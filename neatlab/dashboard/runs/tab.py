@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab.dashboard.runs.delete_part import DeletePart
-from neatlab.dashboard.runs.downloads import RAW, Downloads, RunsWindow
+from neatlab.dashboard.runs.downloads import RAW, Downloads
 from neatlab.dashboard.runs.link import RunsLink
-from neatlab.dashboard.runs.table import COLUMNS, EMPTY, ID, count_text, rows, selected_texts
+from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows, run_id_of
 from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, readable_runs
+from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choices, choose, read_store
@@ -73,9 +74,8 @@ class RunsTab(Tab[RunsLink]):
         )
         self._message = gr.HTML("", elem_id="runs-message", elem_classes=["message"], apply_default_css=False)
         self._task = gr.Dropdown([], label="task drawn", elem_id="runs-task", visible=False, interactive=True)
-        self._curves = live_plot(
-            Chart("runs-curves", "Loss and metric", "Select runs to lay their curves over another.", 440)
-        )
+        invitation = "Select runs to lay their curves over another."
+        self._curves = live_plot(Chart("runs-curves", "Loss and metric", invitation, 440))
         self._differences = gr.HTML(NOTHING, elem_id="runs-differences", apply_default_css=False)
 
     @property
@@ -92,6 +92,10 @@ class RunsTab(Tab[RunsLink]):
             self._delete.confirmation,
         ]
 
+    def read_link(self, link: RunsLink, session: str | None) -> list[Any]:
+        self._windows.get(session).selected = None
+        return super().read_link(link, session)
+
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
         looked: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
@@ -100,7 +104,9 @@ class RunsTab(Tab[RunsLink]):
         if isinstance(self._holder, gr.Tab):
             self._holder.select(**anew)
         self._refresh.click(**anew)
-        self._table.select(self._toggle, self._chosen, [self._chosen, self._message], **LIGHT)
+        # Every click counts, those too that come before the page has drawn the click before.
+        self._table.select(self._toggle, self._chosen, [self._chosen, self._message], **LIGHT, trigger_mode="multiple")
+        self._chosen.input(self._choose, None, None, **LIGHT)
         self._chosen.change(self._show, given, self._shown, **looked)
         self._chosen.change(None, self._chosen, None, js=FOLLOW)
         self._task.input(self._draw, [self._chosen, self._task], self._curves, **looked)
@@ -152,18 +158,16 @@ class RunsTab(Tab[RunsLink]):
         _, (asked, _) = self._chosen_now(given)
         return curves(by_task(readable_runs(asked).runs).get(str(task), []))
 
-    def _toggle(self, given: Any, event: gr.SelectData) -> list[Any]:
+    def _toggle(self, given: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """Select the row's run, or take it away."""
-        row = event.row_value if isinstance(event.row_value, list) else []
-        before = selected_texts(given)
-        if len(row) <= ID or not isinstance(row[ID], str):
-            return [gr.update(), ""]
-        after = [item for item in before if item != row[ID]]
-        if len(after) == len(before):
-            after.append(row[ID])
-        if len(after) > MAX_SELECTED:
-            return [gr.update(), mistake(f"{MAX_SELECTED} runs are selected, the most that are shown together.")]
-        return [gr.update(value=after), ""]
+        window, run_id = self._windows.get(request.session_hash), run_id_of(event.row_value)
+        try:
+            return [gr.update(value=window.toggle(given, run_id)) if run_id else gr.update(), ""]
+        except BadInput as error:
+            return [gr.update(), mistake(str(error))]
+
+    def _choose(self, request: gr.Request) -> None:  # the list was changed by hand: what it shows counts
+        self._windows.get(request.session_hash).selected = None
 
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):

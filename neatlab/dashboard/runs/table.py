@@ -67,6 +67,11 @@ def count_text(listing: Listing, chosen: int) -> str:
     return _HTML.count(text, [f"{run_id}: {problem}" for run_id, problem in listing.damaged.items()])
 
 
+def run_id_of(row: Any) -> str | None:
+    """What stands in a row's column of ids; None where that is no text."""
+    return row[ID] if isinstance(row, list) and len(row) > ID and isinstance(row[ID], str) else None
+
+
 def selected_texts(given: Any) -> list[str]:
     """The texts of what should be a list of them."""
     return [item for item in given if isinstance(item, str)] if isinstance(given, list) else []
