@@ -10,6 +10,7 @@ import pytest
 from neatlab import plots
 from neatlab.errors import BadInput
 from neatlab.plots.looks import TABLE, faded
+from neatlab.plots.tables import short_layers
 from neatlab.plots.theme import DARK, LIGHT, new_figure
 
 NAN = float("nan")
@@ -203,6 +204,20 @@ def test_a_panel_of_arms_that_differ_a_hundredfold_is_logarithmic() -> None:
     frame = sized(lora=(1.0,), full=(1.0,)).assign(relative_norm=[4.0, 4.0, 0.02, 0.03], dead_units=None)
     figure = plots.layer_curves(frame)
     assert (figure.layout.yaxis.type, figure.layout.yaxis2.type) == ("linear", "log")
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        (["vit.layers.0.attention.q", "vit.layers.1.attention.v"], ["0.q", "1.v"]),
+        (["model.0.q", "model.0.mlp.up", "model.head"], ["0.q", "0.mlp.up", "head"]),
+        (["a.b", "a.b.c"], ["a.b", "a.b.c"]),
+        (["a.b"], ["a.b"]),
+        ([], []),
+    ],
+)
+def test_layers_are_named_by_what_they_differ_in(layers: list[str], names: list[str]) -> None:
+    assert short_layers(layers) == names
 
 
 def test_maps_of_all_arms_have_one_scale_from_zero() -> None:

@@ -1,5 +1,6 @@
 """What every data function shares: where its table comes from, the order of the arms, and means over seeds."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -97,10 +98,14 @@ def _line(arm: str, look: Look, rows: pd.DataFrame, x: str, y: str, points: int)
 
 
 def short_layers(layers: Sequence[str]) -> list[str]:
-    """The layers' names without the parts that all of them begin with."""
+    """The layers' names without the parts in which none differs: "0.q_proj" for "vit.layers.0.attention.q_proj"."""
     parts = [name.split(".") for name in layers]
-    shared = next((i for i, same in enumerate(zip(*parts, strict=False)) if len(set(same)) > 1), 0)
-    return [".".join(part[shared:]) for part in parts]
+    differ = [len(set(same)) > 1 for same in zip(*parts, strict=False)]
+    if not any(differ):
+        return list(layers)
+    if len({len(part) for part in parts}) > 1:  # what stands at one place in all of them is then not the same thing
+        differ = [any(differ[: place + 1]) for place in range(max(map(len, parts)))]
+    return [".".join(itertools.compress(part, differ)) for part in parts]
 
 
 def differ_hundredfold(lines: Sequence[Line]) -> bool:
