@@ -106,6 +106,16 @@ def test_heat_map_of_the_options_that_were_crossed(comparison):
         plots.heatmap_data(comparison, "dept")
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_better_cells_stand_out_more_and_all_of_them_are_pale_enough_for_their_text(comparison, higher):
+    cells = plots.heatmap(comparison, higher_is_better=higher).data[0]
+    strength = [(value - cells.zmin) / (cells.zmax - cells.zmin) for row in cells.z for value in row]
+    strength = [1 - share if cells.reversescale else share for share in strength]
+    best = [value if higher else -value for row in cells.z for value in row]
+    assert (min(strength), max(strength)) == pytest.approx((0, 1 / 3))
+    assert strength.index(max(strength)) == best.index(max(best))
+
+
 def test_what_was_not_crossed_has_no_heat_map():
     rows = [(2, "relu"), (2, "tanh"), (2, "sin"), (4, "relu"), (6, "relu")]
     frame = pd.DataFrame(rows, columns=["depth", "activation"]).assign(metric=0.5, seed=0)
