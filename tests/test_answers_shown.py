@@ -96,8 +96,8 @@ def test_the_answers_are_the_last_up_to_the_step_and_of_one_seed() -> None:
     assert [arm.step for arm in answers_data(classes(), 0).arms] == [0, 0]
     assert answers_data(classes(), 0).disagreed == 0
     (other,) = answers_data(classes(), seed=1).arms
-    assert (other.arm, other.position, other.values) == ("neat", 1, [1] * 4)
-    assert [arm.position for arm in answers_data(classes(), arms=["neat", "lora"]).arms] == [0, 1]
+    assert (other.arm, other.name, other.values) == ("neat", "NEAT", [1] * 4)
+    assert [arm.name for arm in answers_data(classes(), arms=["neat", "lora"]).arms] == ["NEAT", "LoRA"]
 
 
 def test_only_one_arm_right() -> None:
@@ -175,8 +175,8 @@ def test_the_page_shows_the_answers_of_the_stored_runs_at_the_step(runs: Path) -
     for at in (None, 4):
         window.view = ViewState(at=at)
         shown.append(orjson.loads(update(window, Context(Store(runs), None)).charts["answers"] or ""))  # type: ignore[arg-type]
-    assert shown[0]["caption"].startswith("Step A 6, B 6.")
-    assert shown[1]["caption"].startswith("Step A 3, B 3.")
+    assert shown[0]["caption"].startswith("Answers of step 6.")
+    assert shown[1]["caption"].startswith("Answers of step 3.")
     assert "mean error" in shown[0]["html"]
     assert shown[0]["html"] != shown[1]["html"]
 
@@ -190,7 +190,7 @@ def test_runs_without_answers_say_so_and_new_ones_stand_beside_them(runs: Path) 
             path.write_bytes(b"".join(x for x in path.read_bytes().splitlines(True) if not any(k in x for k in kinds)))
     new = orjson.loads(ChartCache().charts(read_runs(pair(), Feed(runs)), ViewState())["answers"] or "")
     old = orjson.loads(ChartCache().charts(read_runs(pair()[:1], Feed(runs)), ViewState())["answers"] or "")
-    assert "No answers of A." in new["caption"]
+    assert "No answers of LoRA" in new["caption"]
     assert NO_ANSWERS in old["html"]
 
 

@@ -199,8 +199,12 @@ class TestUpdate:
         for value in (now["learning"], now["layers"], now["map"]):
             (cursor,) = orjson.loads(value or "")["figure"]["layout"]["shapes"]
             assert (cursor["x0"], cursor["x1"]) == (3, 3)
-        assert "step A 3, B 3." in orjson.loads(now["spectrum"] or "")["caption"]
+        assert ", step 3. Largest" in orjson.loads(now["spectrum"] or "")["caption"]
         assert ", step 3: " in orjson.loads(now["map"] or "")["caption"]
+        events = [Store(runs).get(config.run_id).events for config in pair()]
+        seen = [e["loss"] for own in events for e in own if e["type"] == "Evaluated" and e["step"] == 3]
+        said = f"Validation loss at step 3: LoRA r 2: {seen[0]:.4f}; NEAT r 2, depth 2: {seen[1]:.4f}. "
+        assert orjson.loads(now["learning"] or "")["caption"].startswith(said)
 
     def test_a_chart_is_drawn_anew_only_when_what_it_shows_has_changed(self, runs: Path) -> None:
         seen, drawings = read_runs(finished(runs).configs, Feed(runs)), ChartCache()
@@ -259,7 +263,7 @@ class TestOtherLayers:
         return pd.DataFrame(rows)
 
     def kept(self, at: int | None = None) -> dict[str, Any]:
-        return orjson.loads(other_layers(self.spectra(), list(self.ARMS), {}, at))
+        return orjson.loads(other_layers(self.spectra(), list(self.ARMS), at))
 
     @pytest.mark.parametrize("at", [None, 5])
     @pytest.mark.parametrize("layer", LAYERS)
@@ -272,7 +276,16 @@ class TestOtherLayers:
         for name, figure in figures.items():
             for line, trace in zip(kept[name]["lines"], figure.data, strict=True):
                 assert numbers(line) == pytest.approx(trace.y, rel=1e-6, nan_ok=True)
-        assert kept["spectrum"]["caption"].startswith(f"{layer}, step A {4 if at else 8}")
+        assert kept["spectrum"]["caption"].startswith(f"{layer}, step {4 if at else 8}. ")
+
+    @pytest.mark.parametrize(("at", "step"), [(None, 8), (5, 4), (3, 0)])
+    def test_the_caption_is_of_the_cursors_step_and_warns_of_an_update_that_has_outgrown_its_weight(
+        self, at: int | None, step: int
+    ) -> None:
+        said = self.kept(at)["one"]["layers"]["caption"]
+        assert said.startswith(f"In this layer, {'now' if at is None else f'at step {at}'}: ")
+        assert f"‖ΔW‖/‖W₀‖: LoRA r 2: {step / 3:.3f}; NEAT r 2: {step / 3:.3f}." in said
+        assert ("with LoRA r 2 and with NEAT r 2: this layer is hardly" in said) == (step / 3 >= 0.5)
 
     def test_only_layers_with_the_same_lines_are_alike(self) -> None:
         likes = {layer: kept["like"] for layer, kept in self.kept().items()}

@@ -17,6 +17,7 @@ from neatlab.dashboard.runs.view import Selection, arm_names, curves, difference
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.listing import MAX_SELECTED, by_task, choose, read_store, require_runs
 from neatlab.errors import BadInput
+from neatlab.plots.looks import short_name
 from neatlab.runs.curves import read_points
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
@@ -140,11 +141,11 @@ class TestSelection:
     def test_the_curves_are_means_over_the_seeds_of_an_arm(self, four: list[Run]) -> None:
         value = orjson.loads(curves(four) or "")
         lines = [t for t in value["figure"]["data"] if t.get("mode") == "lines+markers" and t.get("yaxis") == "y2"]
-        assert [line["name"] for line in lines] == ["lora:rank=2", "neat:rank=2,depth=2"]
+        assert [line["name"] for line in lines] == ["LoRA r 2", "NEAT r 2, depth 2"]
         for line in lines:
-            last = [validation(run)[-1] for run in four if run.config.arm.label == line["name"]]
+            last = [validation(run)[-1] for run in four if short_name(run.config.arm.label) == line["name"]]
             assert line["y"][-1] == pytest.approx(sum(last) / 2)
-            assert f"{line['name']} {sum(last) / 2:.4f} at step 6 (2 seeds)" in value["caption"]
+            assert f"{line['name']}: {sum(last) / 2:.4f} at step 6 (2 seeds)" in value["caption"]
         assert "lower is better" in value["caption"]
         assert "band" in value["caption"]
 

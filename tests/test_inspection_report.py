@@ -68,7 +68,7 @@ def test_overlaps_have_a_panel_a_side_and_chance_beside(found):
         assert line.random == rows[f"random_overlap_{line.side}"].tolist()
     assert len(drawn.data) == 2 * len(data.lines)
     assert drawn.layout.yaxis.title.text == "overlap, writes to (left)"
-    assert drawn.layout.yaxis2.title.text == "overlap, reads from (right)"
+    assert drawn.layout.yaxis2.title.text == "overlap, reads from<br>(right)"
     with pytest.raises(BadInput, match="no overlaps were measured; inspect with --base"):
         plots.overlap_data(frame.drop(columns="overlap_left"))
 

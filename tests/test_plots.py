@@ -9,7 +9,9 @@ import pytest
 
 from neatlab import plots
 from neatlab.errors import BadInput
-from neatlab.plots.theme import COLOURS, DARK, LIGHT, MARKERS, faded, new_figure, style
+from neatlab.plots.looks import TABLE, faded
+from neatlab.plots.tables import short_layers
+from neatlab.plots.theme import DARK, LIGHT, new_figure
 
 NAN = float("nan")
 LAYERS = ("q", "v")
@@ -113,21 +115,22 @@ def test_parameters_split_into_adapter_and_head() -> None:
     assert data == (["lora", "neat", "head"], [60, 40, 0], [10, 10, 10])
     adapter, head = plots.parameter_counts(TABLES).data
     assert (list(adapter.x), list(head.x)) == ([40, 60, 0], [10, 10, 10])
-    assert list(adapter.text) == ["adapter 40", "adapter 60", ""]
+    assert list(head.text) == ["40 + 10", "60 + 10", "0 + 10"]
 
 
 @pytest.mark.parametrize(("draw", "names"), DRAWN)
 def test_every_axis_is_named(draw: Any, names: list[str]) -> None:
     layout = draw(TABLES).layout
     assert [layout[axis].title.text for axis in ("yaxis", "yaxis2")[: len(names)]] == names
-    assert layout.xaxis.title.text in ("training step", "index i, up to the ceiling on the rank")
-    assert plots.parameter_counts(TABLES).layout.xaxis.title.text == "trainable parameters"
+    assert layout.xaxis.title.text in ("training step", "index i; dotted: ceiling on the rank")
+    assert plots.parameter_counts(TABLES).layout.xaxis.title.text == "trainable parameters, adapter + head"
 
 
 @pytest.mark.parametrize(("draw", "_"), DRAWN)
 def test_an_arm_keeps_its_colour_and_marker_in_every_figure(draw: Any, _: list[str]) -> None:
-    found = {t.name: (t.line.color, t.marker.symbol) for t in draw(TABLES, arms=["lora", "neat"]).data if t.name}
-    assert {name: look for name, look in found.items() if look[1]} == {"lora": style(0), "neat": style(1)}
+    for arms in (["lora", "neat"], ["neat", "lora"]):
+        found = {t.name: (t.line.color, t.marker.symbol) for t in draw(TABLES, arms=arms).data if t.name}
+        assert {name: look for name, look in found.items() if look[1]} == {"LoRA": TABLE["lora"], "NEAT": TABLE["neat"]}
 
 
 @pytest.mark.parametrize(("draw", "_"), DRAWN)
@@ -156,12 +159,70 @@ def test_the_template_follows_the_page() -> None:
     assert {LIGHT.layout.paper_bgcolor, DARK.layout.paper_bgcolor} == {"rgba(0,0,0,0)"}
 
 
-def test_styles_differ_beyond_the_colours() -> None:
-    looks = [style(index) for index in range(12)]
-    assert len(set(looks)) == 12
-    assert (looks[0].colour, looks[6].colour) == (COLOURS[0], COLOURS[0])
-    assert looks[0].marker == MARKERS[0] != looks[6].marker
+def test_a_pale_colour_is_its_own() -> None:
     assert faded("#0072B2", 0.5) == "rgba(0,114,178,0.5)"
+
+
+def sized(**sizes: tuple[float, ...]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [measured(arm, 0, step, "q", values, 2.0 * step) for arm, values in sizes.items() for step in (1, 2)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "axes"),
+    [
+        ({"lora": (3.0, 1.0), "neat": (2.0, 1.0)}, ("linear", "linear")),
+        ({"lora": (3.0, 1.0), "neat": (0.03, 0.01)}, ("linear", "log")),
+        ({"lora": (3.0, 1.0), "full": tuple(1 / i for i in range(1, 17))}, ("linear", "linear")),
+        ({"lora": (3.0, 1.0), "full": tuple(1 / i for i in range(1, 18))}, ("log", "log")),
+        ({"lora": (0.0, 0.0), "neat": (0.03, 0.01)}, ("linear", "linear")),
+    ],
+)
+def test_a_spectrum_is_logarithmic_where_that_is_more_readable(sizes: Any, axes: tuple[str, str]) -> None:
+    figure = plots.spectrum(sized(**sizes))
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == axes
+    for kind, log in (("linear", False), ("log", True)):
+        layout, offered = plots.spectrum(sized(**sizes), log=log).layout, figure.layout.meta["axes"][kind]
+        assert (layout.xaxis.type, layout.yaxis.type) == (offered["xaxis"]["type"], offered["yaxis"]["type"])
+
+
+def test_rounding_does_not_stretch_a_logarithmic_axis() -> None:
+    axis = plots.spectrum(sized(lora=(3.0, 1e-12)), log=True).layout.yaxis
+    assert axis.autorangeoptions.clipmin == pytest.approx(3e-7)
+
+
+def test_a_normalised_spectrum_has_each_seeds_shape() -> None:
+    neat, lora = plots.spectrum_data(TABLES, normalised=True).spectra
+    assert neat.mean == pytest.approx((1, (1 / 3 + 1 / 4) / 2))
+    assert lora.mean == (1, 0.4, 0.2)
+    assert math.isnan(plots.spectrum_data(TABLES, layer="v", step=0, normalised=True).spectra[0].mean[0])
+    assert plots.spectrum(TABLES, normalised=True).layout.yaxis.title.text == "σᵢ/σ₁ of ΔW"
+
+
+def test_a_panel_of_arms_that_differ_a_hundredfold_is_logarithmic() -> None:
+    frame = sized(lora=(1.0,), full=(1.0,)).assign(relative_norm=[4.0, 4.0, 0.02, 0.03], dead_units=None)
+    figure = plots.layer_curves(frame)
+    assert (figure.layout.yaxis.type, figure.layout.yaxis2.type) == ("linear", "log")
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        (["vit.layers.0.attention.q", "vit.layers.1.attention.v"], ["0.q", "1.v"]),
+        (["model.0.q", "model.0.mlp.up", "model.head"], ["0.q", "0.mlp.up", "head"]),
+        (["a.b", "a.b.c"], ["a.b", "a.b.c"]),
+        (["a.b"], ["a.b"]),
+        ([], []),
+    ],
+)
+def test_layers_are_named_by_what_they_differ_in(layers: list[str], names: list[str]) -> None:
+    assert short_layers(layers) == names
+
+
+def test_maps_of_all_arms_have_one_scale_from_zero() -> None:
+    maps = [plots.layer_map(TABLES, arm).data[0] for arm in ("neat", "lora")]
+    assert [(one.zmin, one.zmax) for one in maps] == [(0, 2.5)] * 2
 
 
 def test_what_plotly_does_not_know_is_found_by_the_tests() -> None:

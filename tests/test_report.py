@@ -12,6 +12,7 @@ from neatlab import plots
 from neatlab.analysis.statistics import mean_interval
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput
+from neatlab.plots.looks import short_name
 from neatlab.report import check_target, write_report
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.store import Store
@@ -105,6 +106,16 @@ def test_heat_map_of_the_options_that_were_crossed(comparison):
         plots.heatmap_data(comparison, "dept")
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_better_cells_stand_out_more_and_all_of_them_are_pale_enough_for_their_text(comparison, higher):
+    cells = plots.heatmap(comparison, higher_is_better=higher).data[0]
+    strength = [(value - cells.zmin) / (cells.zmax - cells.zmin) for row in cells.z for value in row]
+    strength = [1 - share if cells.reversescale else share for share in strength]
+    best = [value if higher else -value for row in cells.z for value in row]
+    assert (min(strength), max(strength)) == pytest.approx((0, 1 / 3))
+    assert strength.index(max(strength)) == best.index(max(best))
+
+
 def test_what_was_not_crossed_has_no_heat_map():
     rows = [(2, "relu"), (2, "tanh"), (2, "sin"), (4, "relu"), (6, "relu")]
     frame = pd.DataFrame(rows, columns=["depth", "activation"]).assign(metric=0.5, seed=0)
@@ -136,7 +147,7 @@ def test_rates_are_the_searchs_own_and_a_diverged_run_is_a_gap(comparison):
     assert lora.mean == pytest.approx((0.5, 0.51, 0.52))
     assert math.isnan(neat.mean[-1])
     (other,) = data.scalings
-    assert (other.position, other.variant, other.lr, other.score) == (0, "lora:rank=4,alpha=12", 0.03, 0.95)
+    assert (other.look, other.variant, other.lr, other.score) == (lora.look, "lora:rank=4,alpha=12", 0.03, 0.95)
     assert plots.rates(comparison).layout.xaxis.type == "log"
 
 
@@ -168,6 +179,8 @@ def test_stability_data_are_both_intervals_of_every_arm_and_the_front_of_their_m
 
 def test_stability_knows_directions_and_leaves_out_what_has_no_base():
     frame = pd.DataFrame({"arm": ["a", "b", "c"], "seed": 0, "metric": [1, 2, 3], "base_metric": [1.0, 2.0, math.nan]})
+    assert plots.stability_data(frame).front == [False, False]  # one seed shows no front
+    frame = pd.concat([frame, frame.assign(seed=1)])
     assert plots.stability_data(frame).front == [False, True]
     assert plots.stability_data(frame, higher_is_better=(False, True)).front == [True, True]
     assert plots.stability_data(frame, higher_is_better=(False, False)).front == [True, False]
@@ -224,7 +237,7 @@ def test_the_page_says_what_it_must(page, comparison):
     base = [difference.sentence for difference in comparison.base_differences()]
     assert len(base) == len(ARMS) - 1
     last, best = [arm.arm for arm in comparison.arms()][3:]
-    assert f"leaves as much of the base in the mean): {best}, {last}." in said
+    assert f"leaves as much of the base in the mean): {short_name(best)}, {short_name(last)}." in said
     for text in (
         comparison.decision(),
         *comparison.verdict(),
@@ -260,6 +273,16 @@ def test_one_run_of_one_arm_is_a_report_too(tmp_path):
     one = report_runs(Store(tmp_path / "runs"), arms=ARMS[:1])[:1]
     write_report(Comparison(one), tmp_path / "report.html", "neatlab compare")
     assert "nothing to compare" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_no_front_is_drawn_or_named_from_one_seed(seeds, tmp_path):
+    found = Comparison([run for run in report_runs(Store(tmp_path / "runs")) if run.config.seed < seeds])
+    write_report(found, tmp_path / "report.html", "neatlab compare")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    fronts = ("On the front", "pareto-adapter_params", "stability-", ">params")
+    assert [front in text for front in fronts] == [seeds > 1] * len(fronts)
+    assert any(trace.name is None for trace in plots.stability(found).data) == (seeds > 1)
 
 
 def test_an_arm_without_a_score_is_listed(tmp_path):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+EXPLODED = 0.5  # ‖ΔW‖/‖W₀‖ from which the weight is no longer the pretrained one
+
 
 class Quantity(NamedTuple):
     """One row of QUANTITIES.

@@ -69,8 +69,8 @@ class Inspection:
         }
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a layer: `adapter`, `layer`, `kind`, `depth`, `d_out`, `d_in` and every quantity that is one number."""
-        return [{"adapter": self.title, **_row(layer)} for layer in self.layers]
+        """A row a layer: `adapter`, `method`, `layer`, `kind`, `depth`, sizes and each quantity of one number."""
+        return [{"adapter": self.title, "method": self.method, **_row(layer)} for layer in self.layers]
 
     def frame(self) -> "pd.DataFrame":
         """The rows as a table."""
@@ -81,6 +81,7 @@ class Inspection:
         rows = [
             {
                 "arm": self.title,
+                "method": self.method,
                 "seed": 0,
                 "step": 0,
                 "layer": layer.name,

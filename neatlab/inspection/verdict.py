@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from neatlab.analysis.quantities import EXPLODED
 from neatlab.inspection.measure import BaseComparison, LayerReport
 
 COLLAPSED = 1.1  # stable rank up to which one direction holds nearly all energy
 ROOM = 4  # ranks from which a collapse is one
-EXPLODED = 0.5  # ‖ΔW‖/‖W₀‖ from which the weight is no longer the pretrained one
 OUTLIER = 10.0  # times the median norm, where there is no W₀ to compare with
 UNTOUCHED = 1e-3  # of the median norm
 ROUNDING = 1e-6

@@ -6,8 +6,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.errors import BadInput
-from neatlab.plots.profile import Inspected, inspected, random_line
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.looks import Look, looks, short_name
+from neatlab.plots.profile import LAYERS, Inspected, inspected, random_line
+from neatlab.plots.tables import arm_looks, short_layers
+from neatlab.plots.theme import new_figure
 
 __all__ = ["AngleLine", "OverlapData", "angle_data", "overlap", "overlap_data", "principal_angles"]
 
@@ -20,14 +22,14 @@ class OverlapLine(NamedTuple):
 
     Args:
         adapter: Its title.
-        position: Its index among the adapters.
+        look: How it is shown.
         side: "left" or "right".
         similarity: φ a layer; NaN where ΔW = 0.
         random: Of random directions.
     """
 
     adapter: str
-    position: int
+    look: Look
     side: str
     similarity: list[float]
     random: list[float]
@@ -57,14 +59,14 @@ class AngleLine(NamedTuple):
 
     Args:
         pair: The two adapters.
-        position: The pair's position among the pairs.
+        look: How it is shown; a pair has no method's colour.
         side: "left" or "right".
         angles: In degrees, the smallest first.
         random: Of random subspaces of the same sizes.
     """
 
     pair: str
-    position: int
+    look: Look
     side: str
     angles: list[float]
     random: list[float]
@@ -85,14 +87,14 @@ def overlap_data(source: Inspected | pd.DataFrame) -> OverlapData:
     layers = list(dict.fromkeys(frame["layer"]))
     lines = [
         OverlapLine(
-            str(adapter),
-            position,
+            adapter,
+            look,
             side,
             by_layer[f"overlap_{side}"].tolist(),
             by_layer[f"random_overlap_{side}"].tolist(),
         )
-        for position, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False))
-        for by_layer in [rows.set_index("layer").reindex(layers)]
+        for adapter, look in arm_looks(frame, None, "adapter").items()
+        for by_layer in [frame[frame["adapter"] == adapter].set_index("layer").reindex(layers)]
         for side in SIDES
     ]
     return OverlapData(layers, lines)
@@ -110,30 +112,30 @@ def overlap(source: Inspected | pd.DataFrame, dark: bool = False) -> go.Figure:
     """
     data = overlap_data(source)
     names = [f"overlap, {word}" for word in SIDES.values()]
-    figure = new_figure(["layer, in the model's order", *names], (0.5, 0.5), dark=dark)
-    order = list(range(1, len(data.layers) + 1))
+    figure, short = new_figure([LAYERS, *names], (0.5, 0.5), dark=dark), short_layers(data.layers)
     for line in data.lines:
         axis = "y" if line.side == "left" else "y2"
-        figure.add_trace(random_line(order, line.random, f"{line.adapter}, random", yaxis=axis))
-        figure.add_trace(_measured(line, order, data.layers, axis))
+        figure.add_trace(random_line(short, line.random, f"{line.look.name}, random", yaxis=axis))
+        figure.add_trace(_measured(line, short, data.layers, axis))
+    figure.update_xaxes(type="category")
     figure.update_yaxes(range=[0, 1.02])
     return figure
 
 
-def _measured(line: OverlapLine, order: list[int], layers: list[str], axis: str) -> go.Scatter:
-    look = style(line.position)
+def _measured(line: OverlapLine, short: list[str], layers: list[str], axis: str) -> go.Scatter:
+    look = line.look
     return go.Scatter(
-        x=order,
+        x=short,
         y=line.similarity,
         customdata=layers,
         yaxis=axis,
-        name=line.adapter,
+        name=look.name,
         legendgroup=line.adapter,
         showlegend=line.side == "left",
         mode="lines+markers",
-        line={"color": look.colour, "width": 1.5},
+        line={"color": look.colour, "width": 1.5, "dash": look.dash},
         marker={"symbol": look.marker, "size": 6, "color": look.colour},
-        hovertemplate=f"%{{customdata}}<br>overlap %{{y:.3f}}<extra>{line.adapter}</extra>",
+        hovertemplate=f"%{{customdata}}<br>overlap %{{y:.3f}}<extra>{look.name}</extra>",
     )
 
 
@@ -146,12 +148,15 @@ def angle_data(source: Compared | pd.DataFrame, layer: str | None = None) -> lis
     """
     frame = source if isinstance(source, pd.DataFrame) else source.angles()
     rows = frame if layer is None else frame[frame["layer"] == layer]
+    groups = {
+        f"{short_name(str(a))} – {short_name(str(b))}": pair for (a, b), pair in rows.groupby(["a", "b"], sort=False)
+    }
     angle_lines = []
-    for position, ((a, b), pair) in enumerate(rows.groupby(["a", "b"], sort=False)):
+    for pair, look in looks(groups, dict.fromkeys(groups, "pair")).items():
         for side in SIDES:
-            means = pair[pair["side"] == side].groupby("i")[["angle", "random_angle"]].mean() * DEGREES
-            angles, random = means["angle"].tolist(), means["random_angle"].tolist()
-            angle_lines.append(AngleLine(f"{a} – {b}", position, side, angles, random))
+            of_side = groups[pair][groups[pair]["side"] == side]
+            means = of_side.groupby("i")[["angle", "random_angle"]].mean() * DEGREES
+            angle_lines.append(AngleLine(pair, look, side, means["angle"].tolist(), means["random_angle"].tolist()))
     return angle_lines
 
 
@@ -169,21 +174,21 @@ def principal_angles(source: Compared | pd.DataFrame, layer: str | None = None, 
     names = [f"angle in degrees, {word}" for word in SIDES.values()]
     figure = new_figure(["index of the angle, smallest first", *names], (0.5, 0.5), dark=dark)
     for line in angle_data(source, layer):
-        axis, look = ("y" if line.side == "left" else "y2"), style(line.position)
+        axis, look = ("y" if line.side == "left" else "y2"), line.look
         order = list(range(1, len(line.angles) + 1))
-        figure.add_trace(random_line(order, line.random, f"{line.pair}, random", yaxis=axis))
+        figure.add_trace(random_line(order, line.random, f"{look.name}, random", yaxis=axis))
         figure.add_trace(
             go.Scatter(
                 x=order,
                 y=line.angles,
                 yaxis=axis,
-                name=line.pair,
+                name=look.name,
                 showlegend=line.side == "left",
                 mode="lines+markers",
-                line={"color": look.colour, "width": 1.5},
+                line={"color": look.colour, "width": 1.5, "dash": look.dash},
                 marker={"symbol": look.marker, "size": 6, "color": look.colour},
-                hovertemplate=f"angle %{{x}}: %{{y:.1f}}°<extra>{line.pair}</extra>",
+                hovertemplate=f"angle %{{x}}: %{{y:.1f}}°<extra>{look.name}</extra>",
             )
         )
-    figure.update_yaxes(range=[0, 92])
-    return figure
+    figure.update_xaxes(tickformat="d")
+    return figure.update_yaxes(range=[0, 92])

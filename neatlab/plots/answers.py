@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.errors import BadInput
-from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import Style, new_figure, style
+from neatlab.plots.looks import Look
+from neatlab.plots.tables import Source, arm_looks, table
+from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import CURSOR, Trace
 from neatlab.runtime.numbers import DASH
 
@@ -29,8 +30,7 @@ class ArmAnswers(NamedTuple):
 
     Args:
         arm: The arm as one writes it.
-        position: Where it stands among the arms; -1 for the base.
-        look: Its colour and marker; None for the base.
+        look: Its name, colour and marker; None for the base.
         step: The step that they are from.
         values: Class indices, texts, numbers or lists of numbers; None for what is not a number.
         probability: Of each answer.
@@ -40,14 +40,18 @@ class ArmAnswers(NamedTuple):
     """
 
     arm: str
-    position: int
-    look: Style | None
+    look: Look | None
     step: int
     values: list[Any]
     probability: list[float | None]
     margin: list[float | None]
     right: list[int]
     confusion: list[list[int]]
+
+    @property
+    def name(self) -> str:
+        """What legends call it."""
+        return self.look.name if self.look else self.arm
 
 
 class AnswerData(NamedTuple):
@@ -96,17 +100,17 @@ def answers_data(
         BadInput: Runs that answer different examples.
     """
     frame = table(source, "answers")
+    shown_as = arm_looks(frame, arms)
     if arms is not None:
         frame = frame[frame["arm"].isin(arms)]
     if frame.empty:
         return EMPTY
     rows = frame[frame["seed"] == (frame["seed"].min() if seed is None else seed)]
-    order = {arm: position for position, arm in enumerate(arm_order(frame, arms))}
     first = _example(rows)
-    base = next((_arm(row, BASE, -1) for row in _records(rows[rows["step"] == 0])), None)
+    base = next((_arm(row, BASE, None) for row in _records(rows[rows["step"] == 0])), None)
     until = rows if step is None else rows[rows["step"] <= step]
     latest = {row["arm"]: row for row in _records(until.sort_values("step", kind="stable"))}
-    shown = [_arm(latest[arm], arm, position) for arm, position in order.items() if arm in latest]
+    shown = [_arm(latest[arm], arm, look) for arm, look in shown_as.items() if arm in latest]
     data = AnswerData(*first, 0, base, shown, int(rows["seed"].iloc[0]))
     return _sorted(data)
 
@@ -124,9 +128,9 @@ def _records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(rows.columns, values, strict=True)) for values in rows.itertuples(index=False, name=None)]
 
 
-def _arm(row: dict[str, Any], arm: str, position: int) -> ArmAnswers:
+def _arm(row: dict[str, Any], arm: str, look: Look | None) -> ArmAnswers:
     lists = ([*row[name]] for name in ("values", "probability", "margin", "right", "confusion"))
-    return ArmAnswers(arm, position, style(position) if position >= 0 else None, int(row["step"]), *lists)
+    return ArmAnswers(arm, look, int(row["step"]), *lists)
 
 
 def _sorted(data: AnswerData) -> AnswerData:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from neatlab.plots.spectrum import INDEX, spectrum_data
+from neatlab.plots.spectrum import INDEX, index_axis, spectrum_data
 from neatlab.plots.tables import Line, Source
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces
@@ -73,5 +73,5 @@ def energy(
     mark = {"text": f"{LEVEL:.0%}", "font": {"size": 11}}
     figure.add_hline(y=LEVEL, line={"dash": "dot", "width": 1}, annotation=mark)
     longest = max((len(line.x) for line in data.shares), default=1)
-    figure.update_xaxes(tickformat="d", dtick=1 if longest <= 16 else None, range=[0.5, longest + 0.5])
+    figure.update_xaxes(index_axis(longest, log=True))
     return figure.update_yaxes(tickformat=".0%", range=[0, 1.04])

@@ -1,5 +1,6 @@
 """The metric over two options: depth and activation, or any other two."""
 
+import math
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -21,8 +22,6 @@ AXES = (
 )
 # Options that make another adapter of the same pair of values: only runs that agree in them share a picture.
 HELD = ("method", "residual", "conditioning", "orientation", "init_weights")
-SCALE = [[0.0, "#f4f8fc"], [1.0, "#7fb8e0"]]  # dark text is readable on all of it
-INK = "#1f2933"
 MARGIN = {"l": 56, "r": 16, "t": 30, "b": 44}
 
 
@@ -103,7 +102,7 @@ def heatmap(
         rows: Option of the rows.
         columns: Option of the columns.
         name: The metric's name; a `Comparison` knows its own.
-        higher_is_better: The metric's direction: better cells are darker. A `Comparison` knows its own.
+        higher_is_better: The metric's direction: better cells stand out more. A `Comparison` knows its own.
         dark: For a dark page.
 
     Returns:
@@ -116,19 +115,20 @@ def heatmap(
     figure.update_xaxes(type="category", showgrid=False, ticks="")
     figure.update_yaxes(type="category", showgrid=False, ticks="", autorange="reversed")
     note = {"x": 0, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": 4}
-    figure.add_annotation(text=f"{data.name} (darker is better)", showarrow=False, **note)
+    figure.add_annotation(text=f"{data.name} (stronger is better)", showarrow=False, **note)
     return figure.update_layout(height=100 + 56 * max(len(data.rows), 1), margin=MARGIN)
 
 
 def _cells(data: HeatmapData, higher_is_better: bool) -> go.Heatmap:
+    low, high = _ends(data, higher_is_better)
     return go.Heatmap(
         x=data.columns,
         y=data.rows,
         z=[[None if cell is None else cell.mean for cell in row] for row in data.cells],
         text=[[_cell_text(cell) for cell in row] for row in data.cells],
         texttemplate="%{text}",
-        textfont={"color": INK},
-        colorscale=SCALE,
+        zmin=low,
+        zmax=high,
         reversescale=not higher_is_better,
         xgap=2,
         ygap=2,
@@ -136,6 +136,14 @@ def _cells(data: HeatmapData, higher_is_better: bool) -> go.Heatmap:
         hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         showscale=False,  # the cells say their values
     )
+
+
+def _ends(data: HeatmapData, higher_is_better: bool) -> tuple[float, float]:
+    """Ends of the scale, of which the cells take the pale third: their text is readable on all of it."""
+    means = [cell.mean for row in data.cells for cell in row if cell is not None and math.isfinite(cell.mean)]
+    low, high = min(means, default=0.0), max(means, default=0.0)
+    room = 2 * ((high - low) or 1.0)
+    return (low, high + room) if higher_is_better else (low - room, high)
 
 
 def _held(frame: pd.DataFrame, options: list[str]) -> tuple[pd.DataFrame, dict[str, str]]:

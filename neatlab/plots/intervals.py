@@ -7,8 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.analysis.statistics import Interval, mean_interval
-from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.looks import Look
+from neatlab.plots.tables import Source, arm_looks, table
+from neatlab.plots.theme import QUIET, new_figure
 
 __all__ = ["IntervalData", "interval_data", "intervals"]
 
@@ -20,12 +21,12 @@ class ArmScore(NamedTuple):
 
     Args:
         arm: The arm as one writes it.
-        position: Where it stands among the arms; decides its colour and marker.
+        look: How it is shown.
         score: Mean over its seeds with its interval.
     """
 
     arm: str
-    position: int
+    look: Look
     score: Interval
 
 
@@ -50,9 +51,8 @@ def interval_data(source: Source, name: str | None = None, arms: Sequence[str] |
         arms: Order of the arms; those left out are not shown.
     """
     frame = scored(source)
-    order = arm_order(frame, arms)
-    scores = [(arm, position, frame.loc[frame["arm"] == arm, "metric"]) for position, arm in enumerate(order)]
-    shown = [ArmScore(arm, position, mean_interval(values)) for arm, position, values in scores if len(values)]
+    scores = [(arm, look, frame.loc[frame["arm"] == arm, "metric"]) for arm, look in arm_looks(frame, arms).items()]
+    shown = [ArmScore(arm, look, mean_interval(values)) for arm, look, values in scores if len(values)]
     return IntervalData(metric_name(source, name), shown)
 
 
@@ -81,7 +81,7 @@ def intervals(
     figure = new_figure([data.name, ""], dark=dark)
     for row, entry in enumerate(data.arms):
         figure.add_trace(_marker(row, entry))
-        _note(figure, row, entry.arm, x=0, xanchor="left", yshift=16)
+        _note(figure, row, entry.look.name, x=0, xanchor="left", yshift=16)
         _note(figure, row, in_figures(entry.score), x=1, xanchor="right", yshift=-16)
         if entry.arm == reference:
             _mark_reference(figure, entry.score.mean, getattr(source, "margin", 0.0) if margin is None else margin)
@@ -92,9 +92,14 @@ def intervals(
 
 def _mark_reference(figure: go.Figure, mean: float, margin: float) -> None:
     if margin:
-        band = {"fillcolor": "#7b8794", "opacity": 0.15, "line_width": 0, "layer": "below"}
+        band = {"fillcolor": QUIET, "opacity": 0.15, "line_width": 0, "layer": "below"}
         figure.add_vrect(mean - margin, mean + margin, name="margin", **band)
-    figure.add_vline(mean, line={"dash": "dot", "width": 1, "color": "#7b8794"})
+    figure.add_vline(mean, line={"dash": "dot", "width": 1, "color": QUIET})
+
+
+def several_seeds(arms: Sequence[ArmScore]) -> bool:
+    """Whether every arm has more than one seed; one alone shows no front, for the next may turn it round."""
+    return all(entry.score.count > 1 for entry in arms)
 
 
 def in_figures(score: Interval) -> str:
@@ -118,15 +123,15 @@ def metric_name(source: Source, name: str | None) -> str:
 
 
 def _marker(row: int, entry: ArmScore) -> go.Scatter:
-    look, half = style(entry.position), entry.score.half_width
+    look, half = entry.look, entry.score.half_width
     return go.Scatter(
         x=[entry.score.mean],
         y=[row],
-        name=entry.arm,
+        name=look.name,
         mode="markers",
         marker={"symbol": look.marker, "size": 9, "color": look.colour},
         error_x={"type": "data", "array": [half if half == half else 0], "color": look.colour, "width": 5},
-        hovertemplate=f"{in_figures(entry.score)}, {entry.score.count} seed(s)<extra>{entry.arm}</extra>",
+        hovertemplate=f"{in_figures(entry.score)}, {entry.score.count} seed(s)<extra>{look.name}</extra>",
     )
 
 

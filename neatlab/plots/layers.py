@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from neatlab.analysis import quantities as measured
 from neatlab.errors import unknown
 from neatlab.plots.spectrum import of_layer
-from neatlab.plots.tables import Line, Source, arm_order, lines, table
+from neatlab.plots.tables import Line, Source, arm_order, differ_hundredfold, lines, short_layers, table
 from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
@@ -36,7 +36,6 @@ QUANTITIES = {
     )
 }
 SHOWN = ("effective_rank", "relative_norm", "dead_units")
-SCALE = [[0.0, "#e8f1fa"], [0.5, "#5ba3d0"], [1.0, "#08306b"]]
 
 
 class LayerCurveData(NamedTuple):
@@ -59,12 +58,15 @@ class LayerMapData(NamedTuple):
         layers: From the top.
         steps: Measured steps.
         values: A row a layer, the mean over seeds; NaN where there is none.
+        largest: Where the scale ends, which begins at 0: the largest value of any arm, so that arms can be compared;
+            the arm's own where that is less than a quarter of it, and would be nothing but pale.
     """
 
     arm: str
     layers: list[str]
     steps: list[int]
     values: list[list[float]]
+    largest: float
 
 
 def layer_curve_data(
@@ -99,6 +101,8 @@ def layer_curves(
 ) -> go.Figure:
     """A panel a quantity over one axis of steps; a gap where ΔW = 0.
 
+    A panel in which one arm is a hundred times as large as another is logarithmic.
+
     Args:
         source: `Results`, a `Comparison`, or their `spectra()`.
         layer: The layer; by default the mean over all layers.
@@ -119,7 +123,10 @@ def layer_curves(
     ]
     figure = new_figure(names, heights=[1 / len(panels)] * len(panels), dark=dark, traces=traces)
     note_seeds(figure, next(iter(panels.values())))
-    return figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(rangemode="tozero")
+    for row, panel in enumerate(panels.values(), start=1):
+        figure.update_layout({f"yaxis{row if row > 1 else ''}.type": "log" if differ_hundredfold(panel) else "linear"})
+    return figure
 
 
 def layer_map_data(source: Source, arm: str | None = None, quantity: str = "effective_rank") -> LayerMapData:
@@ -137,16 +144,19 @@ def layer_map_data(source: Source, arm: str | None = None, quantity: str = "effe
     shown = arm or next(iter(arm_order(frame, None)), "")
     rows = frame[frame["arm"] == shown]
     if rows.empty:
-        return LayerMapData("", [], [], [])
+        return LayerMapData("", [], [], [], 0.0)
     layers, steps = list(dict.fromkeys(rows["layer"])), np.unique(rows["step"].to_numpy(dtype=int)).tolist()
-    grid = rows.groupby(["layer", "step"])[_checked(quantity)].mean().unstack("step")
-    return LayerMapData(shown, layers, steps, grid.reindex(index=layers, columns=steps).to_numpy(float).tolist())
+    means = frame.groupby(["arm", "layer", "step"], sort=False)[_checked(quantity)].mean()
+    grid = means[shown].unstack("step").reindex(index=layers, columns=steps)
+    largest, own = (float(np.fmax.reduce(values.to_numpy(), initial=0)) for values in (means, means[shown]))
+    scale = largest if 4 * own >= largest else own
+    return LayerMapData(shown, layers, steps, grid.to_numpy(float).tolist(), scale)
 
 
 def layer_map(
     source: Source, arm: str | None = None, quantity: str = "effective_rank", dark: bool = False
 ) -> go.Figure:
-    """Layers from the top, steps to the right, the quantity as colour.
+    """Layers from the top, steps to the right, the quantity as colour, on one scale for all arms.
 
     Args:
         source: `Results`, a `Comparison`, or their `spectra()`.
@@ -165,24 +175,21 @@ def layer_map(
 
 
 def _cells(data: LayerMapData, name: str) -> go.Heatmap:
-    colour_bar: dict[str, Any] = {"title": {"text": name, "side": "right"}, "thickness": 12, "outlinewidth": 0}
+    colour_bar: dict[str, Any] = {
+        "title": {"text": name, "side": "right", "font": {"size": 12}},
+        "thickness": 12,
+        "outlinewidth": 0,
+    }
     return go.Heatmap(
         x=data.steps,
-        y=[_short(layer, data.layers) for layer in data.layers],
+        y=short_layers(data.layers),
         z=[[None if value != value else value for value in row] for row in data.values],
         zmin=0,
-        colorscale=SCALE,
+        zmax=data.largest or 1,
         colorbar=colour_bar,
         hoverongaps=False,
         hovertemplate=f"%{{y}}<br>step %{{x}}<br>{name} %{{z:.3f}}<extra></extra>",
     )
-
-
-def _short(layer: str, layers: Sequence[str]) -> str:
-    """The layer's name without what all of them begin with."""
-    parts = [name.split(".") for name in layers]
-    shared = next((i for i, same in enumerate(zip(*parts, strict=False)) if len(set(same)) > 1), 0)
-    return ".".join(layer.split(".")[shared:])
 
 
 def _known(curves: list[Line]) -> list[Line]:

@@ -8,7 +8,8 @@ import plotly.graph_objects as go
 
 from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.errors import unknown
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.looks import look
+from neatlab.plots.theme import new_figure
 
 __all__ = ["FunctionData", "SizeData", "function_curve", "function_data", "size_curves", "size_data"]
 
@@ -46,15 +47,17 @@ def function_data(name: str, points: int = 81) -> FunctionData:
 
 
 def function_curve(name: str, dark: bool = False) -> go.Figure:
-    """An activation as a curve.
+    """An activation as a curve, in the colour of NEAT, which applies it.
 
     Args:
         name: A key of ACTIVATIONS.
         dark: For a dark page.
     """
     data = function_data(name)
-    figure = new_figure(["x", f"{name}(x)"], dark=dark)
-    return figure.add_trace(go.Scatter(x=data.x, y=data.y, mode="lines", name=name)).update_layout(showlegend=False)
+    figure, line = new_figure(["x", f"{name}(x)"], dark=dark), {"color": look("neat").colour}
+    return figure.add_trace(go.Scatter(x=data.x, y=data.y, mode="lines", name=name, line=line)).update_layout(
+        showlegend=False
+    )
 
 
 class SizeData(NamedTuple):
@@ -90,11 +93,11 @@ def size_curves(data: SizeData, marked: Sequence[tuple[str, int]] = (), dark: bo
         dark: For a dark page.
     """
     figure = new_figure(["rank r", "parameters"], dark=dark)
-    for position, (name, counts) in enumerate(data.counts.items()):
-        look = style(position)
+    for name, counts in data.counts.items():
+        shown = look(name)
         ranks = [rank for method, rank in marked if method == name]
         at = np.interp(ranks, data.ranks, counts).tolist()
-        line = go.Scatter(x=data.ranks, y=counts, mode="lines", name=name, line={"color": look.colour})
+        line = go.Scatter(x=data.ranks, y=counts, mode="lines", name=name, line={"color": shown.colour})
         dots = go.Scatter(x=ranks, y=at, mode="markers", name=f"{name} here", showlegend=False)
-        figure.add_traces([line, dots.update(marker={"color": look.colour, "symbol": look.marker, "size": 10})])
+        figure.add_traces([line, dots.update(marker={"color": shown.colour, "symbol": shown.marker, "size": 10})])
     return figure.update_yaxes(rangemode="tozero")

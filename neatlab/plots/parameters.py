@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from neatlab.plots.tables import Source, arm_order, table
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.tables import Source, arm_looks, arm_order, table
+from neatlab.plots.theme import new_figure
 
 __all__ = ["ParameterData", "parameter_counts", "parameter_data"]
 
-COUNT = "trainable parameters"
-HEAD = "#5f6b78"  # not a paler tone: words in it could not be read on a dark page
+COUNT = "trainable parameters, adapter + head"
+HEAD = "#5f6b78"
+ROOM = 1.7  # of the longest bar: the counts stand beside it
 
 
 class ParameterData(NamedTuple):
@@ -45,7 +46,7 @@ def parameter_data(source: Source, arms: Sequence[str] | None = None) -> Paramet
 
 
 def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
-    """A bar an arm: the adapter's parameters, then the head's in grey.
+    """A bar an arm: the adapter's parameters, then the head's in grey, and both in figures.
 
     Args:
         source: `Results`, a `Comparison`, or their `frame()`.
@@ -56,15 +57,18 @@ def parameter_counts(source: Source, arms: Sequence[str] | None = None, dark: bo
         The figure.
     """
     data = parameter_data(source, arms)
-    order = arm_order(table(source, "frame"), arms) if data.arms else []
-    colours = [style(order.index(arm)).colour for arm in data.arms]
+    shown = arm_looks(table(source, "frame"), arms) if data.arms else {}
+    names, colours = [shown[arm].name for arm in data.arms], [shown[arm].colour for arm in data.arms]
     figure = new_figure([COUNT, ""], dark=dark)
-    figure.add_trace(_bars("adapter", data.arms, data.adapter, colours))
-    figure.add_trace(_bars("head", data.arms, data.head, [HEAD] * len(data.arms)))
-    figure.update_layout(barmode="stack", showlegend=False, bargap=0.4, uniformtext={"mode": "hide", "minsize": 11})
+    figure.add_trace(_bars("adapter", names, data.adapter, colours))
+    # Beside the bars, so that the counts can be read however much larger another arm is.
+    counts = [f"{added:,} + {head:,}" if head else f"{added:,}" for _, added, head in zip(*data, strict=True)]
+    outside = {"text": counts, "textposition": "outside", "cliponaxis": False}
+    figure.add_trace(_bars("head", names, data.head, [HEAD] * len(names)).update(outside))
+    figure.update_layout(barmode="stack", showlegend=False, bargap=0.4)
     figure.update_yaxes(autorange="reversed", title=None)
-    figure.update_xaxes(rangemode="tozero", nticks=4, tickangle=0)
-    return figure
+    longest = max(map(sum, zip(data.adapter, data.head, strict=True)), default=1)
+    return figure.update_xaxes(range=[0, longest * ROOM], nticks=4, tickangle=0)
 
 
 def _bars(part: str, arms: list[str], counts: list[int], colours: list[str]) -> go.Bar:
@@ -74,8 +78,5 @@ def _bars(part: str, arms: list[str], counts: list[int], colours: list[str]) -> 
         name=part,
         orientation="h",
         marker={"color": colours},
-        text=[f"{part} {count:,}" if count else "" for count in counts],
-        textposition="inside",
-        textangle=0,
         hovertemplate="%{x:,} " + part + " parameters<extra>%{y}</extra>",
     )

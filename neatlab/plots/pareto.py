@@ -8,10 +8,11 @@ import plotly.graph_objects as go
 
 from neatlab.analysis.statistics import pareto_front
 from neatlab.errors import unknown
-from neatlab.plots.intervals import ArmScore, in_figures, interval_data, metric_name, scored
+from neatlab.plots.intervals import ArmScore, in_figures, interval_data, metric_name, scored, several_seeds
+from neatlab.plots.looks import Look
 from neatlab.plots.spectrum import EFFECTIVE_RANK
-from neatlab.plots.tables import Source, arm_order
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.tables import Source, arm_looks
+from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import front_trace
 
 __all__ = ["ParetoData", "RankData", "pareto", "pareto_data", "rank_against_metric", "rank_data"]
@@ -32,7 +33,8 @@ class ParetoData(NamedTuple):
         cost: What stands on the horizontal axis.
         arms: The arms.
         costs: Mean cost of each.
-        front: Whether no other arm is as cheap and as good, and one of the two strictly.
+        front: Whether no other arm is as cheap and as good, and one of the two strictly; all False where an arm has one
+            seed alone.
     """
 
     name: str
@@ -46,7 +48,7 @@ class RankData(NamedTuple):
     """Effective rank and score of every run of one arm."""
 
     arm: str
-    position: int
+    look: Look
     ranks: list[float]
     scores: list[float]
     seeds: list[int]
@@ -79,7 +81,8 @@ def pareto_data(
     costs, scores = [float(means[entry.arm]) for entry in known], [entry.score.mean for entry in known]
     higher = getattr(getattr(source, "metric", None), "higher_is_better", True)
     front = pareto_front(costs, scores, higher if higher_is_better is None else higher_is_better)
-    return ParetoData(data.name, COSTS[cost], known, costs, [bool(flag) for flag in front])
+    several = several_seeds(known)
+    return ParetoData(data.name, COSTS[cost], known, costs, [bool(flag) and several for flag in front])
 
 
 def pareto(
@@ -111,8 +114,8 @@ def pareto(
     for entry, spent, front in rows:
         figure.add_trace(_point(entry, spent, front))
     if data.costs and max(data.costs) > WIDE * min(data.costs) > 0:
-        figure.update_xaxes(type="log")
-    return figure
+        return figure.update_xaxes(type="log")
+    return figure.update_xaxes(rangemode="tozero")  # 4,096 and 4,097 parameters are the same cost
 
 
 def rank_data(source: Source, arms: Sequence[str] | None = None) -> list[RankData]:
@@ -123,12 +126,11 @@ def rank_data(source: Source, arms: Sequence[str] | None = None) -> list[RankDat
         arms: Order of the arms.
     """
     frame = scored(source)
-    order = arm_order(frame, arms)
     known = frame.dropna(subset=["effective_rank"]) if "effective_rank" in frame else frame.iloc[:0]
-    groups = [(position, arm, known[known["arm"] == arm]) for position, arm in enumerate(order)]
+    groups = [(arm, look, known[known["arm"] == arm]) for arm, look in arm_looks(frame, arms).items()]
     return [
-        RankData(arm, position, *(rows[name].tolist() for name in ("effective_rank", "metric", "seed")))
-        for position, arm, rows in groups
+        RankData(arm, look, *(rows[name].tolist() for name in ("effective_rank", "metric", "seed")))
+        for arm, look, rows in groups
         if len(rows)
     ]
 
@@ -149,29 +151,29 @@ def rank_against_metric(
     """
     figure = new_figure([f"{EFFECTIVE_RANK}, mean over layers", metric_name(source, name)], dark=dark)
     for entry in rank_data(source, arms):
-        look = style(entry.position)
+        look = entry.look
         trace = go.Scatter(
             x=entry.ranks,
             y=entry.scores,
             customdata=entry.seeds,
-            name=entry.arm,
+            name=look.name,
             mode="markers",
             marker={"symbol": look.marker, "size": 8, "color": look.colour, "opacity": 0.8},
-            hovertemplate=f"seed %{{customdata}}: rank %{{x:.2f}}, %{{y:.4f}}<extra>{entry.arm}</extra>",
+            hovertemplate=f"seed %{{customdata}}: rank %{{x:.2f}}, %{{y:.4f}}<extra>{look.name}</extra>",
         )
         figure.add_trace(trace)
     return figure
 
 
 def _point(entry: ArmScore, spent: float, front: bool) -> go.Scatter:
-    look, half = style(entry.position), entry.score.half_width
-    where = "on the Pareto front" if front else "behind the Pareto front"
+    look, half = entry.look, entry.score.half_width
+    where = "on the Pareto front" if front else ""
     return go.Scatter(
         x=[spent],
         y=[entry.score.mean],
-        name=entry.arm,
+        name=look.name,
         mode="markers",
         marker={"symbol": look.marker, "size": 10, "color": look.colour},
         error_y={"type": "data", "array": [half if half == half else 0], "color": look.colour, "width": 4},
-        hovertemplate=f"%{{x:,.4~g}}<br>{in_figures(entry.score)}<br>{where}<extra>{entry.arm}</extra>",
+        hovertemplate=f"%{{x:,.4~g}}<br>{in_figures(entry.score)}<br>{where}<extra>{look.name}</extra>",
     )

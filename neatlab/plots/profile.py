@@ -7,10 +7,13 @@ import plotly.graph_objects as go
 
 from neatlab.analysis.quantities import QUANTITIES
 from neatlab.errors import unknown
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.looks import Look
+from neatlab.plots.tables import arm_looks, short_layers
+from neatlab.plots.theme import QUIET, new_figure
 
 __all__ = ["KindData", "ProfileData", "kind_data", "kinds", "profile", "profile_data"]
 
+LAYERS = "layer, in the model's order"
 PROFILED = (
     "norm",
     "relative_norm",
@@ -21,7 +24,6 @@ PROFILED = (
     "amplification",
     "intruders",
 )
-GREY = "#7b8794"
 
 
 class Inspected(Protocol):
@@ -36,13 +38,13 @@ class ProfileLine(NamedTuple):
 
     Args:
         adapter: Its title.
-        position: Its position among the adapters, which gives its look.
+        look: How it is shown.
         values: A value a layer; NaN where there is none.
         random: The same from random directions; empty where that is not known.
     """
 
     adapter: str
-    position: int
+    look: Look
     values: list[float]
     random: list[float]
 
@@ -96,10 +98,10 @@ def profile_data(source: Inspected | pd.DataFrame, quantity: str = "norm") -> Pr
         raise unknown("quantity", quantity, known)
     layers = list(dict.fromkeys(frame["layer"]))
     lines = []
-    for position, (adapter, rows) in enumerate(frame.groupby("adapter", sort=False)):
-        by_layer = rows.set_index("layer").reindex(layers)
+    for adapter, look in arm_looks(frame, None, "adapter").items():
+        by_layer = frame[frame["adapter"] == adapter].set_index("layer").reindex(layers)
         random = by_layer[known[quantity].random].tolist() if known[quantity].random in by_layer else []
-        lines.append(ProfileLine(str(adapter), position, by_layer[quantity].tolist(), random))
+        lines.append(ProfileLine(adapter, look, by_layer[quantity].tolist(), random))
     return ProfileData(known[quantity].axis, layers, lines)
 
 
@@ -115,24 +117,24 @@ def profile(source: Inspected | pd.DataFrame, quantity: str = "norm", dark: bool
         The figure.
     """
     data = profile_data(source, quantity)
-    figure = new_figure(["layer, in the model's order", data.name], dark=dark)
-    order = list(range(1, len(data.layers) + 1))
+    figure, names = new_figure([LAYERS, data.name], dark=dark), short_layers(data.layers)
     for line in data.lines:
-        look = style(line.position)
+        look = line.look
         if line.random:
-            figure.add_trace(random_line(order, line.random, f"{line.adapter}, random"))
+            figure.add_trace(random_line(names, line.random, f"{look.name}, random"))
         figure.add_trace(
             go.Scatter(
-                x=order,
+                x=names,
                 y=line.values,
                 customdata=data.layers,
-                name=line.adapter,
+                name=look.name,
                 mode="lines+markers",
-                line={"color": look.colour, "width": 1.5},
+                line={"color": look.colour, "width": 1.5, "dash": look.dash},
                 marker={"symbol": look.marker, "size": 6, "color": look.colour},
-                hovertemplate=f"%{{customdata}}<br>%{{y:.4g}}<extra>{line.adapter}</extra>",
+                hovertemplate=f"%{{customdata}}<br>%{{y:.4g}}<extra>{look.name}</extra>",
             )
         )
+    figure.update_xaxes(type="category")
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -165,19 +167,19 @@ def kinds(source: Inspected | pd.DataFrame, dark: bool = False) -> go.Figure:
     """
     data = kind_data(source)
     figure = new_figure(["share of Σ‖ΔW‖²", "kind of layer"], dark=dark)
-    positions = {line.adapter: line.position for line in profile_data(source).lines}
+    shown = arm_looks(inspected(source), None, "adapter")
     for adapter, shares in zip(data.adapters, data.shares, strict=True):
-        bar: dict[str, Any] = {"x": shares, "y": data.kinds, "orientation": "h", "name": adapter}
-        look = style(positions[adapter])
-        hover = f"%{{y}}: %{{x:.1%}}<extra>{adapter}</extra>"
+        look = shown[adapter]
+        bar: dict[str, Any] = {"x": shares, "y": data.kinds, "orientation": "h", "name": look.name}
+        hover = f"%{{y}}: %{{x:.1%}}<extra>{look.name}</extra>"
         figure.add_trace(go.Bar(**bar, marker={"color": look.colour}, hovertemplate=hover))
     figure.update_xaxes(tickformat=".0%", rangemode="tozero")
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
-def random_line(x: list[int], y: list[float], name: str, **axes: str) -> go.Scatter:
+def random_line(x: list[Any], y: list[float], name: str, **axes: str) -> go.Scatter:
     """What random directions give, in the one look that it has in every figure."""
-    line = {"color": GREY, "width": 1.5, "dash": "dot"}
+    line = {"color": QUIET, "width": 1.5, "dash": "dot"}
     hover = f"%{{y:.4g}}<extra>{name}</extra>"
     return go.Scatter(x=x, y=y, name=name, mode="lines", line=line, showlegend=False, hovertemplate=hover, **axes)

@@ -1,13 +1,14 @@
 """What a search for the learning rate saw: the validation score over the rates, a line an arm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from neatlab.plots.tables import Line, Source, arm_order, lines, table
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.looks import Look
+from neatlab.plots.tables import Line, Source, arm_looks, lines, table
+from neatlab.plots.theme import new_figure
 from neatlab.plots.traces import line_traces
 
 __all__ = ["RateData", "rate_data", "rates"]
@@ -21,13 +22,13 @@ class Tried(NamedTuple):
     """One run at another scaling than its arm's own.
 
     Args:
-        position: Where its arm stands among the arms.
+        look: How its arm is shown.
         variant: The arm with that scaling.
         lr: Its learning rate.
         score: Its validation score.
     """
 
-    position: int
+    look: Look
     variant: str
     lr: float
     score: float
@@ -37,12 +38,12 @@ class Suggested(NamedTuple):
     """The rate that the curvature at an arm's start suggests.
 
     Args:
-        position: Where the arm stands among the arms.
+        look: How the arm is shown.
         arm: The arm.
         lr: The rate.
     """
 
-    position: int
+    look: Look
     arm: str
     lr: float
 
@@ -81,14 +82,16 @@ def rate_data(source: Source, by: By | None = None, arms: Sequence[str] | None =
         return RateData(name, [], [], [], [])
     frame = frame.assign(score=frame[score].where(frame["status"] == "finished").astype(float))
     main_variant = frame["variant"] == frame.groupby("arm", sort=False)["variant"].transform(_most_tried)
-    order = arm_order(frame, arms)
-    others = frame[~main_variant & frame["arm"].isin(order)]
+    shown = arm_looks(frame, arms)
+    others = frame[~main_variant & frame["arm"].isin(list(shown))]
     tried = [
-        Tried(order.index(arm), variant, lr, value)
+        Tried(shown[arm], variant, lr, value)
         for arm, variant, lr, value in zip(*(others[c] for c in ("arm", "variant", "lr", "score")), strict=True)
     ]
     main = frame[main_variant]
-    return RateData(name, sorted(set(frame["lr"])), lines(main, "lr", "score", order), tried, _suggested(main, order))
+    return RateData(
+        name, sorted(set(frame["lr"])), lines(main, "lr", "score", list(shown)), tried, _suggested(main, shown)
+    )
 
 
 def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = None, dark: bool = False) -> go.Figure:
@@ -118,7 +121,7 @@ def rates(source: Source, by: By | None = None, arms: Sequence[str] | None = Non
 
 
 def _open_marker(tried: Tried) -> go.Scatter:
-    look = style(tried.position)
+    look = tried.look
     return go.Scatter(
         x=[tried.lr],
         y=[tried.score],
@@ -129,17 +132,17 @@ def _open_marker(tried: Tried) -> go.Scatter:
     )
 
 
-def _suggested(frame: pd.DataFrame, order: Sequence[str]) -> list[Suggested]:
+def _suggested(frame: pd.DataFrame, shown: Mapping[str, Look]) -> list[Suggested]:
     """Each arm's, from the run in which it was measured."""
     if "suggested_lr" not in frame:
         return []
-    known = frame[frame["suggested_lr"].notna() & frame["arm"].isin(order)].drop_duplicates("arm")
+    known = frame[frame["suggested_lr"].notna() & frame["arm"].isin(list(shown))].drop_duplicates("arm")
     pairs = zip(known["arm"], known["suggested_lr"], strict=True)
-    return [Suggested(order.index(arm), arm, float(rate)) for arm, rate in pairs]
+    return [Suggested(shown[arm], arm, float(rate)) for arm, rate in pairs]
 
 
 def _mark(suggested: Suggested) -> go.layout.Shape:
-    line = {"color": style(suggested.position).colour, "width": 1.5, "dash": "dot"}
+    line = {"color": suggested.look.colour, "width": 1.5, "dash": "dot"}
     span = {"x0": suggested.lr, "x1": suggested.lr, "y0": 0, "y1": 1, "yref": "paper"}
     return go.layout.Shape(type="line", name=f"suggested for {suggested.arm}", line=line, **span)
 

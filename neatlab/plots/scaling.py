@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import pandas as pd
 import plotly.graph_objects as go
 
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.theme import QUIET, new_figure
 from neatlab.plots.traces import CURSOR
 
 __all__ = ["ScalingData", "scaling", "scaling_data"]
@@ -84,15 +84,14 @@ def panels(
     """
     figure = new_figure([x_name, *curves], [1 / len(curves)] * len(curves), dark=dark)
     for row, (name, values) in enumerate(curves.items()):
-        look = style(row)
         trace = go.Scatter(
             x=factors,
             y=values,
             yaxis="y" if row == 0 else f"y{row + 1}",
             name=name,
             mode="lines+markers",
-            line={"color": look.colour, "width": 2},
-            marker={"symbol": look.marker, "size": 8, "color": look.colour},
+            line={"color": QUIET, "width": 2},
+            marker={"size": 8, "color": QUIET},
             hovertemplate=f"factor %{{x}}<br>%{{y:.4f}}<extra>{name}</extra>",
         )
         figure.add_trace(trace)

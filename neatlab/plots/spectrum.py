@@ -1,5 +1,6 @@
 """Singular values of ΔW, and the effective rank that sums them up."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,14 +9,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.errors import unknown
-from neatlab.plots.tables import Line, Source, lines, table
-from neatlab.plots.theme import new_figure
+from neatlab.plots.tables import Line, Source, differ_hundredfold, lines, table
+from neatlab.plots.theme import QUIET, new_figure
 from neatlab.plots.traces import line_traces, note_seeds
 
 __all__ = ["EffectiveRankData", "SpectrumData", "effective_rank", "effective_rank_data", "spectrum", "spectrum_data"]
 
-INDEX = "index i, up to the ceiling on the rank"
+INDEX = "index i"
 SIGMA = "singular value σᵢ of ΔW"
+NORMALISED = "σᵢ/σ₁ of ΔW"
+MANY = 16  # values, beyond which the axes are logarithmic
+FLOOR = 1e-7  # of the largest: below it there is only float32's rounding, which would stretch a logarithmic axis
 EFFECTIVE_RANK = "effective rank exp(−Σ p ln p)"
 
 
@@ -32,6 +36,16 @@ class SpectrumData(NamedTuple):
     steps: dict[str, int]
     spectra: list[Line]
 
+    @property
+    def longest(self) -> int:
+        """The most values that an arm has."""
+        return max((len(line.x) for line in self.spectra), default=1)
+
+    @property
+    def suits_log(self) -> bool:
+        """Whether logarithmic axes are the more readable ones: many values, or arms of very different size."""
+        return self.longest > MANY or differ_hundredfold(self.spectra)
+
 
 class EffectiveRankData(NamedTuple):
     """Effective rank over the steps.
@@ -46,7 +60,11 @@ class EffectiveRankData(NamedTuple):
 
 
 def spectrum_data(
-    source: Source, layer: str | None = None, step: int | None = None, arms: Sequence[str] | None = None
+    source: Source,
+    layer: str | None = None,
+    step: int | None = None,
+    arms: Sequence[str] | None = None,
+    normalised: bool = False,
 ) -> SpectrumData:
     """Singular values of ΔW in one layer.
 
@@ -55,6 +73,7 @@ def spectrum_data(
         layer: The layer; the first by default.
         step: The last measured step up to this one; the last by default.
         arms: Order of the arms.
+        normalised: Whether each spectrum is divided by its σ₁; NaN where ΔW = 0.
 
     Raises:
         BadInput: No such layer.
@@ -68,9 +87,8 @@ def spectrum_data(
     steps: dict[str, int] = {}
     for arm, at in zip(latest["arm"], latest["step"], strict=True):
         steps[arm] = max(int(at), steps.get(arm, 0))
-    return SpectrumData(
-        str(rows["layer"].iloc[0]), steps, lines(_by_index(latest), "i", "singular_values", arms, points=4096)
-    )
+    values = _by_index(latest, normalised)
+    return SpectrumData(str(rows["layer"].iloc[0]), steps, lines(values, "i", "singular_values", arms, points=4096))
 
 
 def effective_rank_data(
@@ -97,6 +115,8 @@ def spectrum(
     step: int | None = None,
     arms: Sequence[str] | None = None,
     dark: bool = False,
+    log: bool | None = None,
+    normalised: bool = False,
 ) -> go.Figure:
     """Singular values of one layer's ΔW, one line an arm; a dotted line at each ceiling on the rank.
 
@@ -106,20 +126,42 @@ def spectrum(
         step: The last measured step up to this one; the last by default.
         arms: Order of the arms.
         dark: For a dark page.
+        log: Whether the axes are logarithmic (that of i with more than 16 values); by default with more than 16 values,
+            and where one arm is a hundred times as large as another.
+        normalised: Whether σᵢ/σ₁ is drawn, the shape of a spectrum without its size.
 
     Returns:
-        The figure.
+        The figure; its `layout.meta` holds both kinds of axes, between which a page can switch.
     """
-    data = spectrum_data(source, layer, step, arms)
+    data = spectrum_data(source, layer, step, arms, normalised)
     traces = line_traces(data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
-    figure = new_figure([INDEX, SIGMA], dark=dark, traces=traces)
-    ceilings = sorted({len(line.x) for line in data.spectra})
-    figure.update_layout(shapes=[_ceiling(i) for i in ceilings], annotations=[_ceiling_name(i) for i in ceilings])
+    figure = new_figure(
+        [f"{INDEX}; dotted: ceiling on the rank", NORMALISED if normalised else SIGMA], dark=dark, traces=traces
+    )
+    figure.update_layout(shapes=[_ceiling(i) for i in sorted({len(line.x) for line in data.spectra})])
     note_seeds(figure, data.spectra)
-    longest = max(ceilings, default=1)
-    figure.update_xaxes(tickformat="d", dtick=1 if longest <= 16 else None, range=[0.5, longest * 1.12 + 0.5])
-    figure.update_yaxes(rangemode="tozero")
-    return figure
+    axes = {"linear": _axes(data, False), "log": _axes(data, True)}
+    chosen = "log" if (data.suits_log if log is None else log) else "linear"
+    return figure.update_layout(axes[chosen], meta={"axes": axes, "chosen": chosen, "normalised": NORMALISED})
+
+
+def _axes(data: SpectrumData, log: bool) -> dict[str, Any]:
+    return {"xaxis": index_axis(data.longest, log), "yaxis": _value_axis(data, log)}
+
+
+def index_axis(longest: int, log: bool) -> dict[str, Any]:
+    """The axis of i = 1 … `longest`, logarithmic where that is asked for and there are many."""
+    if log and longest > MANY:
+        return {"type": "log", "dtick": math.log10(2), "range": [math.log10(0.9), math.log10(longest * 1.1)]}
+    ticks = {"tickformat": "d", "dtick": 1 if longest <= MANY else None}
+    return {"type": "linear", "range": [0.5, longest * 1.04 + 0.5], **ticks}
+
+
+def _value_axis(data: SpectrumData, log: bool) -> dict[str, Any]:
+    if not log:
+        return {"type": "linear", "rangemode": "tozero"}
+    floor = FLOOR * max((line.mean[0] for line in data.spectra), default=0.0)
+    return {"type": "log", "exponentformat": "power", "autorangeoptions": {"clipmin": floor or None}}
 
 
 def effective_rank(
@@ -143,27 +185,26 @@ def effective_rank(
     return figure
 
 
-def _by_index(rows: pd.DataFrame) -> pd.DataFrame:
+def _by_index(rows: pd.DataFrame, normalised: bool) -> pd.DataFrame:
     """A row a singular value, i = 1 the largest."""
     counts = [len(values) for values in rows["singular_values"]]
+    values = np.concatenate(rows["singular_values"].to_list())
+    if normalised:
+        largest = np.repeat([spectrum[0] for spectrum in rows["singular_values"]], counts)
+        values = np.divide(values, largest, out=np.full(values.shape, np.nan), where=largest > 0)
     return pd.DataFrame(
         {
             "arm": rows["arm"].repeat(counts).to_numpy(),
             "seed": rows["seed"].repeat(counts).to_numpy(),
             "i": np.concatenate([np.arange(1, count + 1) for count in counts]),
-            "singular_values": np.concatenate(rows["singular_values"].to_list()),
+            "singular_values": values,
         }
     )
 
 
 def _ceiling(index: int) -> dict[str, Any]:
-    line = {"dash": "dot", "width": 1, "color": "#7b8794"}  # seen on a light and on a dark page
+    line = {"dash": "dot", "width": 1, "color": QUIET}
     return {"type": "line", "x0": index + 0.3, "x1": index + 0.3, "y0": 0, "y1": 1, "yref": "paper", "line": line}
-
-
-def _ceiling_name(index: int) -> dict[str, Any]:
-    position = {"x": index + 0.3, "y": 0, "yref": "paper", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
-    return {"text": f"ceiling {index}", "font": {"size": 11}, **position}
 
 
 def of_layer(frame: pd.DataFrame, layer: str) -> pd.DataFrame:

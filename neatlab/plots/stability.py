@@ -6,9 +6,9 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from neatlab.analysis.statistics import Interval, mean_interval, pareto_front
-from neatlab.plots.intervals import ArmScore, in_figures, interval_data, scored
+from neatlab.plots.intervals import ArmScore, in_figures, interval_data, scored, several_seeds
 from neatlab.plots.tables import Source
-from neatlab.plots.theme import new_figure, style
+from neatlab.plots.theme import QUIET, new_figure
 from neatlab.plots.traces import front_trace
 
 __all__ = ["StabilityData", "stability", "stability_data"]
@@ -23,7 +23,8 @@ class StabilityData(NamedTuple):
         before: The base's metric before training; NaN where unknown.
         arms: The arms with their scores.
         retained: The base's metric after training, an interval an arm.
-        front: Whether no other arm is as good and leaves as much, and is ahead in one of the two.
+        front: Whether no other arm is as good and leaves as much, and is ahead in one of the two; all False where
+            an arm has one seed alone.
     """
 
     name: str
@@ -58,9 +59,10 @@ def stability_data(
     higher, base_higher = higher_is_better or [getattr(metric, "higher_is_better", True) for metric in metrics]
     lost = [-one.mean if base_higher else one.mean for one in retained]
     front = pareto_front(lost, [entry.score.mean for entry in known], higher)
+    several = several_seeds(known)
     before = frame["base_metric_before"].mean() if "base_metric_before" in frame else float("nan")
     named = base_name or str(getattr(metrics[1], "name", "base metric"))
-    return StabilityData(data.name, named, float(before), known, retained, [bool(flag) for flag in front])
+    return StabilityData(data.name, named, float(before), known, retained, [bool(flag) and several for flag in front])
 
 
 def stability(
@@ -93,13 +95,13 @@ def stability(
         figure.add_trace(_point(entry, retained, front))
     if rows and data.before == data.before:
         mark = {"text": "before", "font": {"size": 11}}
-        figure.add_vline(data.before, line={"dash": "dash", "width": 1, "color": "#7b8794"}, annotation=mark)
+        figure.add_vline(data.before, line={"dash": "dash", "width": 1, "color": QUIET}, annotation=mark)
     return figure
 
 
 def _point(entry: ArmScore, retained: Interval, front: bool) -> go.Scatter:
-    look = style(entry.position)
-    where = "on the front" if front else "behind the front"
+    look = entry.look
+    where = "on the front" if front else ""
     halves = {axis: one.half_width for axis, one in (("error_x", retained), ("error_y", entry.score))}
     bars = {
         axis: {"type": "data", "array": [half if half == half else 0], "color": look.colour, "width": 4}
@@ -108,9 +110,9 @@ def _point(entry: ArmScore, retained: Interval, front: bool) -> go.Scatter:
     return go.Scatter(
         x=[retained.mean],
         y=[entry.score.mean],
-        name=entry.arm,
+        name=look.name,
         mode="markers",
         marker={"symbol": look.marker, "size": 10, "color": look.colour},
-        hovertemplate=f"{in_figures(entry.score)}<br>base {in_figures(retained)}<br>{where}<extra>{entry.arm}</extra>",
+        hovertemplate=f"{in_figures(entry.score)}<br>base {in_figures(retained)}<br>{where}<extra>{look.name}</extra>",
         **bars,
     )

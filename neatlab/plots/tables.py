@@ -1,10 +1,13 @@
 """What every data function shares: where its table comes from, the order of the arms, and means over seeds."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+
+from neatlab.plots.looks import Look, looks
 
 
 class Tables(Protocol):
@@ -32,7 +35,7 @@ class Line(NamedTuple):
 
     Args:
         arm: The arm as one writes it.
-        position: Where it stands among the arms; decides its colour and marker.
+        look: How it is shown.
         x: Steps or indices.
         mean: Mean over seeds.
         low: Lowest seed.
@@ -41,7 +44,7 @@ class Line(NamedTuple):
     """
 
     arm: str
-    position: int
+    look: Look
     x: tuple[float, ...]
     mean: tuple[float, ...]
     low: tuple[float, ...]
@@ -56,8 +59,21 @@ def table(source: Source, name: str) -> pd.DataFrame:
 
 
 def arm_order(frame: pd.DataFrame, arms: Sequence[str] | None) -> list[str]:
-    """The arms in the order of `arms`, else of first appearance: the same order gives the same colours."""
+    """The arms in the order of `arms`, else of first appearance."""
     return list(arms) if arms is not None else list(dict.fromkeys(frame["arm"]))
+
+
+def arm_looks(frame: pd.DataFrame, arms: Sequence[str] | None, column: str = "arm") -> dict[str, Look]:
+    """The look of every arm, in the order of `arms`, else of first appearance; the same for some of them as for all.
+
+    Args:
+        frame: With the arms in `column`, and their methods in `method` where their labels do not say them.
+        arms: Order of the arms.
+        column: Where the arms are.
+    """
+    methods = dict(zip(frame[column], frame["method"], strict=True)) if "method" in frame else {}
+    shown = looks([*(arms or ()), *frame[column].unique()], methods)
+    return shown if arms is None else {arm: shown[arm] for arm in arms}
 
 
 def lines(frame: pd.DataFrame, x: str, y: str, arms: Sequence[str] | None, points: int = 400) -> list[Line]:
@@ -73,16 +89,33 @@ def lines(frame: pd.DataFrame, x: str, y: str, arms: Sequence[str] | None, point
     Returns:
         The lines in the order of the arms.
     """
-    order = arm_order(frame, arms)
-    chosen = [(index, arm, frame[frame["arm"] == arm]) for index, arm in enumerate(order)]
-    return [_line(arm, index, rows, x, y, points) for index, arm, rows in chosen if len(rows)]
+    chosen = [(arm, look, frame[frame["arm"] == arm]) for arm, look in arm_looks(frame, arms).items()]
+    return [_line(arm, look, rows, x, y, points) for arm, look, rows in chosen if len(rows)]
 
 
-def _line(arm: str, position: int, rows: pd.DataFrame, x: str, y: str, points: int) -> Line:
+def _line(arm: str, look: Look, rows: pd.DataFrame, x: str, y: str, points: int) -> Line:
     at, values = _binned(*_by_seed(rows, x, y), points)
     mean, low, high = _mean(values), np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     shown = [tuple(column.tolist()) for column in (at, mean, low, high)]
-    return Line(arm, position, shown[0], shown[1], shown[2], shown[3], values.shape[1])
+    return Line(arm, look, shown[0], shown[1], shown[2], shown[3], values.shape[1])
+
+
+def short_layers(layers: Sequence[str]) -> list[str]:
+    """The layers' names without the parts in which none differs: "0.q_proj" for "vit.layers.0.attention.q_proj"."""
+    parts = [name.split(".") for name in layers]
+    differ = [len(set(same)) > 1 for same in zip(*parts, strict=False)]
+    if not any(differ):
+        return list(layers)
+    if len({len(part) for part in parts}) > 1:  # what stands at one place in all of them is then not the same thing
+        differ = [any(differ[: place + 1]) for place in range(max(map(len, parts)))]
+    return [".".join(itertools.compress(part, differ)) for part in parts]
+
+
+def differ_hundredfold(lines: Sequence[Line]) -> bool:
+    """Whether the largest value of one line is a hundred times that of another, so that one scale hides one of them."""
+    largest = [max((value for value in line.mean if value > 0), default=0.0) for line in lines]
+    sizes = [size for size in largest if size > 0]
+    return len(sizes) > 1 and max(sizes) >= 100 * min(sizes)
 
 
 # In numpy, not by pandas' pivot tables: a live chart is computed several times a second, and they take 7 ms a line.

@@ -1,36 +1,28 @@
-"""One look for every figure: one colour and one marker an arm, readable on a light and on a dark page."""
+"""One look for every figure, readable on a light and on a dark page."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import plotly.graph_objects as go
 
-# Okabe and Ito's colours, which colour-blind readers can distinguish; black is left out (it is lost on a dark page) and
-# yellow too (on a light one). Markers tell the arms apart where colour does not, in print for instance.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
+LEGEND = {
+    "orientation": "h",
+    "x": 0,
+    "xanchor": "left",
+    "y": 1.02,
+    "yanchor": "bottom",
+    "font": {"size": 11},
+    "tracegroupgap": 0,
+    "maxheight": 80,  # pixels: four lines at most
+}
+LOW, FEW_TICKS = 0.25, 3  # panels of less than this share of the height have few ticks
+WIDEST_NAME = 52  # characters beside a figure of 400 pixels
+QUIET = "#7b8794"  # of what belongs to no arm: seen on a light and on a dark page
 
 
-class Style(NamedTuple):
-    """How one arm is drawn in every figure."""
-
-    colour: str
-    marker: str
-
-
-def style(index: int) -> Style:
-    """The style of the arm at `index`; after six arms the colours go round against the markers."""
-    return Style(COLOURS[index % len(COLOURS)], MARKERS[(index + index // len(COLOURS)) % len(MARKERS)])
-
-
-def faded(colour: str, share: float) -> str:
-    """`colour` (#rrggbb) at `share` of its opacity."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{share:g})"
-
-
-def _template(text: str, line: str, ground: str) -> go.layout.Template:
+def _template(text: str, line: str, ground: str, cells: list[str]) -> go.layout.Template:
     axis = {
         "gridcolor": line,
         "linecolor": line,
@@ -45,19 +37,21 @@ def _template(text: str, line: str, ground: str) -> go.layout.Template:
         "font": {"family": FONT, "size": 12, "color": text},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "colorway": list(COLOURS),
+        "colorway": [QUIET],
         "xaxis": axis,
         "yaxis": axis,
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
+        "legend": LEGEND,
+        "modebar": {"orientation": "v", "bgcolor": "rgba(0,0,0,0)"},  # beside the legend, not on it
         "margin": {"l": 56, "r": 16, "t": 36, "b": 44},
         "hoverlabel": {"bgcolor": ground, "font": {"color": text, "family": FONT}, "bordercolor": line},
         "hovermode": "closest",
     }
-    return go.layout.Template(layout=layout)
+    return go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": cells}]})
 
 
-LIGHT = _template("#1f2933", "#d5dae1", "#ffffff")
-DARK = _template("#e4e7eb", "#3e4a59", "#1f2933")
+# Cells from nothing to much: nothing is near the page's ground, and much stands out from it, on either page.
+LIGHT = _template("#1f2933", "#d5dae1", "#ffffff", ["#edf1f7", "#a9b8d3", "#687ba8", "#2c3a66"])
+DARK = _template("#e4e7eb", "#3e4a59", "#1f2933", ["#222d3d", "#405377", "#7590c0", "#d3e1ff"])
 
 
 def new_figure(
@@ -78,14 +72,21 @@ def new_figure(
         The figure.
     """
     x_name, *y_names = names
+    y_names = [_wrapped(name, share) for name, share in zip(y_names, heights, strict=True)]
     layout: dict[str, Any] = {"template": DARK if dark else LIGHT, "uirevision": "keep"}
     gap, top = (0.08 if len(heights) > 1 else 0.0), 1.0
     for row, (y_name, share) in enumerate(zip(y_names, heights, strict=True), start=1):
         height = share * (1 - gap * (len(heights) - 1))
         key = "" if row == 1 else str(row)
-        layout[f"yaxis{key}"] = {"title": {"text": y_name}, "domain": [max(top - height, 0.0), top]}
+        ticks = {"nticks": FEW_TICKS} if share < LOW else {}
+        layout[f"yaxis{key}"] = {"title": {"text": y_name}, "domain": [max(top - height, 0.0), top], **ticks}
         top -= height + gap
     bottom = "y" if len(heights) == 1 else f"y{len(heights)}"
     layout["xaxis"] = {"title": {"text": x_name}, "anchor": bottom}
     # Unvalidated, which is ten times as fast: live charts are made several times a second. The tests validate them.
     return go.Figure({"data": traces, "layout": layout}, _validate=False)
+
+
+def _wrapped(name: str, share: float) -> str:
+    """The name of a panel's axis in lines that fit beside it, so that neighbours' names do not meet."""
+    return "<br>".join(textwrap.wrap(name, max(round(WIDEST_NAME * share), 8))) if share < 1 else name

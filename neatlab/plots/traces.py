@@ -5,8 +5,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from neatlab.plots.looks import faded
 from neatlab.plots.tables import Line
-from neatlab.plots.theme import faded, style
+from neatlab.plots.theme import QUIET
 
 Trace = dict[str, Any]
 CURSOR = "#8a94a0"  # visible on a light and on a dark page
@@ -29,15 +30,14 @@ def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = 
     """
     traces: list[Trace] = []
     for line in lines:
-        look = style(line.position)
         traces += [_band(line) | {"yaxis": _panel(row)}] if line.seeds > 1 else []
         traces.append(
             _line(line, hover, row)
             | {
                 "showlegend": legend,
                 "mode": "lines+markers",
-                "line": {"color": look.colour, "width": 2},
-                "marker": {"symbol": look.marker, "size": 8, "color": look.colour},
+                "line": {"color": line.look.colour, "width": 2, "dash": line.look.dash},
+                "marker": {"symbol": line.look.marker, "size": 8, "color": line.look.colour},
             }
         )
     return traces
@@ -45,7 +45,7 @@ def line_traces(lines: Iterable[Line], hover: str, row: int = 1, legend: bool = 
 
 def thin_line_traces(lines: Sequence[Line], hover: str, row: int = 1) -> list[Trace]:
     """Thin and pale lines, without markers, legend or band: many noisy points behind what matters."""
-    pale = [{"color": faded(style(line.position).colour, 0.5), "width": 1.2} for line in lines]
+    pale = [{"color": faded(line.look.colour, 0.5), "width": 1.2} for line in lines]
     return [
         _line(line, hover, row) | {"showlegend": False, "mode": "lines", "line": look}
         for line, look in zip(lines, pale, strict=True)
@@ -59,7 +59,7 @@ def front_trace(points: Iterable[tuple[float, float]]) -> go.Scatter:
         x=[x for x, _ in ordered],
         y=[y for _, y in ordered],
         mode="lines",
-        line={"dash": "dot", "width": 1.5, "color": "#7b8794"},
+        line={"dash": "dot", "width": 1.5, "color": QUIET},
         showlegend=False,
         hoverinfo="skip",
     )
@@ -85,9 +85,9 @@ def _line(line: Line, hover: str, row: int) -> Trace:
         "x": line.x,
         "y": line.mean,
         "yaxis": _panel(row),
-        "name": line.arm,
+        "name": line.look.name,
         "legendgroup": line.arm,
-        "hovertemplate": f"{hover}<extra>{line.arm}</extra>",
+        "hovertemplate": f"{hover}<extra>{line.look.name}</extra>",
     }
 
 
@@ -100,7 +100,7 @@ def _band(line: Line) -> Trace:
         "y": [y for _, y in outline],
         "mode": "lines",  # with few points Plotly adds markers by itself
         "fill": "toself",
-        "fillcolor": faded(style(line.position).colour, 0.15),
+        "fillcolor": faded(line.look.colour, 0.15),
         "line": {"width": 0},
         "legendgroup": line.arm,
         "showlegend": False,

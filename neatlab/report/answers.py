@@ -23,13 +23,17 @@ __all__ = ["AnswerData", "answers_data", "panel", "score", "section"]
 
 WIDTH, HEIGHT, EDGE = 440, 190, 26  # of the picture of points
 BASE_MARKER = "circle"  # open
-SHAPES = {  # marker of plots.theme → its outline around a point
+SHAPES = {  # marker of plots.looks → its outline around a point
     "circle": "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0",
     "square": "m-2.7-2.7h5.4v5.4h-5.4z",
     "diamond": "m0-4l4 4-4 4-4-4z",
     "triangle-up": "m0-3.8l3.6 6.4h-7.2z",
     "cross": "m-1-3.5h2v2.500h2.500v2h-2.500v2.500h-2v-2.500h-2.500v-2h2.500z",
     "x": "m-3-3l6 6m-6 0l6-6",
+    "triangle-down": "m0 3.8l3.6-6.4h-7.2z",
+    "star": "m0-4l1.100 2.800 3 .2-2.300 1.900.8 2.900-2.600-1.600-2.600 1.600.8-2.900-2.300-1.900 3-.2z",
+    "hexagon": "m-3.300-2l3.300-2 3.300 2v4l-3.300 2-3.300-2z",
+    "pentagon": "m0-3.800l3.700 2.700-1.400 4.400h-4.600l-1.400-4.400z",
 }
 
 
@@ -77,7 +81,7 @@ def panel(data: AnswerData) -> Markup:
     if not data.answers:
         return macros(__file__).nothing(NO_ANSWERS)
     columns = _columns(data)
-    scores = [(_key(arm), arm.arm, score(data, arm)) for arm in columns]
+    scores = [(_key(arm), arm.name, score(data, arm)) for arm in columns]
     cards = [] if data.inputs == "nothing" else [_card(data, i) for i in range(_count(data))]
     marks = [] if data.answers in ("class", "text") else _points(data)
     only = [(_key(arm), arm, [cards[i] for i in only_right(data, arm)]) for arm in data.arms] if data.true else []
@@ -87,7 +91,7 @@ def panel(data: AnswerData) -> Markup:
         cards,
         marks,
         _ends(data),
-        [(_key(arm), arm.arm, arm.confusion) for arm in columns if arm.confusion],
+        [(_key(arm), arm.name, arm.confusion) for arm in columns if arm.confusion],
         [entry for entry in only if len(data.arms) > 1 and entry[2]],
         [answer_text(data, i) for i in range(len(data.arms[0].confusion if data.arms else ()))],
     )
@@ -109,7 +113,7 @@ def _count(data: AnswerData) -> int:
 
 
 def _key(arm: ArmAnswers) -> Markup:
-    return key(arm.position) if arm.look else macros(__file__).base_key()
+    return key(arm.look, line=False) if arm.look else macros(__file__).base_key()
 
 
 def _card(data: AnswerData, index: int) -> Card:
@@ -166,5 +170,5 @@ def _points(data: AnswerData) -> list[Marks]:
         marker, colour = (arm.look.marker, arm.look.colour) if arm.look else (BASE_MARKER, "currentColor")
         pairs = zip(*point_lists(data, arm), strict=True)
         path = "".join(place(x, y) + SHAPES[marker] for x, y in pairs if _is_number(x) and _is_number(y))
-        marks.append(Marks(arm.arm, colour, path, arm.look is None or marker == "x"))
+        marks.append(Marks(arm.name, colour, path, arm.look is None or marker == "x"))
     return marks

@@ -1,6 +1,6 @@
 """The figures of a report, each with what it says in words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -9,6 +9,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from neatlab import plots
+from neatlab.plots import ParetoData, StabilityData
+from neatlab.plots.looks import Look, short_name
 from neatlab.plots.pareto import COSTS
 from neatlab.report.markup import legend
 from neatlab.runs.comparison import Comparison
@@ -17,7 +19,7 @@ from neatlab.runtime.templates import macros
 
 HEIGHT = 380  # pixels
 MARGIN = {"l": 56, "r": 16, "t": 12, "b": 44}  # the page has one legend for all figures
-MAX_CURVES = 6  # lines that a figure can show; as many as there are colours
+MAX_CURVES = 6  # lines that a figure can show; that a reader can tell from each other
 
 
 class Figure(NamedTuple):
@@ -54,16 +56,16 @@ def figures(comparison: Comparison, order: Sequence[str]) -> list[Figure]:
 
     Args:
         comparison: Runs of one setting.
-        order: The arms, the reference first; the order gives the colours.
+        order: The arms, the reference first.
     """
     mark = comparison.runs[0].run_id  # ids must differ where a page shows several settings
     drawn = [draw(comparison, order) for draw in FIGURES]
     return [figure._replace(id=f"{figure.id}-{mark}") for figure in drawn if figure is not None]
 
 
-def section(heading: str, arms: Sequence[str], drawn: Sequence[Figure]) -> Markup:
+def section(heading: str, looks: Mapping[str, Look], drawn: Sequence[Figure]) -> Markup:
     """The figures under a heading, with one legend for all of them."""
-    return macros(__file__).section(heading, legend(arms), drawn)
+    return macros(__file__).section(heading, legend(looks), drawn)
 
 
 def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
@@ -72,7 +74,7 @@ def _intervals(comparison: Comparison, order: Sequence[str]) -> Figure | None:
         return None
     reference = comparison.references[0]
     margin = f"; grey: what differs from it by less than {comparison.margin:g}, which does not matter"
-    line = f" Dotted line: {reference}, the reference{margin}." if len(order) > 1 else ""
+    line = f" Dotted line: {short_name(reference)}, the reference{margin}." if len(order) > 1 else ""
     words = f"Mean and 95 % interval over seeds.{line}"
     drawn = plots.intervals(comparison, arms=order, reference=reference)
     return Figure("intervals", f"{data.name.partition(',')[0].capitalize()} of every arm", words, drawn, wide=True)
@@ -111,21 +113,26 @@ def _rates(comparison: Comparison, order: Sequence[str]) -> Figure | None:
 
 def _pareto(cost: str, comparison: Comparison, order: Sequence[str]) -> Figure | None:
     data = plots.pareto_data(comparison, cost, arms=order)
-    if len(data.arms) < 2:
+    if len(data.arms) < 2 or not any(data.front):
         return None
-    front = ", ".join(entry.arm for entry, on in zip(data.arms, data.front, strict=True) if on)
+    front = _names(data)
     words = f"On the front (no arm is as cheap and as good in the mean): {front}."
     name = data.cost.partition(",")[0].partition(" for ")[0]
     drawn = plots.pareto(comparison, cost, arms=order)
     return Figure(f"pareto-{cost}", f"{comparison.metric.name.capitalize()} against {name}", words, drawn)
 
 
+def _names(data: ParetoData | StabilityData) -> str:
+    """The arms on the front."""
+    return ", ".join(entry.look.name for entry, on in zip(data.arms, data.front, strict=True) if on)
+
+
 def _stability(comparison: Comparison, order: Sequence[str]) -> Figure | None:
     base = comparison.base_metric
     data = plots.stability_data(comparison, arms=order)
-    if base is None or not data.arms:
+    if base is None or not any(data.front):
         return None
-    front = ", ".join(entry.arm for entry, on in zip(data.arms, data.front, strict=True) if on)
+    front = _names(data)
     words = (
         f"Intervals over seeds of both; dashed: {base.name} before training. On the front (no arm is as good and "
         f"leaves as much of the base in the mean): {front}."

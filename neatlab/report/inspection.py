@@ -6,6 +6,7 @@ from markupsafe import Markup
 
 from neatlab.analysis.quantities import QUANTITIES
 from neatlab.inspection import AdapterComparison, Inspection
+from neatlab.plots.looks import looks
 from neatlab.report.figures import section
 from neatlab.report.inspection_figures import inspection_figures
 from neatlab.report.markup import breakable, row, table
@@ -59,11 +60,12 @@ def render_inspection(source: Inspection | AdapterComparison, command: str) -> s
     """
     names = [inspection.title for inspection in source.inspections]
     title = f"What {' and '.join(names) if len(names) < 4 else f'{len(names)} adapters'} did to the weights"
+    shown = looks(names, {inspection.title: inspection.method for inspection in source.inspections})
     drawn, html = inspection_figures(source), macros(__file__)
     body = [
         *(_adapter(inspection) for inspection in source.inspections),
         html.pairs(source.verdict()) if isinstance(source, AdapterComparison) else Markup(),
-        section("Figures", names, drawn),
+        section("Figures", shown, drawn),
         *(_layers(inspection) for inspection in source.inspections),
         html.quiet(HOW_TO_READ),
         html.repeat(command, package_versions()),

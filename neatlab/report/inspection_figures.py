@@ -7,6 +7,7 @@ import pandas as pd
 
 from neatlab import plots
 from neatlab.inspection import AdapterComparison, Inspection
+from neatlab.plots.looks import short_name
 from neatlab.report.figures import Figure
 
 Source = Inspection | AdapterComparison
@@ -27,7 +28,7 @@ def _norms(source: Source) -> Figure:
     frame = source.frame()
     quantity = "relative_norm" if "relative_norm" in frame else "norm"
     top = _largest(source)
-    words = f"Largest ‖ΔW‖: {top['layer']} of {top['adapter']} ({top['norm']:.4g})."
+    words = f"Largest ‖ΔW‖: {top['layer']} of {short_name(top['adapter'])} ({top['norm']:.4g})."
     return Figure("norms", "Where the change is", words, plots.profile(source, quantity), wide=True)
 
 
@@ -36,7 +37,7 @@ def _kinds(source: Source) -> Figure | None:
     if len(data.kinds) < 2 or not data.adapters:
         return None
     words = "; ".join(
-        f"{adapter}: most in {data.kinds[shares.index(max(shares))]} ({max(shares):.0%})"
+        f"{short_name(adapter)}: most in {data.kinds[shares.index(max(shares))]} ({max(shares):.0%})"
         for adapter, shares in zip(data.adapters, data.shares, strict=True)
     )
     drawn = plots.kinds(source).update_layout(height=max(280, 60 + 32 * len(data.kinds) * len(data.adapters)))
@@ -46,7 +47,8 @@ def _kinds(source: Source) -> Figure | None:
 def _ranks(source: Source) -> Figure:
     means = source.frame().groupby("adapter", sort=False)[["effective_rank", "random_effective_rank"]].mean()
     words = "; ".join(
-        f"{name}: mean {measured:.2f}, random {random:.2f}" for name, measured, random in means.itertuples(name=None)
+        f"{short_name(name)}: mean {measured:.2f}, random {random:.2f}"
+        for name, measured, random in means.itertuples(name=None)
     )
     drawn = plots.profile(source, "effective_rank")
     return Figure(

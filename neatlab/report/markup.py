@@ -1,10 +1,10 @@
 """Small HTML that reports and the page share, from the macros in markup.html; every text is escaped there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup, escape
 
-from neatlab.plots.theme import style
+from neatlab.plots.looks import Look
 from neatlab.runtime.templates import macros
 
 __all__ = ["breakable", "escape", "key", "legend", "row", "table"]
@@ -15,14 +15,14 @@ def breakable(label: str) -> Markup:
     return macros(__file__).breakable(label)
 
 
-def key(index: int) -> Markup:
-    """The marker of the arm at `index`, as the figures draw it."""
-    return macros(__file__).key(style(index).marker, style(index).colour)
+def key(look: Look, line: bool = True) -> Markup:
+    """Marker of an arm on a piece of its line, as the figures draw them; the marker alone without `line`."""
+    return macros(__file__).key(look, line)
 
 
-def legend(arms: Sequence[str]) -> Markup:
-    """Marker and name of every arm, for all figures below it."""
-    return macros(__file__).legend([(arm, style(index)) for index, arm in enumerate(arms)])
+def legend(looks: Mapping[str, Look]) -> Markup:
+    """Key and name of every arm, for all figures below it."""
+    return macros(__file__).legend(looks)
 
 
 def table(head: Iterable[str], rows: Iterable[Markup], label: str) -> Markup:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from neatlab.errors import BadInput
+from neatlab.plots.looks import looks
 from neatlab.plots.theme import DARK, LIGHT
 from neatlab.report import answers
 from neatlab.report.figures import Figure, figures, section
@@ -109,7 +110,8 @@ def page(title: str, body: Iterable[Markup], drawn: Iterable[Figure]) -> str:
 
 def _part(name: str, part: Comparison, drawn: list[Figure]) -> Markup:
     order, where = ordered(part), f" with {name}" if name else ""
-    return arms(part, order, where) + section(f"Figures{where}", order, drawn) + answers.section(part, order, where)
+    pictures = section(f"Figures{where}", looks(order), drawn)
+    return arms(part, order, where) + pictures + answers.section(part, order, where)
 
 
 def _json(value: object) -> str:

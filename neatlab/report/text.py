@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from neatlab.plots.looks import Look, looks
 from neatlab.report.markup import breakable, key, row, table
 from neatlab.runs.arms import ArmDifference, ArmResult, Ends, total_seconds
 from neatlab.runs.comparison import BASE, Comparison
@@ -105,18 +106,18 @@ def arms(comparison: Comparison, order: Sequence[str], where: str) -> Markup:
 
 def tables(comparison: Comparison, order: Sequence[str]) -> Markup:
     """What each arm cost and reached."""
-    arms, fronts = {arm.arm: arm for arm in comparison.arms()}, comparison.pareto()
-    rows = (_arm_row(index, arms[label], fronts, comparison) for index, label in enumerate(order))
+    arms, fronts, shown = {arm.arm: arm for arm in comparison.arms()}, comparison.pareto(), looks(order)
+    rows = (_arm_row(shown[label], arms[label], fronts, comparison) for label in order)
     base = comparison.base_metric
     head = [name or comparison.metric.name for name in ARMS] + ([BASE, "± (95 %)"] if base else [])
-    note = "Pareto: no other arm is as cheap and as good in the mean; cost in parameters, time a step or memory."
+    note = "Pareto, from several seeds: no other arm is as cheap and as good in the mean (parameters, time, memory)."
     note += f" Base task: {base.name}, mean over seeds." if base else ""
     return macros(__file__).tables(table(head, rows, "Arms"), note)
 
 
-def _arm_row(index: int, arm: ArmResult, fronts: dict[str, list[str]], comparison: Comparison) -> Markup:
+def _arm_row(look: Look, arm: ArmResult, fronts: dict[str, list[str]], comparison: Comparison) -> Markup:
     label = arm.arm
-    on = [COST_NAMES[cost] for cost, front in fronts.items() if label in front]
+    on = [COST_NAMES[cost] for cost, front in fronts.items() if label in front] if arm.finished > 1 else []
     cells = [
         number(arm.mean),
         _half(arm.ci95),
@@ -129,7 +130,7 @@ def _arm_row(index: int, arm: ArmResult, fronts: dict[str, list[str]], compariso
         arm.served_as_lora,
         *([arm.base_change or DASH, _half(arm.base_ci95)] if comparison.base_metric else []),
     ]
-    return row(key(index) + breakable(label), cells, "reference" if label in comparison.references else "")
+    return row(key(look) + breakable(label), cells, "reference" if label in comparison.references else "")
 
 
 def _half(ends: Ends) -> str:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from playwright.sync_api import Page, expect
 
+from neatlab.plots.looks import short_name
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from tests.browser.conftest import App, chart, shows
@@ -43,9 +44,9 @@ def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App,
     for method in ("lora:rank=2", "neat:rank=2,depth=2"):
         found = [run.events for run in four if run.config.arm.label == method]
         last = [[e["metric"] for e in own if e.get("split") == "validation"][-1] for own in found]
-        shows(page.locator("#runs-curves-caption"), f"{method} {sum(last) / 2:.4f} at step 6 (2 seeds)")
+        shows(page.locator("#runs-curves-caption"), f"{short_name(method)}: {sum(last) / 2:.4f} at step 6 (2 seeds)")
     names = chart(page, "runs-curves", "chart => chart.data.filter(t => t.showlegend).map(t => t.name)")
-    assert names == ["lora:rank=2", "neat:rank=2,depth=2"]
+    assert names == ["LoRA r 2", "NEAT r 2, depth 2"]
     newest = next(run for run in reversed(four))
     expect(page.locator("#runs-table [role=row][aria-selected=true]")).to_have_count(4)
     assert cells(page, 0)[:4] == [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from neatlab.plots.looks import TABLE, short_name
 from tests.browser.conftest import App, chart, choose, open_page, says, shows
 
 pytestmark = pytest.mark.browser
@@ -31,19 +32,37 @@ def test_the_slider_moves_spectrum_cursors_heat_map_and_answers_together(page: P
     assert_map_is_that_of(page, app, 25, ARMS[1])
     assert_answers_are_those_of(page, app, 25)
     assert_confusions_are_those_of(page, app, 25)
-    choose(page, "map-arm", ARMS[0])
-    shows(page.locator("#map-caption"), ARMS[0])
+    choose(page, "map-arm", short_name(ARMS[0]))
+    shows(page.locator("#map-caption"), short_name(ARMS[0]))
     assert_map_is_that_of(page, app, 25, ARMS[0])
     choose(page, "layer", OTHER)
     assert_spectrum_is_that_of(page, app, 25, OTHER)
     move(page, 3)
-    shows(page.locator("#spectrum-caption"), "step A 0, B 0.")
+    shows(page.locator("#spectrum-caption"), "step 0. Largest")
     shows(page.locator("#map-caption"), "ΔW = 0 in every layer")
     assert cursors(page) == [3, 3, 3]
     assert_answers_are_those_of(page, app, 0)
+    shows(page.locator("#learning-caption"), "Validation loss at step 3: ")
+    shows(page.locator("#layers-caption"), "In this layer, at step 3: ")
     move(page, 30)  # the last follows the training: no cursor
     assert_spectrum_is_that_of(page, app, 30, OTHER)
     assert cursors(page) == []
+    assert_scales_can_be_chosen(page, app)
+
+
+def assert_scales_can_be_chosen(page: Page, app: App) -> None:
+    log, normalised = (page.locator(f"#spectrum [data-scale={name}]") for name in ("log", "normalised"))
+    expect(log).to_have_attribute("aria-pressed", "false")
+    log.click()
+    expect(log).to_have_attribute("aria-pressed", "true")
+    assert chart(page, "spectrum", "chart => chart._fullLayout.yaxis.type") == "log"
+    normalised.click()
+    expect(normalised).to_have_attribute("aria-pressed", "true")
+    drawn = chart(page, "spectrum", "chart => chart.data.map(trace => [trace.line.color, Array.from(trace.y)])")
+    assert [colour for colour, _ in drawn] == [TABLE["lora"][0], TABLE["neat"][0]]
+    for (_, values), arm in zip(drawn, ARMS, strict=True):
+        own = list(measured(app, 30, arm)[OTHER]["singular_values"])  # type: ignore[call-overload]
+        assert values == pytest.approx([value / own[0] for value in own])
 
 
 def test_the_keyboard_moves_it_while_it_trains(page: Page, app: App) -> None:
@@ -60,7 +79,7 @@ def test_the_keyboard_moves_it_while_it_trains(page: Page, app: App) -> None:
     app.wait_for_steps(21, seen + 2)
     assert cursors(page) == [2, 2, 2]
     expect(slider).to_have_value("2")
-    shows(page.locator("#spectrum-caption"), "step A 0, B 0.")
+    shows(page.locator("#spectrum-caption"), "step 0. Largest")
 
 
 def move(page: Page, step: int) -> None:
@@ -80,9 +99,10 @@ def measured(app: App, step: int, arm: str) -> dict[str, dict[str, object]]:
 
 
 def assert_spectrum_is_that_of(page: Page, app: App, step: int, layer: str) -> None:
-    shows(page.locator("#spectrum-caption"), f"{layer}, step A {step}, B {step}.")
+    shows(page.locator("#spectrum-caption"), f"{layer}, step {step}. ")
     values = [list(measured(app, step, arm)[layer]["singular_values"]) for arm in ARMS]  # type: ignore[call-overload]
-    said = f"Largest singular value: A {values[0][0]:.3f}, B {values[1][0]:.3f}."
+    largest = "; ".join(f"{short_name(arm)}: {own[0]:.3f}" for arm, own in zip(ARMS, values, strict=True))
+    said = f"Largest singular value: {largest}."
     shows(page.locator("#spectrum-caption"), said)
     drawn = chart(page, "spectrum", "chart => chart.calcdata.map(trace => Array.from(trace, point => point.y))")
     for own in values:
@@ -93,7 +113,7 @@ def assert_map_is_that_of(page: Page, app: App, step: int, arm: str) -> None:
     ranks = {layer: float(str(e["effective_rank"])) for layer, e in measured(app, step, arm).items()}
     high, low = max(ranks, key=lambda name: ranks[name]), min(ranks, key=lambda name: ranks[name])
     said = f"step {step}: highest effective rank {ranks[high]:.2f} in {high}, lowest {ranks[low]:.2f} in {low}."
-    shows(page.locator("#map-caption"), f"{arm}, {said}", exact=True)
+    shows(page.locator("#map-caption"), f"{short_name(arm)}, {said}", exact=True)
     drawn = chart(page, "map", "chart => chart._fullData[0].z.flatMap(row => Array.from(row))")
     assert all(any(math.isclose(value or math.nan, rank, rel_tol=1e-6) for value in drawn) for rank in ranks.values())
 
@@ -107,7 +127,7 @@ def answered(app: App, step: int) -> list[dict[str, Any]]:
 def assert_answers_are_those_of(page: Page, app: App, step: int) -> None:
     """Every example's answers and signs, each once, and those that differ before all others."""
     lora, neat = answered(app, step)
-    shows(page.locator("#answers-caption"), f"Step A {step}, B {step}.")
+    shows(page.locator("#answers-caption"), f"Answers of step {step}.")
     cards = page.locator(".answers > .answers-cards > li")
     rows = cards.evaluate_all(GIVEN)
     signs = "✗✓"

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from neatlab.plots.looks import short_name
 from tests.browser.conftest import App, chart, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
@@ -32,7 +33,7 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
         ]
         losses = [event["loss"] for event in run.events if event["type"] == "Step"]
         assert drawn_losses(page, trace) == pytest.approx(losses)
-        shows(page.locator("#learning-caption"), f"{letter} {run.summary['validation_loss']:.4f}")
+        shows(page.locator("#learning-caption"), f"{short_name(label)}: {run.summary['validation_loss']:.4f}")
         shows(page.locator("#parameters-caption"), f"{run.summary['adapter_params']:,}")
 
 
@@ -155,7 +156,7 @@ def test_what_is_looked_at_stays_while_it_trains_and_stop_is_heard_within_a_step
     shows(page.locator("#spectrum-caption"), "layers.0.attention.q_proj")
     choose(page, "layer", "vit.layers.3.attention.v_proj")
     shows(page.locator("#spectrum-caption"), "layers.3.attention.v_proj")
-    shows(page.locator("#layers-caption"), "Now")
+    shows(page.locator("#layers-caption"), "In this layer, now")
     page.wait_for_function("window.drawn >= 30", polling=200)
     assert page.evaluate("window.marked === document.querySelector('#learning-chart')")
     assert page.evaluate("window.marked.isConnected")

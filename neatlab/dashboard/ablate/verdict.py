@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from neatlab.report.markup import breakable, row, table
+from neatlab.plots.looks import Look, looks
+from neatlab.report.markup import breakable, key, row, table
 from neatlab.report.text import HOW_TO_READ, ordered
 from neatlab.runs.arms import ArmDifference, ArmResult
 from neatlab.runs.comparison import Comparison
@@ -32,7 +33,8 @@ def verdict(whole: Comparison, reference: str, total: int, complete: bool) -> st
     """
     judged = _against(whole, reference) if complete else {}
     arms = {arm.arm: arm for arm in whole.arms()}
-    rows = [_row(arms[label], judged.get(label), label == reference) for label in ordered(whole)]
+    shown = looks(arms)
+    rows = [_row(arms[label], judged.get(label), shown[label], label == reference) for label in ordered(whole)]
     head = [whole.metric.name if name == "mean" else name for name in HEAD]
     waits = f" {len(whole.runs)} of {total} runs: differences are judged when all of them are there."
     title = _title(whole, reference) + ("" if complete else waits)
@@ -75,7 +77,7 @@ def _against(whole: Comparison, reference: str) -> dict[str, _Against]:
     return against
 
 
-def _row(arm: ArmResult, judged: _Against | None, is_reference: bool) -> Markup:
+def _row(arm: ArmResult, judged: _Against | None, look: Look, is_reference: bool) -> Markup:
     ended, runs = arm.finished, len(arm.runs)
     cells = [
         number(arm.adapter_params, 0),
@@ -86,7 +88,7 @@ def _row(arm: ArmResult, judged: _Against | None, is_reference: bool) -> Markup:
         DASH if judged is None else p_number(judged.p),
         "reference" if is_reference else DASH if judged is None else judged.verdict,
     ]
-    return row(breakable(arm.arm), cells, "reference" if is_reference else "")
+    return row(key(look) + breakable(arm.arm), cells, "reference" if is_reference else "")
 
 
 def _difference(judged: _Against) -> str:

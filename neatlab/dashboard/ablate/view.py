@@ -14,6 +14,7 @@ from neatlab.dashboard.shared.html import hint
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.experiments.sequential import SeedRequest, wanted_runs
+from neatlab.plots.looks import short_name
 from neatlab.report.text import ordered
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
@@ -130,7 +131,7 @@ def _heat(seen: SweepSnapshot) -> str | None:
     figure = plots.heatmap(varied).update_xaxes(title="activation σ").update_yaxes(title="depth L")
     means = [[None if cell is None else cell.mean for cell in row] for row in grid]
     texts = [[_cell(cell, seen.order) for cell in row] for row in grid]
-    figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="darker is better")
+    figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="stronger is better")
     figure.update_layout(height=None, uirevision=str(seen.order))
     return shown(figure, _heat_words(cells, data.name, len(rows) * len(columns)))
 
@@ -158,7 +159,7 @@ def _scores(whole: Comparison, reference: str) -> str | None:
     figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
     left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
     margin = f"grey what differs from it by less than {whole.margin:g}, which does not matter"
-    marked = f"The dotted line marks the reference, {reference}, {margin}." if reference in best else ""
+    marked = f"The dotted line marks the reference, {short_name(reference)}, {margin}." if reference in best else ""
     return shown(figure, f"Mean and 95 % interval over seeds. {left if len(best) < len(arms) else ''}{marked}")
 
 

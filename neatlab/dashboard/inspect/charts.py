@@ -8,7 +8,7 @@ from neatlab import plots
 from neatlab.dashboard.inspect.request import InspectionResult
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.plots.alignment import SIDES
-from neatlab.runtime.numbers import number
+from neatlab.plots.looks import short_name
 
 HEIGHT, TALL = 300, 420  # pixels; those with two panels are tall
 RANDOM_OVERLAP = ["overlap_left", "random_overlap_left", "overlap_right", "random_overlap_right"]
@@ -19,7 +19,7 @@ def spectrum(result: InspectionResult | None, layer: str | None) -> str | None:
     if result is None or layer is None:
         return None
     data = plots.spectrum_data(result.spectra, layer, arms=result.titles)
-    text = "; ".join(f"{line.arm}: largest {number(line.mean[0], 4)} of {len(line.x)}" for line in data.spectra)
+    text = "; ".join(f"{line.look.name}: {len(line.x)} values, σ₁ = {line.mean[0]:.4g}" for line in data.spectra)
     return draw(plots.spectrum(result.spectra, layer, arms=result.titles), f"{layer}. {text}.", layer)
 
 
@@ -28,8 +28,7 @@ def energy(result: InspectionResult | None, layer: str | None) -> str | None:
     if result is None or layer is None:
         return None
     data = plots.energy_data(result.spectra, layer, arms=result.titles)
-    sizes = {line.arm: len(line.x) for line in data.shares}
-    text = "; ".join(f"{arm}: 90 % in {count} of {sizes[arm]}" for arm, count in data.held.items())
+    text = "; ".join(f"{line.look.name}: 90 % in {data.held[line.arm]} of {len(line.x)}" for line in data.shares)
     caption = f"{layer}. {text}." if text else f"{layer}. ΔW = 0, which has no energy."
     return draw(plots.energy(result.spectra, layer, arms=result.titles), caption, layer)
 
@@ -39,7 +38,7 @@ def profile(result: InspectionResult | None, quantity: str | None) -> str | None
     if result is None or quantity is None:
         return None
     data = plots.profile_data(result.layers, quantity)
-    text = "; ".join(f"{line.adapter}: {_ends(data.layers, line.values)}" for line in data.lines)
+    text = "; ".join(f"{line.look.name}: {_ends(data.layers, line.values)}" for line in data.lines)
     random = " Dotted: random directions." if any(line.random for line in data.lines) else ""
     return draw(plots.profile(result.layers, quantity), f"{data.name}. {text}.{random}", quantity)
 
@@ -58,7 +57,8 @@ def overlap(result: InspectionResult | None) -> str | None:
         return None
     means = result.layers.groupby("adapter", sort=False)[RANDOM_OVERLAP].mean()
     text = "; ".join(
-        f"{name}: writes {left:.3f} (random {random_left:.3f}), reads {right:.3f} (random {random_right:.3f})"
+        f"{short_name(name)}: writes {left:.3f} (random {random_left:.3f}), "
+        f"reads {right:.3f} (random {random_right:.3f})"
         for name, left, random_left, right, random_right in means.itertuples(name=None)
     )
     return draw(plots.overlap(result.layers), f"Means over the layers. {text}. Dotted: random directions.")
@@ -69,7 +69,9 @@ def intruders(result: InspectionResult | None) -> str | None:
     if result is None or "intruders" not in result.layers:
         return None
     sums = result.layers.groupby("adapter", sort=False)[["intruders", "random_intruders"]].sum()
-    text = "; ".join(f"{name}: {count:.0f}, random {random:.0f}" for name, count, random in sums.itertuples(name=None))
+    text = "; ".join(
+        f"{short_name(name)}: {count:.0f}, random {random:.0f}" for name, count, random in sums.itertuples(name=None)
+    )
     words = "Leading vectors of W₀ + ΔW with no partner in W₀. Dotted: a random ΔW of the same singular values."
     return draw(plots.profile(result.layers, "intruders"), f"In all layers: {text}. {words}")
 
@@ -114,6 +116,7 @@ CHARTS: dict[str, InspectChart] = {
             HEIGHT,
             "Each marker is one singular value of ΔW: how strongly it acts along one direction. Nothing lies beyond "
             "the dotted ceiling. A steep fall means that fewer directions would have done.",
+            scales=True,
         ),
         lambda result, layer, quantity: spectrum(result, layer),
         of_layer=True,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from neatlab import plots
-from neatlab.dashboard.shared.html import hint
+from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.listing import Chosen
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.errors import StoreError
@@ -76,7 +76,7 @@ def curves(runs: Sequence[Run]) -> str | None:
 def _curve_words(table: pd.DataFrame, judged: Metric, runs: Sequence[Run]) -> str:
     lines = plots.metric_data(table).validation
     last = (
-        f"{line.arm} {number(line.mean[-1], 4)} at step {line.x[-1]:.0f} ({line.seeds} seed{'s' * (line.seeds > 1)})"
+        f"{line.look.name}: {number(line.mean[-1], 4)} at step {line.x[-1]:.0f} ({plural(line.seeds, 'seed')})"
         for line in lines
     )
     better = "higher" if judged.higher_is_better else "lower"

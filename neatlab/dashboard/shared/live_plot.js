@@ -3,9 +3,9 @@
 const themes = JSON.parse(props.themes);
 const MAX_ROWS = 400;
 const config = {
-  displaylogo: false,
-  // Plotly's "Share chart" would upload the data to another machine.
-  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d", "autoScale2d"],
+  // Plotly's tool bar would lie on the legend, and its "Share chart" upload the data to another machine. Dragging zooms, a
+  // double click goes back, and the tools below a chart save it.
+  displayModeBar: false,
   plotlyServerURL: "",
 };
 
@@ -25,6 +25,8 @@ function live(figure) {
   const empty = figure.querySelector(".live-empty");
   const tools = figure.querySelector(".live-tools");
   const table = figure.querySelector(".live-table");
+  const switches = figure.querySelector(".live-scales");
+  const scales = {}; // what the reader chose: log, normalised
   let [wanted, drawn, asked] = [null, "", false];
 
   // Several changes at once are drawn once; in a window that nobody sees, when it is seen again. Each chart has its
@@ -43,20 +45,28 @@ function live(figure) {
   function draw() {
     const dark = document.body.classList.contains("dark");
     const value = wanted ? inChosenLayer(figure.id, JSON.parse(wanted)) : null;
-    const now = `${dark}${value?.layer}${wanted}`;
+    const now = `${dark}${value?.layer}${JSON.stringify(scales)}${wanted}`;
     if (drawn === now) return; // an update of the page may bring the same chart again
     drawn = now;
     empty.hidden = value !== null;
     tools.hidden = !value?.figure;
+    if (switches) switches.hidden = tools.hidden;
     caption.textContent = value ? value.caption : "";
     if (!value?.figure) {
       if (chart.data) Plotly.purge(chart);
       return putHtml(chart, value?.html ?? "");
     }
+    if (switches && value.figure.layout.meta?.axes) onScales(value.figure, scales, switches);
     const template = dark ? themes.dark : themes.light;
     beyondLinks(chart, () => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
     if (!table.hidden) fillTable(chart, table);
   }
+
+  switches?.addEventListener("click", ({ target }) => {
+    if (!target.dataset.scale) return;
+    scales[target.dataset.scale] = target.getAttribute("aria-pressed") === "false";
+    draw();
+  });
 
   tools.addEventListener("click", (event) => {
     const wish = event.target.dataset.do;
@@ -94,6 +104,21 @@ function inChosenLayer(name, value) {
   other[name].lines.forEach((line, i) => (data[i].y = line));
   layout.uirevision = layout.uirevision.replace(value.layer, chosen);
   return { figure: { data, layout }, caption: other[name].caption, layer: chosen };
+}
+
+// On the axes that the reader chose; before a choice on those that suit the values.
+function onScales({ data, layout }, scales, switches) {
+  const { axes, chosen, normalised } = layout.meta;
+  const log = scales.log ?? chosen === "log";
+  for (const [name, axis] of Object.entries(axes[log ? "log" : "linear"])) layout[name] = { ...layout[name], ...axis };
+  if (scales.normalised) {
+    layout.yaxis.title = { text: normalised };
+    const largest = Object.fromEntries(data.filter((t) => t.mode === "lines+markers").map((t) => [t.legendgroup, t.y[0]]));
+    for (const trace of data) trace.y = trace.y.map((y) => (largest[trace.legendgroup] ? y / largest[trace.legendgroup] : null));
+  }
+  layout.uirevision += `${log}${scales.normalised}`; // another scale starts unzoomed
+  for (const [name, on] of [["log", log], ["normalised", Boolean(scales.normalised)]])
+    switches.querySelector(`[data-scale=${name}]`).setAttribute("aria-pressed", String(on));
 }
 
 // Where the page has a <base>, Plotly names its clip paths by the whole address, and they break when the link

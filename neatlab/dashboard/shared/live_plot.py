@@ -39,6 +39,7 @@ class Chart(NamedTuple):
         empty: What is shown before there are data.
         height: In pixels; fixed, so that nothing moves when the data come.
         hint: How to read it, opened by whoever asks.
+        scales: Whether its reader may choose logarithmic axes and normalised values, as `layout.meta` says.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Chart(NamedTuple):
     empty: str
     height: int
     hint: str = ""
+    scales: bool = False
 
 
 def live_plot(*charts: Chart) -> gr.HTML:

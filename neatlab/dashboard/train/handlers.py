@@ -18,6 +18,7 @@ from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.window import TrainWindow, leave, send_command, start
 from neatlab.dashboard.train.words import command_note, refused
 from neatlab.errors import NeatlabError
+from neatlab.plots.looks import looks
 from neatlab.runtime.templates import macros
 from neatlab.tasks import TaskSpec
 
@@ -99,8 +100,9 @@ class Handlers:
     def controls(self, request: gr.Request) -> list[Any]:
         """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
         now = update(self._windows.get(request.session_hash), self._context, ())
-        lists = ((now.layers, now.layer), (now.arms, now.arm))
-        return [*_buttons(now.phase), *(gr.update(choices=list(names), value=name) for names, name in lists)]
+        arms = [(look.name, arm) for arm, look in looks(now.arms).items()]
+        lists = ((list(now.layers), now.layer), (arms, now.arm))
+        return [*_buttons(now.phase), *(gr.update(choices=names, value=name) for names, name in lists)]
 
     def send(self, command: Command) -> Callable[[gr.Request], Any]:
         """Of a button: the handler that sends its command."""

@@ -8,6 +8,7 @@ import pandas as pd
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.choices import PARTS
 from neatlab.dashboard.train.feed import Feed
+from neatlab.plots.looks import looks
 from neatlab.runs.results import Results
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import number
@@ -34,7 +35,7 @@ class RunsSnapshot(NamedTuple):
     """The runs of a window, read at one moment.
 
     Args:
-        arms: All arms asked for; their order gives the colours.
+        arms: All arms asked for.
         runs: Those that have begun.
         results: Their tables.
         counts: A row an arm with its parameter counts, known from the start.
@@ -57,11 +58,6 @@ class RunsSnapshot(NamedTuple):
     def metric(self) -> Metric:
         """What the runs are judged by."""
         return self.runs[0].config.spec.metric
-
-    @property
-    def ranks(self) -> dict[str, Any]:
-        """Arm → the rank set for it."""
-        return {run.config.arm.label: run.config.arm.options.get("rank") for run in self.runs}
 
     def shown_layer(self, layer: str | None) -> str | None:
         """The layer asked for if the runs have it, else their first."""
@@ -107,10 +103,16 @@ def started(run: Run) -> Mapping[str, Any]:
     return next((event for event in run.events if event["type"] == "RunStarted"), {})
 
 
-def last_evaluation(run: Run, split: str) -> Mapping[str, Any]:
-    """The latest evaluation on a split; empty before the first."""
-    events = reversed(run.events)
-    return next((event for event in events if event["type"] == "Evaluated" and event["split"] == split), {})
+def last_evaluation(run: Run, split: str, at: int | None = None) -> Mapping[str, Any]:
+    """The latest evaluation on a split, up to step `at` where there is one; empty before the first."""
+    return next(
+        (
+            event
+            for event in reversed(run.events)
+            if event["type"] == "Evaluated" and event["split"] == split and (at is None or event["step"] <= at)
+        ),
+        {},
+    )
 
 
 def steps_done(run: Run) -> int:
@@ -123,6 +125,11 @@ def letter(index: int) -> str:
     return PARTS[index].upper()
 
 
+def moment(at: int | None) -> str:
+    """Where a caption's numbers are from: the cursor's step, or now."""
+    return "now" if at is None else f"at step {at:,}"
+
+
 def each_arm(arms: Sequence[str], values: Mapping[str, Any], digits: int) -> str:
-    """A number an arm, as in "A 0.512, B 0.601"."""
-    return ", ".join(f"{letter(index)} {number(values.get(arm), digits)}" for index, arm in enumerate(arms))
+    """A number an arm, as in "LoRA r 4: 0.512; NEAT r 4, depth 2: 0.601"."""
+    return "; ".join(f"{look.name}: {number(values.get(arm), digits)}" for arm, look in looks(arms).items())

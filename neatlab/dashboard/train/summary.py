@@ -5,6 +5,8 @@ from collections.abc import Collection
 from typing import Any
 
 from neatlab.dashboard.train.snapshot import RunsSnapshot, last_evaluation, letter, started, steps_done
+from neatlab.plots.looks import looks
+from neatlab.report.markup import key
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import number
 from neatlab.runtime.templates import macros
@@ -31,6 +33,7 @@ def _row(run: Run, runs: RunsSnapshot, stored: Collection[str]) -> dict[str, Any
         "run_id": run.run_id,
         "letter": letter(runs.arms.index(run.config.arm.label)),
         "label": run.config.arm.label,
+        "key": key(looks(runs.arms)[run.config.arm.label]),
         "state": _state(run, stored),
         "numbers": [
             number(counts.get("adapter_params"), 0),

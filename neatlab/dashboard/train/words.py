@@ -6,14 +6,16 @@ from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import RunsSnapshot
 from neatlab.dashboard.train.window import TrainWindow
+from neatlab.plots.looks import look
+from neatlab.report.markup import key
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 
 
 def equation(method: str) -> str:
-    """What a method makes of ΔW; nothing where there is none."""
-    return _HTML.equation(METHODS[method].equation) if method else ""
+    """A method's marker, and what it makes of ΔW; nothing where there is none."""
+    return _HTML.equation(key(look(method), line=False), METHODS[method].equation) if method else ""
 
 
 def arm_title(part: str) -> str:

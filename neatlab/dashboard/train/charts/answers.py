@@ -4,7 +4,8 @@ from collections.abc import Hashable, Sequence
 
 from neatlab.dashboard.shared.live_plot import Chart, shown_html
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
-from neatlab.dashboard.train.snapshot import each_arm, letter, steps_done
+from neatlab.dashboard.train.snapshot import each_arm, steps_done
+from neatlab.plots.looks import looks
 from neatlab.report.answers import AnswerData, answers_data, panel
 
 HINT = (
@@ -18,10 +19,12 @@ HINT = (
 def caption(arms: Sequence[str], data: AnswerData) -> str:
     """The steps that the answers are from, and on how many examples the arms disagree."""
     steps = {arm.arm: arm.step for arm in data.arms}
-    missing = [letter(i) for i, arm in enumerate(arms) if arm not in steps]
+    shown = looks(arms)
+    missing = [shown[arm].name for arm in arms if arm not in steps]
     apart = f" {data.disagreed} examples are answered differently." if data.disagreed else ""
     silent = f" No answers of {', '.join(missing)}." if missing else ""
-    return f"Step {each_arm(arms, steps, 0)}.{apart}{silent}"
+    same = f"step {next(iter(steps.values()))}" if len({*steps.values()}) == 1 else f"steps {each_arm(arms, steps, 0)}"
+    return f"Answers of {same}.{apart}{silent}"
 
 
 def _depends(drawing: Drawing) -> Hashable:

@@ -7,9 +7,12 @@ from neatlab import plots
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.plots import LayerMapData
+from neatlab.plots.looks import short_name
 
 HINT = (
-    "Each row is a layer, each column a moment. Dark cells use more directions. Layers that stay pale need fewer "
+    "Each row is a layer, each column a moment. The stronger the cell, the more directions. All "
+    "arms share one scale, unless one is four times as large as another. "
+    "Layers that stay pale need fewer "
     "than they were given; that is where parameters could be saved."
 )
 
@@ -20,12 +23,13 @@ def caption(data: LayerMapData, at: int | None) -> str:
     if column is None:
         return "Nothing measured yet."
     values = {name: row[column] for name, row in zip(data.layers, data.values, strict=True)}
+    arm = short_name(data.arm)
     measured = {name: value for name, value in values.items() if not math.isnan(value)}
     if not measured:
-        return f"{data.arm}, step {data.steps[column]}: ΔW = 0 in every layer, which has no effective rank."
+        return f"{arm}, step {data.steps[column]}: ΔW = 0 in every layer, which has no effective rank."
     high, low = max(measured, key=lambda n: measured[n]), min(measured, key=lambda n: measured[n])
     return (
-        f"{data.arm}, step {data.steps[column]}: highest effective rank {measured[high]:.2f} in {high}, "
+        f"{arm}, step {data.steps[column]}: highest effective rank {measured[high]:.2f} in {high}, "
         f"lowest {measured[low]:.2f} in {low}."
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from neatlab import plots
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
-from neatlab.dashboard.train.snapshot import each_arm, last_evaluation
+from neatlab.dashboard.train.snapshot import each_arm, last_evaluation, moment
 from neatlab.runs.run import Run
 from neatlab.tasks import Metric
 
@@ -16,15 +16,15 @@ HINT = (
 )
 
 
-def caption(arms: Sequence[str], runs: Sequence[Run], metric: Metric) -> str:
-    """Latest loss and metric on the validation split."""
-    latest = {run.config.arm.label: last_evaluation(run, "validation") for run in runs}
+def caption(arms: Sequence[str], runs: Sequence[Run], metric: Metric, at: int | None = None) -> str:
+    """Loss and metric on the validation split, as of the cursor."""
+    latest = {run.config.arm.label: last_evaluation(run, "validation", at) for run in runs}
     losses = {arm: event.get("loss") for arm, event in latest.items()}
     scores = {arm: event.get("metric") for arm, event in latest.items()}
     legend = "Markers: validation split; thin lines: training batches."
     better = "higher" if metric.higher_is_better else "lower"
     return (
-        f"Validation loss: {each_arm(arms, losses, 4)}. Validation {metric.name} ({better} is better): "
+        f"Validation loss {moment(at)}: {each_arm(arms, losses, 4)}. Validation {metric.name} ({better} is better): "
         f"{each_arm(arms, scores, 4)}. {legend}"
     )
 
@@ -37,7 +37,7 @@ def _draw(drawing: Drawing) -> str:
     runs = drawing.runs
     figure = plots.learning_curves(runs.results.curves(), runs.metric.name, runs.arms)
     drawing.over_steps(figure).update_layout(uirevision=runs.key)
-    return shown(figure, caption(runs.arms, runs.runs, runs.metric))
+    return shown(figure, caption(runs.arms, runs.runs, runs.metric, drawing.view.at))
 
 
 CHART = LiveChart(

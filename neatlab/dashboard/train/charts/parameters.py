@@ -7,7 +7,8 @@ from neatlab import plots
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.live_plot import Chart, shown
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
-from neatlab.dashboard.train.snapshot import letter, started
+from neatlab.dashboard.train.snapshot import started
+from neatlab.plots.looks import looks
 from neatlab.runs.run import Run
 
 HINT = (
@@ -19,19 +20,19 @@ SYMBOLS = {"r": "rank", "L": "depth"}  # in the formulas → option
 
 def caption(arms: Sequence[str], runs: Sequence[Run]) -> str:
     """Each arm's count with its formula and the layers' shapes put in."""
-    return " ".join(_formula(arms.index(run.config.arm.label), run) for run in runs)
+    return " ".join(_formula(looks(arms)[run.config.arm.label].name, run) for run in runs)
 
 
-def _formula(index: int, run: Run) -> str:
+def _formula(name: str, run: Run) -> str:
     event, options = started(run), run.config.arm.options
     if not event:
         return ""
     shapes = Counter(tuple(shape) for shape in event["layers"].values())
     layers = " and ".join(f"{count} of {d_out} × {d_in}" for (d_out, d_in), count in shapes.items())
     adapter, head = event["adapter_params"], event["trainable_params"] - event["adapter_params"]
-    values = [f"{symbol} = {options[name]}" for symbol, name in SYMBOLS.items() if name in options]
+    values = [f"{symbol} = {options[option]}" for symbol, option in SYMBOLS.items() if option in options]
     formula = ", ".join([f"{METHODS[run.config.arm.method].count} a layer", *values])
-    return f"{letter(index)}: {formula}; layers (out × in): {layers}: {adapter:,}; head {head:,}."
+    return f"{name}: {formula}; layers (out × in): {layers}: {adapter:,}; head {head:,}."
 
 
 def _depends(drawing: Drawing) -> Hashable:

@@ -11,7 +11,8 @@ from neatlab.plots import SpectrumData
 
 HINT = (
     "Each marker is one singular value of ΔW: how strongly the update acts along one direction. All values beyond "
-    "the dotted ceiling are exactly 0, for NEAT as for LoRA, at any depth: only the last map leaves the r dimensions."
+    "the dotted ceiling are exactly 0, for NEAT as for LoRA, at any depth: only the last map leaves the r dimensions. "
+    "σᵢ/σ₁ shows the shape without the size; logarithmic axes make small values and many of them readable."
 )
 
 
@@ -20,7 +21,9 @@ def caption(arms: Sequence[str], data: SpectrumData) -> str:
     if not data.spectra:
         return "No arm changes a layer's weight."
     largest = {line.arm: line.mean[0] for line in data.spectra}
-    return f"{data.layer}, step {each_arm(arms, data.steps, 0)}. Largest singular value: {each_arm(arms, largest, 3)}."
+    steps = set(data.steps.values())
+    measured = f"step {steps.pop():,}" if len(steps) == 1 else f"steps {each_arm(arms, data.steps, 0)}"
+    return f"{data.layer}, {measured}. Largest singular value: {each_arm(arms, largest, 3)}."
 
 
 def _draw(drawing: Drawing) -> str:
@@ -30,5 +33,7 @@ def _draw(drawing: Drawing) -> str:
 
 
 CHART = LiveChart(
-    Chart("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, HINT), layers.depends, _draw
+    Chart("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, HINT, scales=True),
+    layers.depends,
+    _draw,
 )
