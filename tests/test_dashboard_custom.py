@@ -22,6 +22,7 @@ from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
 from neatlab.dashboard.train.data_request import (
     SUFFIXES,
@@ -33,7 +34,6 @@ from neatlab.dashboard.train.data_request import (
 from neatlab.dashboard.train.form import read_form
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.tab import TrainTab
-from neatlab.dashboard.train.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
@@ -105,7 +105,7 @@ def answer(tmp_path: Path, root: Path, name: str, content: bytes, **fields: Any)
     given: Any = {"model": Path(bert_folder()).name, "root": str(root), **fields}
     channel: Any = pipe
     data_worker.make(DataOrder(str(file), safe_name(name), target=str(target), **given), "", channel)
-    (said,) = pipe.said
+    *_, said = pipe.said
     return tuple(said)
 
 
@@ -391,7 +391,7 @@ class Here:
     def _run(self, job: Job, order: DataOrder) -> None:
         pipe: Any = Pipe()
         data_worker.make(order, "", pipe)
-        kind, *said = pipe.said[0]
+        kind, *said = pipe.said[-1]
         if kind == "result":
             job.result = said[0]
         else:

@@ -4,11 +4,16 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import torch
+
 from neatlab.config import RunConfig
 from neatlab.events import Step
 from neatlab.experiments.execute import build, make_task, one_thread
 from neatlab.runs.store import Store
+from neatlab.tasks.base import select, size
 from neatlab.training.loop import train
+
+FORWARD_SHARE = 1 / 3  # of a step's time: the backward pass takes twice the forward's
 
 
 def seconds_together(configs: Sequence[RunConfig], store: Store) -> float:
@@ -22,6 +27,22 @@ def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
         r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
     ]
     return statistics.median(known or [_timed(config) for config in (todo[0], todo[-1])])
+
+
+def arm_time(config: RunConfig) -> str:
+    """About how long this machine trains the run, from one step and the sizes of the splits, in words."""
+    task = make_task(config)
+    with one_thread():
+        adapted = build(config, task)
+        rows = select(task.split("train"), torch.arange(min(config.training.batch_size, size(task.split("train")))))
+        for _ in range(2):  # the first one pays for what is made once
+            begin = time.perf_counter()
+            task.loss(adapted.model, rows).backward()
+            step = time.perf_counter() - begin
+    evaluations = config.training.steps // config.training.eval_every + 1
+    scored = evaluations * size(task.split("validation")) + size(task.split("test"))
+    seconds = step * (config.training.steps + FORWARD_SHARE * scored / size(rows))
+    return f"about {max(1, round(seconds)):,} s an arm here ({config.training.steps:,} steps)"
 
 
 def _timed(config: RunConfig) -> float:

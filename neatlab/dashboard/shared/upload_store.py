@@ -1,4 +1,4 @@
-"""The data that a window has brought."""
+"""The data that a window has brought: tasks that it alone may train, on every tab."""
 
 import secrets
 import shutil
@@ -38,7 +38,7 @@ class UploadStore:
         while len(self._uploads) >= MAX_UPLOADS:
             oldest = self._uploads.pop(next(iter(self._uploads)))
             shutil.rmtree(oldest.folder, ignore_errors=True)
-        key = f"{UPLOADED}{secrets.token_hex(8)}"
+        key = f"{UPLOADED}{secrets.token_hex(8)}/{name}"
         self._uploads[key] = _Upload(name, task, folder)
         return key
 
@@ -46,6 +46,10 @@ class UploadStore:
     def tasks(self) -> dict[str, TaskSpec]:
         """Key → task."""
         return {key: upload.task for key, upload in self._uploads.items()}
+
+    def name(self, key: str) -> str:
+        """The file's name; empty where this window has brought no such data."""
+        return self._uploads[key].name if key in self._uploads else ""
 
     @property
     def choices(self) -> list[tuple[str, str]]:
