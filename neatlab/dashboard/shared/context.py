@@ -36,6 +36,14 @@ class Context:
         """Key → task, of what a window has brought."""
         return self.uploads.get(session).tasks if session else {}
 
+    def uploaded(self, session: str | None) -> list[tuple[str, str]]:
+        """The same for a list of tasks: (text, key)."""
+        return self.uploads.get(session).choices if session else []
+
+    def upload_name(self, session: str | None, key: object) -> str | None:
+        """The name of the file that a key stands for in this window; None where it stands for none."""
+        return (self.uploads.get(session).name(str(key)) or None) if session else None
+
 
 class Windows(Generic[T]):
     """What the server keeps of each browser window while it is open, by Gradio's session hash.

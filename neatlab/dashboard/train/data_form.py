@@ -86,6 +86,7 @@ class DataForm:
         self._windows: Windows[UploadWindow] = Windows(UploadWindow)
         self._messages: dict[str, gr.HTML] = {}
         with gr.Column(min_width=200) as whole:
+            gr.HTML("", js_on_load=DROP, apply_default_css=False, elem_classes=["unseen"])
             self._accordion = gr.Accordion("Your own data", open=False, elem_id="data")
             with self._accordion:
                 self._lay()
@@ -95,33 +96,31 @@ class DataForm:
         self._file = gr.File(
             label=f"file ({', '.join(SUFFIXES)})", file_types=[*SUFFIXES], height=120, elem_id="data-file"
         )
-        self._message("file")
-        self._about = gr.HTML(words.invitation(), js_on_load=DROP, elem_id="data-about", apply_default_css=False)
+        self._messages["file"] = message_slot("message-data-file")
+        self._about = gr.HTML(words.invitation(), elem_id="data-about", apply_default_css=False)
         with gr.Row(elem_classes=["fields"]):
-            columns = {name: _list(f"{name} column", f"data-{name}", custom=True) for name in COLUMNS}
+            text, label = (_list(f"{name} column", f"data-{name}", custom=True) for name in ("text", "label"))
             kind = _list("learn as", "data-kind", custom=False)
-        self._message("columns")
+            image = _list("image column", "data-image", custom=True)
+        self._messages["columns"] = message_slot("message-data-columns")
         model = self._model()
         new_head = gr.Checkbox(label="a new classifier, even if the model has one", elem_id="data-new-head")
-        self._message("model")
+        self._messages["model"] = message_slot("message-data-model")
         self._button = gr.Button("Use this data", elem_id="data-use")
-        self._roles: dict[str, gr.Dropdown] = {**columns, "kind": kind}
-        self._inputs: list[Component] = [self._file, *columns.values(), model, new_head, kind]
+        self._roles = {"text": text, "label": label, "image": image, "kind": kind}
+        self._inputs: list[Component] = [self._file, text, label, image, model, new_head, kind]
 
     def _model(self) -> gr.Textbox:
         root = self._context.inspect_root
         return gr.Textbox(
             "",
             label="model folder",
-            placeholder="all-MiniLM-L6-v2; of images the digits' ViT",
+            placeholder="all-MiniLM-L6-v2, or a small ViT",
             info=f"under {root}" if root else "Others when the server is started with --inspect-root DIR.",
             interactive=root is not None,
             max_lines=1,
             elem_id="data-model",
         )
-
-    def _message(self, field: str) -> None:
-        self._messages[field] = message_slot(f"message-data-{field}")
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the order says what is wrong next to the control."""
@@ -146,10 +145,6 @@ class DataForm:
     def linked(self, name: str | None) -> list[Any]:
         """Updates of `link_blocks` for a link that was made with a file of this name, or with none."""
         return [words.missing(name), gr.update(open=True)] if name else [gr.update(), gr.update()]
-
-    def name(self, session: str | None, key: Any) -> str | None:
-        """The name of the file that a key stands for in this window."""
-        return (self._context.uploads.get(session).name(str(key)) or None) if session else None
 
     def tasks(self, session: str | None) -> dict[str, TaskSpec]:
         """Key → task, of what this window has brought."""

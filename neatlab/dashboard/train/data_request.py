@@ -11,9 +11,9 @@ from neatlab.tasks import TaskSpec
 
 KINDS = {  # kind → what it is called on the page
     "labels": "classes",
-    "regression": "numbers (regression)",
-    "images": "classes of images",
-    "language": "texts or answers",
+    "regression": "regression",
+    "images": "images",
+    "language": "language",
 }
 FIELDS = ("file", "columns", "model")  # what a message can stand next to
 COLUMNS = ("text", "label", "image")

@@ -93,7 +93,7 @@ class TrainTab(Tab[TrainLink]):
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
         form, view = dict(zip(self._form.fields, values, strict=True)), self._windows.get(session).view
         arms = [text for part in PARTS if (text := arm_text(part, form))]
-        data = self._data.name(session, form["task"])
+        data = self.context.upload_name(session, form["task"])
         if form["task"] not in task_choices().values():
             form["task"] = None  # an upload is this window's alone
         return {n: form[n] for n in SETTINGS} | {"data": data, "arm": arms, "layer": view.layer, "at": view.at}
