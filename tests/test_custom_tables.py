@@ -244,7 +244,9 @@ def test_a_regression_is_trained_compared_and_exported(tmp_path, runs, capsys):
     assert f'"label_center": {run.config.task_options["center"]}' in saved
     words = ["compare", "--task", task, "--arm", "lora:rank=2", "--seeds", "1", "--steps", "1", "--runs", str(runs)]
     assert cli.main(words) == 0
-    assert "train data: read as Windows-1252, columns separated by semicolons" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "train data: read as Windows-1252, columns separated by semicolons" in said
+    assert re.search(r"about \d+ s an arm here \(1 steps\)", said)
 
 
 def test_the_csv_that_pandas_writes_for_excel(tmp_path):

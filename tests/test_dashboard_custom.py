@@ -31,6 +31,7 @@ from neatlab.dashboard.train import data_form, data_request, data_worker, data_z
 from neatlab.dashboard.train.data_request import (
     KINDS,
     SUFFIXES,
+    WORKBOOKS,
     DataOrder,
     DataPreview,
     UploadedTask,
@@ -166,6 +167,11 @@ class TestOrder:
     def test_only_uploads_of_the_known_kinds(self, served: Path, name: str) -> None:
         with pytest.raises(FieldError):
             self.ordered(served, file={"path": f"{served}/{name}"})
+
+    def test_a_workbook_is_sent_back_with_the_way_out(self, served: Path) -> None:
+        (served / "data.xlsx").write_bytes(b"PK")
+        with pytest.raises(FieldError, match="save the workbook as CSV"):
+            self.ordered(served, file={"path": str(served / "data.xlsx")})
 
     def test_the_size_has_a_limit(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(data_request, "MAX_BYTES", 100)
@@ -566,5 +572,5 @@ class TestForm:
             "stop",
         }
 
-    def test_the_kinds_on_offer_are_those_that_are_taken(self, tab: TrainTab) -> None:
-        assert set(tab._data._file.file_types or []) == set(SUFFIXES)
+    def test_the_kinds_on_offer_are_those_that_are_taken_or_can_be_saved_as_one(self, tab: TrainTab) -> None:
+        assert set(tab._data._file.file_types or []) == {*SUFFIXES, *WORKBOOKS}

@@ -5,11 +5,13 @@ import time
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from neatlab.config import RunConfig
 from neatlab.events import Step
 from neatlab.experiments.execute import build, make_task, one_thread
 from neatlab.runs.store import Store
+from neatlab.tasks import Task
 from neatlab.tasks.base import select, size
 from neatlab.training.loop import train
 
@@ -31,18 +33,27 @@ def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
 
 def arm_time(config: RunConfig) -> str:
     """About how long this machine trains the run, from one step and the sizes of the splits, in words."""
-    task = make_task(config)
+    task, training = make_task(config), config.training
+    count = min(max(training.batch_size // training.accumulate, 1), size(task.split("train")))
+    part = _seconds_of_part(build(config, task).model, task, count)
+    scored = (training.steps // training.eval_every + 1) * size(task.split("validation")) + size(task.split("test"))
+    seconds = part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
+    return f"about {max(1, round(seconds)):,} s an arm here ({training.steps:,} steps)"
+
+
+def _seconds_of_part(model: nn.Module, task: Task, count: int) -> float:
+    """Of a forward and backward pass over so many training examples."""
+    rows = select(task.split("train"), torch.arange(count))
+    seconds = 0.0
     with one_thread():
-        adapted = build(config, task)
-        rows = select(task.split("train"), torch.arange(min(config.training.batch_size, size(task.split("train")))))
         for _ in range(2):  # the first one pays for what is made once
             begin = time.perf_counter()
-            task.loss(adapted.model, rows).backward()
-            step = time.perf_counter() - begin
-    evaluations = config.training.steps // config.training.eval_every + 1
-    scored = evaluations * size(task.split("validation")) + size(task.split("test"))
-    seconds = step * (config.training.steps + FORWARD_SHARE * scored / size(rows))
-    return f"about {max(1, round(seconds)):,} s an arm here ({config.training.steps:,} steps)"
+            loss = task.loss(model, rows)
+            loss.backward()
+            if loss.is_cuda:
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - begin
+    return seconds
 
 
 def _timed(config: RunConfig) -> float:

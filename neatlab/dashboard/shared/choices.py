@@ -14,6 +14,7 @@ from neatlab.schema import Schema
 from neatlab.tasks import TASKS, TaskSpec
 
 PARTS = ("a", "b", "c", "d")  # the arms of the form
+DERIVED = ("model_sha256", "data_sha256", "center", "scale")  # of own data: filled in from the data, the same anywhere
 UPLOADED = "upload:"  # begins the keys of data that a window has brought
 
 
@@ -55,7 +56,7 @@ def repeatable(task: TaskSpec) -> str:
     """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
     if task.name != "custom":
         return str(task)
-    options = {option: value for option, value in task.options.items() if not option.endswith("sha256")}
+    options = {option: value for option, value in task.options.items() if option not in DERIVED}
     return shlex.quote(str(TaskSpec(task.name, options | {"data": Path(options["data"]).name})))
 
 

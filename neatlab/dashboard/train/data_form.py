@@ -28,6 +28,7 @@ from neatlab.dashboard.train.data_request import (
     FIELDS,
     KINDS,
     SUFFIXES,
+    WORKBOOKS,
     DataOrder,
     DataPreview,
     UploadedTask,
@@ -94,7 +95,10 @@ class DataForm:
 
     def _lay(self) -> None:
         self._file = gr.File(
-            label=f"file ({', '.join(SUFFIXES)})", file_types=[*SUFFIXES], height=120, elem_id="data-file"
+            label=f"file ({', '.join(SUFFIXES)})",
+            file_types=[*SUFFIXES, *WORKBOOKS],  # the latter to say what to do with them
+            height=120,
+            elem_id="data-file",
         )
         self._messages["file"] = message_slot("message-data-file")
         self._about = gr.HTML(words.invitation(), elem_id="data-about", apply_default_css=False)
@@ -103,24 +107,12 @@ class DataForm:
             kind = _list("learn as", "data-kind", custom=False)
             image = _list("image column", "data-image", custom=True)
         self._messages["columns"] = message_slot("message-data-columns")
-        model = self._model()
+        model = _model_field(self._context.inspect_root)
         new_head = gr.Checkbox(label="a new classifier, even if the model has one", elem_id="data-new-head")
         self._messages["model"] = message_slot("message-data-model")
         self._button = gr.Button("Use this data", elem_id="data-use")
         self._roles = {"text": text, "label": label, "image": image, "kind": kind}
         self._inputs: list[Component] = [self._file, text, label, image, model, new_head, kind]
-
-    def _model(self) -> gr.Textbox:
-        root = self._context.inspect_root
-        return gr.Textbox(
-            "",
-            label="model folder",
-            placeholder="all-MiniLM-L6-v2, or a small ViT",
-            info=f"under {root}" if root else "Others when the server is started with --inspect-root DIR.",
-            interactive=root is not None,
-            max_lines=1,
-            elem_id="data-model",
-        )
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the order says what is wrong next to the control."""
@@ -252,3 +244,15 @@ def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:
 
 def _list(label: str, name: str, custom: bool) -> gr.Dropdown:
     return gr.Dropdown([GUESSED], value="", label=label, allow_custom_value=custom, min_width=110, elem_id=name)
+
+
+def _model_field(root: Path | None) -> gr.Textbox:
+    return gr.Textbox(
+        "",
+        label="model folder",
+        placeholder="all-MiniLM-L6-v2, or a small ViT",
+        info=f"under {root}" if root else "Others when the server is started with --inspect-root DIR.",
+        interactive=root is not None,
+        max_lines=1,
+        elem_id="data-model",
+    )
