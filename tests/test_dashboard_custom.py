@@ -400,6 +400,18 @@ class TestKeys:
         assert len(set(keys)) == len(keys) and uploads.choices[0] == ("your data: a.csv", keys[1])
         uploads.close()
         assert uploads.tasks == {} and not folders[1].parent.exists()
+
+    def test_a_file_that_is_looked_at_anew_is_listed_once_and_goes_before_others(self) -> None:
+        uploads = UploadStore()
+        folders = [uploads.new_folder() for _ in range(MAX_UPLOADS + 1)]
+        other = uploads.add("b.csv", TaskSpec("custom"), folders[0], "b")
+        looks = [uploads.add("a.csv", TaskSpec("custom"), folder, "a") for folder in folders[1:]]
+        assert uploads.choices == [("your data: b.csv", other), ("your data: a.csv", looks[-1])]
+        assert list(uploads.tasks) == [other, *looks[1:]]
+        assert folders[0].exists() and not folders[1].exists() and folders[2].exists()
+        uploads.close()
+
+    def test_what_nobody_closes_goes_with_its_store(self) -> None:
         other = UploadStore()
         place = other.new_folder()
         del other

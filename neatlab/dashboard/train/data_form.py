@@ -233,7 +233,7 @@ def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:
     if isinstance(job.result, UploadedTask | DataPreview):
         window.made = job.result
     if order and job.phase == "ended" and isinstance(job.result, UploadedTask):
-        window.key = uploads.add(order.name, job.result.task, Path(order.target))
+        window.key = uploads.add(order.name, job.result.task, Path(order.target), order.file)
         return
     if order:
         shutil.rmtree(order.target, ignore_errors=True)

@@ -160,9 +160,8 @@ def label_order(labels: Sequence[str], where: str) -> list[str]:
     if rare:
         are_numbers = parse_numbers(names) is not None
         hint = "; to learn them as numbers take kind=regression" if are_numbers else "; leave out its rows or join it"
-        raise BadInput(
-            f"{where}: label {rare[0]!r} has {counts[rare[0]]} example(s); each needs at least {MIN_EXAMPLES}{hint}"
-        )
+        count = f"{counts[rare[0]]} example{'' if counts[rare[0]] == 1 else 's'}"
+        raise BadInput(f"{where}: label {rare[0]!r} has {count}; each needs at least {MIN_EXAMPLES}{hint}")
     numbers = all(re.fullmatch(r"-?\d+", label) for label in names)
     return sorted(names, key=int) if numbers else sorted(names)
 
