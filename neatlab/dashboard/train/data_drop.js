@@ -17,7 +17,7 @@ function appears(selector) {
 }
 
 async function take(files) {
-  document.querySelector("[role=tab][id^=tab-train]")?.click();
+  document.querySelector("#tab-train-button")?.click();
   const heading = await appears("#data > button");
   if (!heading.classList.contains("open")) heading.click();
   document.querySelector("#data-file button[aria-label=Clear]")?.click();
@@ -36,7 +36,8 @@ if (!window.neatlabTakesFiles) {
   });
   document.addEventListener("drop", (event) => {
     if (event.defaultPrevented || !hasFiles(event)) return;
-    event.preventDefault();
-    take([...event.dataTransfer.files]);
+    event.preventDefault(); // else the browser leaves the page for the file
+    const isInspected = document.querySelector("#tab-inspect-button")?.ariaSelected === "true"; // it takes adapters
+    if (!isInspected) take([...event.dataTransfer.files]);
   });
 }
