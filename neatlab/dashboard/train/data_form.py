@@ -104,7 +104,7 @@ class DataForm:
         self._about = gr.HTML(words.invitation(), elem_id="data-about", apply_default_css=False)
         with gr.Row(elem_classes=["fields"]):
             text, label = (_list(f"{name} column", f"data-{name}", custom=True) for name in ("text", "label"))
-            kind = _list("learn as", "data-kind", custom=False)
+            kind = _list("learn as", "data-kind", custom=False, min_width=200)
             image = _list("image column", "data-image", custom=True)
         self._messages["columns"] = message_slot("message-data-columns")
         model = _model_field(self._context.inspect_root)
@@ -242,8 +242,8 @@ def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:
     window.refusal = FieldError(field, str(job.refusal or late))
 
 
-def _list(label: str, name: str, custom: bool) -> gr.Dropdown:
-    return gr.Dropdown([GUESSED], value="", label=label, allow_custom_value=custom, min_width=110, elem_id=name)
+def _list(label: str, name: str, custom: bool, min_width: int = 110) -> gr.Dropdown:
+    return gr.Dropdown([GUESSED], value="", label=label, allow_custom_value=custom, min_width=min_width, elem_id=name)
 
 
 def _model_field(root: Path | None) -> gr.Textbox:
