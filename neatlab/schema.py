@@ -1,5 +1,6 @@
 """One schema for form, URL, command line and file: bounds are enforced here, and nowhere else."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -36,7 +37,7 @@ class Schema(BaseModel):
             return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
-            message = _lower_first(first["msg"].removeprefix("Value error, "))
+            message = _plain(_lower_first(first["msg"].removeprefix("Value error, ")), first["input"])
             field = ".".join(str(part) for part in first["loc"])  # empty where a rule over several fields refused
             where = f"{field}={shown(first['input'])}: " if field else ""
             raise BadInput(f"{what}: {where}{message}") from None
@@ -78,6 +79,13 @@ def parse_pairs(parts: list[str], what: str) -> dict[str, str]:
             raise BadInput(f"{what}: {name} is given twice")
         pairs[name] = value
     return pairs
+
+
+def _plain(message: str, value: Any) -> str:
+    """pydantic's words for a text that is no number, without those about parsing; a decimal comma is named."""
+    message = message.partition(", unable to parse")[0]
+    is_comma = isinstance(value, str) and re.fullmatch(r"[+-]?\d*,\d+", value.strip()) is not None
+    return f"{message}, with a decimal point: {value.strip().replace(',', '.')}" if is_comma else message
 
 
 def _lower_first(text: str) -> str:

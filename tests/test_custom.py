@@ -94,9 +94,9 @@ def test_a_pair_of_texts(tmp_path):
     assert two.split("train")["input_ids"].shape[1] == one.split("train")["input_ids"].shape[1] + len("second") + 1
 
 
-def test_a_regression(tmp_path):
+def test_labels_judged_by_correlation_are_learnt_as_they_are(tmp_path):
     rows = [{"text": row["review"], "score": i / 7} for i, row in enumerate(sentences())]
-    task = custom(table(tmp_path, rows), label="score", metric="pearson")
+    task = custom(table(tmp_path, rows), label="score", metric="pearson", kind="labels")
     model = task.base_model()
     assert model.classifier.out_features == 1
     assert task.split("train")["label"].is_floating_point()

@@ -1,7 +1,9 @@
 """Your own data on the Train tab, without a browser: what is let through, what a process makes of it, what is left."""
 
+import asyncio
 import gc
 import io
+import re
 import stat
 import threading
 import zipfile
@@ -16,30 +18,37 @@ import pytest
 from PIL import Image
 
 from neatlab.config import parse_arm
+from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
 from neatlab.dashboard.train.data_request import (
+    KINDS,
     SUFFIXES,
+    WORKBOOKS,
     DataOrder,
+    DataPreview,
     UploadedTask,
     order_data,
     safe_name,
 )
 from neatlab.dashboard.train.form import read_form
+from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.tab import TrainTab
-from neatlab.dashboard.train.upload_store import MAX_UPLOADS, UploadStore
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
 from neatlab.tasks import TaskSpec
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions
+from neatlab.tasks.pretrained import SMALL_VIT
 from tests.awaiting import awaited
 from tests.folders import bert_folder, llama_folder, vit_folder
 from tests.test_dashboard_form import FORM
@@ -105,7 +114,7 @@ def answer(tmp_path: Path, root: Path, name: str, content: bytes, **fields: Any)
     given: Any = {"model": Path(bert_folder()).name, "root": str(root), **fields}
     channel: Any = pipe
     data_worker.make(DataOrder(str(file), safe_name(name), target=str(target), **given), "", channel)
-    (said,) = pipe.said
+    *_, said = pipe.said
     return tuple(said)
 
 
@@ -143,6 +152,7 @@ class TestOrder:
             ({"label": ["mood"]}, "columns", "one line"),
             ({"image": "x" * 201}, "columns", "at most 200"),
             ({"model": "bert"}, "model", "--inspect-root"),
+            ({"kind": "labls"}, "columns", "did you mean 'labels'"),
             ({"model": "\0"}, "model", "one line"),
         ],
     )
@@ -157,6 +167,11 @@ class TestOrder:
     def test_only_uploads_of_the_known_kinds(self, served: Path, name: str) -> None:
         with pytest.raises(FieldError):
             self.ordered(served, file={"path": f"{served}/{name}"})
+
+    def test_a_workbook_is_sent_back_with_the_way_out(self, served: Path) -> None:
+        (served / "data.xlsx").write_bytes(b"PK")
+        with pytest.raises(FieldError, match="save the workbook as CSV"):
+            self.ordered(served, file={"path": str(served / "data.xlsx")})
 
     def test_the_size_has_a_limit(self, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(data_request, "MAX_BYTES", 100)
@@ -198,6 +213,40 @@ class TestProcess:
     def test_a_language_model_learns_the_texts(self, tmp_path: Path, root: Path) -> None:
         _, made = answer(tmp_path, root, "data.csv", csv(), model=Path(llama_folder()).name)
         assert "judged by loss" in "\n".join(made.notes)
+
+    def test_decimals_are_proposed_as_a_regression_and_the_alternatives_that_fit(
+        self, tmp_path: Path, root: Path
+    ) -> None:
+        rows = [f"{i} a {MOODS[i % 3]} day;{i % 4},5" for i in range(60)]
+        content = "\r\n".join(["Text;Note", *rows]).encode("cp1252")
+        _, made = answer(tmp_path, root, "noten.csv", content)
+        assert made.roles == {"text": "Text", "label": "Note", "image": "", "kind": "regression"}
+        assert made.kinds == ["regression", "labels"]
+        notes = "\n".join(made.notes)
+        assert "columns separated by semicolons" in notes and "numbers from 0.5 to 3.5, read with decimal" in notes
+        assert re.search(r"about \d+ s an arm here \(200 steps\)", notes)
+        assert made.preview.columns == ["Text", "Note"] and made.preview.rows[1] == ["1 a bad day", "1,5"]
+        _, other = answer(tmp_path, root, "noten.csv", content, kind="labels")
+        assert other.kinds == ["labels", "regression"] and "4 labels" in "\n".join(other.notes)
+
+    def test_the_first_rows_are_shown_though_the_rest_is_refused(self, tmp_path: Path, root: Path) -> None:
+        (tmp_path / "data.csv").write_bytes(csv(6))
+        (tmp_path / "target").mkdir()
+        pipe: Any = Pipe()
+        order = DataOrder(str(tmp_path / "data.csv"), "data.csv", model=Path(bert_folder()).name, root=str(root))
+        data_worker.make(order._replace(target=str(tmp_path / "target")), "", pipe)
+        (_, preview), (kind, place, _) = pipe.said
+        assert preview == DataPreview(["review", "mood"], [[f"{i} a {MOODS[i]} day", MOODS[i]] for i in range(3)])
+        assert (kind, place) == ("refused", "file")
+
+    def test_images_without_a_model_are_read_by_the_vit_of_the_digits(self, tmp_path: Path, root: Path) -> None:
+        kind, made = answer(tmp_path, root, "pets.zip", zipped(pictures()), model="")
+        assert kind == "result", made
+        assert made.task.options["model"] == SMALL_VIT and made.preview is None and made.kinds == ["images"]
+        loaded = made.task.load()
+        assert loaded.split("train")["pixel_values"].shape[1:] == (1, 8, 8)
+        assert loaded.base_model().classifier.out_features == 2
+        assert SMALL_VIT in "\n".join(made.notes)
 
     @pytest.mark.parametrize("wrap", ["", "all/"])
     def test_a_zip_of_images_by_class(self, tmp_path: Path, root: Path, wrap: str) -> None:
@@ -351,6 +400,18 @@ class TestKeys:
         assert len(set(keys)) == len(keys) and uploads.choices[0] == ("your data: a.csv", keys[1])
         uploads.close()
         assert uploads.tasks == {} and not folders[1].parent.exists()
+
+    def test_a_file_that_is_looked_at_anew_is_listed_once_and_goes_before_others(self) -> None:
+        uploads = UploadStore()
+        folders = [uploads.new_folder() for _ in range(MAX_UPLOADS + 1)]
+        other = uploads.add("b.csv", TaskSpec("custom"), folders[0], "b")
+        looks = [uploads.add("a.csv", TaskSpec("custom"), folder, "a") for folder in folders[1:]]
+        assert uploads.choices == [("your data: b.csv", other), ("your data: a.csv", looks[-1])]
+        assert list(uploads.tasks) == [other, *looks[1:]]
+        assert folders[0].exists() and not folders[1].exists() and folders[2].exists()
+        uploads.close()
+
+    def test_what_nobody_closes_goes_with_its_store(self) -> None:
         other = UploadStore()
         place = other.new_folder()
         del other
@@ -363,11 +424,12 @@ def visit(name: str | None) -> gr.Request:
     return request
 
 
-def every(stream: Any) -> list[list[Any]]:
-    async def gather() -> list[list[Any]]:
-        return [values async for values in stream]
+async def gathered(stream: Any) -> list[list[Any]]:
+    return [values async for values in stream]
 
-    return awaited(gather())
+
+def every(stream: Any) -> list[list[Any]]:
+    return awaited(gathered(stream))
 
 
 class Here:
@@ -391,11 +453,11 @@ class Here:
     def _run(self, job: Job, order: DataOrder) -> None:
         pipe: Any = Pipe()
         data_worker.make(order, "", pipe)
-        kind, *said = pipe.said[0]
-        if kind == "result":
-            job.result = said[0]
-        else:
-            job.refusal = FieldError(*said)
+        for kind, *said in pipe.said:
+            if kind == "result":
+                job.result = said[0]
+            else:
+                job.refusal = FieldError(*said)
         job.phase = "ended"
 
 
@@ -427,7 +489,9 @@ class TestForm:
         assert data.tasks("other") == {} and data.tasks(None) == {}
         assert data.tasks("w")[key].load().title == "your model on your data"
         written = tab.write_link([*({**tab._form.defaults, "task": key}).values()], "w")
-        assert written["task"] is None and written["steps"] == 150
+        assert written["task"] is None and written["steps"] == 150 and written["data"] == "moods.csv"
+        assert [update["value"] for update in last[8:12]] == ["review", "mood", "", "labels"]
+        assert ("mood", "mood") in last[9]["choices"] and last[12]["open"] is True
 
         *_, refused = every(data._use(visit("w"), sent[0], "revew", *sent[2:]))
         assert 'role="alert"' in refused[1] and "did you mean" in refused[1] and "Not used" in refused[3]
@@ -435,6 +499,57 @@ class TestForm:
         assert len([*tmp_path.glob("neatlab-data-*/*")]) == 1  # nothing half-kept
         data._close(visit("w"))
         assert data.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*")]
+
+    def test_a_new_file_forgets_the_columns_of_the_one_before(self, tab: TrainTab, tmp_path: Path) -> None:
+        (tmp_path / "served" / "a.csv").write_bytes(csv())
+        file = {"path": str(tmp_path / "served" / "a.csv")}
+        model = Path(bert_folder()).name
+        *_, last = every(tab._data._take(visit("w"), file, "gone", "gone", "gone", model, False, "language"))
+        assert last[8]["value"] == "review" and last[11]["value"] == "labels"
+        *_, last = every(tab._data._take_columns(visit("w"), file, "review", "mood", "", model, False, "regression"))
+        assert last[:3] == [""] * 3 and last[11]["value"] == "labels"
+        *_, last = every(tab._data._use(visit("w"), file, "review", "mood", "", model, False, "regression"))
+        assert "not a finite number in row 1" in last[1] and "<td>0 a good day</td>" in last[3]
+        assert [value for _, value in last[11]["choices"]] == ["", *KINDS]
+
+    def test_what_is_asked_last_is_answered(self, tab: TrainTab, tmp_path: Path) -> None:
+        (tmp_path / "served" / "a.csv").write_bytes(csv())
+        sent = [{"path": str(tmp_path / "served" / "a.csv")}, "", "", "", Path(bert_folder()).name, False]
+
+        async def both() -> tuple[list[Any], list[Any]]:
+            earlier = tab._data._use(visit("w"), *sent)
+            await anext(earlier)
+            rest = asyncio.create_task(gathered(earlier))
+            later = await gathered(tab._data._use(visit("w"), sent[0], "review", "moo", *sent[3:]))
+            return await rest, later
+
+        earlier, later = awaited(both())
+        assert "did you mean" in later[-1][1]
+        assert not any("It is the task now" in values[3] for values in earlier)
+
+    def test_a_link_says_that_the_data_are_not_in_it(self, tab: TrainTab) -> None:
+        *_, about, opened = tab.read_link(TrainLink(data="moods.csv", steps=7), "w")
+        assert "made with moods.csv, and the data are not in it" in about and opened["open"] is True
+        *_, about, opened = tab.read_link(TrainLink(), "w")
+        assert "value" not in about and "open" not in opened
+        with pytest.raises(BadInput):
+            Link.text("?data=../../etc/passwd")
+
+    def test_a_sweep_takes_what_its_window_has_brought(self, tab: TrainTab, tmp_path: Path) -> None:
+        (tmp_path / "served" / "a.csv").write_bytes(csv())
+        file = {"path": str(tmp_path / "served" / "a.csv")}
+        every(tab._data._use(visit("w"), file, "", "", "", Path(bert_folder()).name, False))
+        (key,) = tab.context.tasks("w")
+        with gr.Blocks():
+            ablate = AblateTab(tab.context)
+        assert ("your data: a.csv", key) in ablate._tasks(visit("w"))["choices"]
+        assert len(ablate._tasks(visit("other"))["choices"]) == len(task_choices())
+        form = [key, "neat:rank=2", [2], ["relu"], 1, 3]
+        order = SweepOrder.check(*form, uploads=tab.context.tasks("w"))
+        assert {run.task for run in order.runs()} == {"custom"} and "data=a.csv" in order.command
+        assert ablate.write_link([*form, None], "w")["ablate_task"] is None
+        with pytest.raises(FieldError, match="upload them again"):
+            SweepOrder.check(*form, uploads=tab.context.tasks("other"))
 
     def test_refused_before_any_process(self, tab: TrainTab, lab: Context, tmp_path: Path) -> None:
         (only,) = every(tab._data._use(visit("w"), None, "", "", "", "", False))
@@ -469,5 +584,5 @@ class TestForm:
             "stop",
         }
 
-    def test_the_kinds_on_offer_are_those_that_are_taken(self, tab: TrainTab) -> None:
-        assert set(tab._data._file.file_types or []) == set(SUFFIXES)
+    def test_the_kinds_on_offer_are_those_that_are_taken_or_can_be_saved_as_one(self, tab: TrainTab) -> None:
+        assert set(tab._data._file.file_types or []) == {*SUFFIXES, *WORKBOOKS}

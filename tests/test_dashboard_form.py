@@ -115,6 +115,7 @@ class TestForm:
             ({"lr": "nan"}, "run", "finite"),
             ({"lr": "-0.1"}, "run", "greater than 0"),
             ({"lr": "fast"}, "run", "valid number"),
+            ({"lr": "0,01"}, "run", "lr='0,01': input should be a valid number, with a decimal point: 0.01"),
             ({"seed": -1}, "run", "seed=-1"),
             ({"seed": 0.5}, "run", "seed=0.5"),
         ],

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from neatlab.cli.describe import describe
 from neatlab.errors import BadInput
 from neatlab.runtime.distributed import is_main
 
 if TYPE_CHECKING:
-    from neatlab.tasks import TaskSpec
+    pass
 
 
 def compare(arguments: argparse.Namespace) -> None:
@@ -22,7 +23,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
     _check_report(arguments)
     request = _request(arguments)
-    _describe(request["task"])
+    describe(request["task"], {} if arguments.recipe else {**request["training"], "steps": request.get("steps")})
     with ProgressBar() as progress:
         comparison = compare_arms(
             **request,
@@ -105,7 +106,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         _print_estimate(request.estimate(arguments.workers), arguments.json)
         return
     _check_report(arguments)
-    _describe(task)
+    describe(task, {**training_settings(arguments), "steps": arguments.steps})
     with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
         comparison = request.run(**cluster, prune=arguments.prune, on_event=progress, on_look=_say_look)
@@ -134,12 +135,6 @@ def _print_estimate(estimate: Any, as_json: bool) -> None:
         f"{estimate.runs} runs, {estimate.finished} of them there already; "
         f"{estimate.steps:,} steps to do, about {estimate.seconds:.0f} s"
     )
-
-
-def _describe(task: "TaskSpec") -> None:
-    """Say on standard error what the task's options left open and the data decided."""
-    for line in task.load().describe():
-        print(f"neatlab: {line}", file=sys.stderr)
 
 
 def _check_report(arguments: argparse.Namespace) -> None:

@@ -112,6 +112,8 @@ class _Page:
         for name, (holder, tab) in self._made.items():
             tab.connect(demo)
             holder.select(None, None, None, js=SELECT_TAB.format(name=name))
+            for handler, filled in tab.selected:
+                holder.select(handler, None, filled, **LIGHT)
         events = [component.input for component in self._inputs]  # type: ignore[attr-defined]
         # Text that is pasted at once fires no `input`.
         events += [component.blur for component in self._inputs if isinstance(component, gr.Textbox)]

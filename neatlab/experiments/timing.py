@@ -4,11 +4,18 @@ import statistics
 import time
 from collections.abc import Sequence
 
+import torch
+from torch import nn
+
 from neatlab.config import RunConfig
 from neatlab.events import Step
 from neatlab.experiments.execute import build, make_task, one_thread
 from neatlab.runs.store import Store
+from neatlab.tasks import Task
+from neatlab.tasks.base import select, size
 from neatlab.training.loop import train
+
+FORWARD_SHARE = 1 / 3  # of a step's time: the backward pass takes twice the forward's
 
 
 def seconds_together(configs: Sequence[RunConfig], store: Store) -> float:
@@ -22,6 +29,31 @@ def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
         r.summary["seconds_per_step"] for r in store.runs() if r.config.task == todo[0].task and r.status == "finished"
     ]
     return statistics.median(known or [_timed(config) for config in (todo[0], todo[-1])])
+
+
+def arm_time(config: RunConfig) -> str:
+    """About how long this machine trains the run, from one step and the sizes of the splits, in words."""
+    task, training = make_task(config), config.training
+    count = min(max(training.batch_size // training.accumulate, 1), size(task.split("train")))
+    part = _seconds_of_part(build(config, task).model, task, count)
+    scored = (training.steps // training.eval_every + 1) * size(task.split("validation")) + size(task.split("test"))
+    seconds = part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
+    return f"about {max(1, round(seconds)):,} s an arm here ({training.steps:,} steps)"
+
+
+def _seconds_of_part(model: nn.Module, task: Task, count: int) -> float:
+    """Of a forward and backward pass over so many training examples."""
+    rows = select(task.split("train"), torch.arange(count))
+    seconds = 0.0
+    with one_thread():
+        for _ in range(2):  # the first one pays for what is made once
+            begin = time.perf_counter()
+            loss = task.loss(model, rows)
+            loss.backward()
+            if loss.is_cuda:
+                torch.cuda.synchronize()
+            seconds = time.perf_counter() - begin
+    return seconds
 
 
 def _timed(config: RunConfig) -> float:

@@ -43,4 +43,4 @@ def variant(arm: Arm) -> str:
 def _settings(run: Run) -> dict[str, str]:
     """What arms must share to be comparable; the learning rate belongs to the arm."""
     training = run.config.training.model_dump(exclude={"lr"})
-    return {name: str(value) for name, value in {**run.config.task_options, **training}.items()}
+    return {name: str(value) for name, value in {**run.config.spec.shown_options, **training}.items()}

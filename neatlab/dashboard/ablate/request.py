@@ -1,6 +1,6 @@
 """What a visitor may ask the server to sweep: depths × activations × seeds of one arm, held against LoRA."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
@@ -9,11 +9,11 @@ from pydantic import BeforeValidator, Field
 from neatlab.adapters.activations import COMPARED
 from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
-from neatlab.dashboard.shared.choices import check_arm, offered_task
+from neatlab.dashboard.shared.choices import check_arm, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
-from neatlab.tasks import TaskField
+from neatlab.tasks import TaskField, TaskSpec
 
 FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
 DEPTHS = tuple(range(2, 9))
@@ -46,7 +46,7 @@ class SweepOrder(SweepLimits):
     """A grid of depths and activations, checked as far as that goes without a model.
 
     Args:
-        task: One that the page offers.
+        task: One that the page offers, or the one that a window's upload stands for.
         base: Label of the arm that the grid varies.
         depths: Depths L, rising.
         activations: Activations σ, in the order of COMPARED.
@@ -62,24 +62,34 @@ class SweepOrder(SweepLimits):
 
     @classmethod
     def check(
-        cls, task: Any, base: Any, depths: Any, activations: Any, seeds: Any, steps: Any, margin: Any = None
+        cls,
+        task: Any,
+        base: Any,
+        depths: Any,
+        activations: Any,
+        seeds: Any,
+        steps: Any,
+        margin: Any = None,
+        *,
+        uploads: Mapping[str, TaskSpec] | None = None,
     ) -> Self:
         """The order, or why not.
 
         Args:
-            task: Text of one that the page offers.
+            task: Text of one that the page offers, or a key of `uploads`.
             base: An arm as one writes it.
             depths: Some of DEPTHS, as numbers or text.
             activations: Some of COMPARED.
             seeds: 1 to 5, or "auto".
             steps: 1 to 5000; nothing takes the task's default.
             margin: From 0; nothing takes the metric's.
+            uploads: Key → task, of the window that asks.
 
         Raises:
             FieldError: Says where the mistake is.
         """
         try:
-            spec = offered_task(task)
+            spec = known_task(task, uploads or {})
         except BadInput as error:
             raise FieldError("run", str(error)) from None
         arm = _base_arm(base)
@@ -133,7 +143,7 @@ class SweepOrder(SweepLimits):
     def command(self) -> str:
         """The command that does the same."""
         axes = [f"--grid {axis}={','.join(map(str, values))}" for axis, values in self.grid.items()]
-        words = [f"python -m neatlab sweep --task {self.task} --arm {self.base}", *axes]
+        words = [f"python -m neatlab sweep --task {repeatable(self.task)} --arm {self.base}", *axes]
         words += [f"--seeds {self.seeds} --reference {self.reference}"]
         words += [f"--max-seeds {self.max_seeds}"] if self.seeds == "auto" else []
         given = {"steps": self.steps, "margin": self.margin}

@@ -1,7 +1,7 @@
 """The Ablate tab: depth × activation × seeds as a sweep that one can watch, stop and resume."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from neatlab.dashboard.ablate.view import (
     run_count,
     status,
 )
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import SWEEP
 from neatlab.dashboard.shared.field_error import FieldError
@@ -35,6 +36,7 @@ from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab
 from neatlab.errors import NeatlabError
+from neatlab.tasks import TaskSpec
 
 POLL_SECONDS = 0.5  # between two looks at a sweep
 
@@ -105,6 +107,11 @@ class AblateTab(Tab[AblateLink]):
             chosen("activation", link.activation, COMPARED)
         return super().read_link(link, session)
 
+    def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
+        parameters = super().write_link(values, session)
+        is_upload = parameters["ablate_task"] in self.context.tasks(session)
+        return parameters | ({"ablate_task": None} if is_upload else {})  # it is this window's alone
+
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: `SweepOrder.check` says what is wrong next to the field."""
         fields: list[Any] = list(self.fields.values())
@@ -116,6 +123,7 @@ class AblateTab(Tab[AblateLink]):
         # For a press too: the follower of the press before may still be sending its last words.
         self._start.click(self._begin, fields, shown, trigger_mode="multiple", **long)
         self.restored = [(self._look, fields, shown, long)]
+        self.selected = [(self._tasks, self.fields["ablate_task"])]
         self._form.connect()
         self._stop.click(self._end, None, self._stop, **LIGHT)
         demo.unload(self._close)
@@ -123,7 +131,7 @@ class AblateTab(Tab[AblateLink]):
     async def _look(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """The form has changed: check it, and where nothing runs in this window, show what the store has of it."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(_ask, window, values)
+        await asyncio.to_thread(_ask, window, values, self.context.tasks(request.session_hash))
         if window.asked and not window.busy:
             window.order, window.job = window.asked, self.context.jobs.find(SWEEP, window.asked)
         async for shown in self._follow(window, request):
@@ -132,13 +140,13 @@ class AblateTab(Tab[AblateLink]):
     async def _begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """Start the sweep, or look at the one that runs."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(self._submit, window, values)
+        await asyncio.to_thread(self._submit, window, values, self.context.tasks(request.session_hash))
         async for shown in self._follow(window, request):
             yield shown
 
-    def _submit(self, window: AblateWindow, values: Sequence[Any]) -> None:
+    def _submit(self, window: AblateWindow, values: Sequence[Any], uploads: Mapping[str, TaskSpec]) -> None:
         """Queue the sweep, unless all its runs are there or someone sweeps it already."""
-        _ask(window, values)
+        _ask(window, values, uploads)
         if window.asked is None:
             return
         try:
@@ -151,6 +159,10 @@ class AblateTab(Tab[AblateLink]):
             window.order, window.job = window.asked, job
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))
+
+    def _tasks(self, request: gr.Request) -> Any:
+        """The list of tasks, with what the window has brought."""
+        return gr.update(choices=[*task_choices().items(), *self.context.uploaded(request.session_hash)])
 
     def _end(self, request: gr.Request) -> Any:
         window = self._windows.get(request.session_hash)
@@ -209,11 +221,11 @@ class AblateTab(Tab[AblateLink]):
         return status(text, f"{len(seen.ended)} of {seen.total} runs", len(seen.ended), seen.total)
 
 
-def _ask(window: AblateWindow, values: Sequence[Any]) -> None:
+def _ask(window: AblateWindow, values: Sequence[Any], uploads: Mapping[str, TaskSpec]) -> None:
     """Note the sweep that the form describes, or why it cannot be run."""
     window.asked, window.refusal = None, None
     try:
-        window.asked = SweepOrder.check(*values)
+        window.asked = SweepOrder.check(*values, uploads=uploads)
     except FieldError as refusal:
         window.refusal = refusal
 

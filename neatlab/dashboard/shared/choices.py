@@ -1,6 +1,8 @@
 """What the page offers and allows: its tasks, its arms and their limits."""
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -12,6 +14,7 @@ from neatlab.schema import Schema
 from neatlab.tasks import TASKS, TaskSpec
 
 PARTS = ("a", "b", "c", "d")  # the arms of the form
+DERIVED = ("model_sha256", "data_sha256", "center", "scale")  # of own data: filled in from the data, the same anywhere
 UPLOADED = "upload:"  # begins the keys of data that a window has brought
 
 
@@ -34,6 +37,27 @@ def offered_task(text: Any) -> TaskSpec:
     if text not in task_choices().values():
         raise unknown("task", text, task_choices().values())
     return TaskSpec.parse(text)
+
+
+def known_task(task: Any, uploads: Mapping[str, TaskSpec]) -> TaskSpec:
+    """The task that a text of the page's list, or a key of the window's uploads, stands for.
+
+    Raises:
+        BadInput: Neither of these.
+    """
+    if isinstance(task, str) and task in uploads:
+        return uploads[task]
+    if isinstance(task, str) and task.startswith(UPLOADED):
+        raise BadInput("these data are not here any more; upload them again under Your own data, or choose a task")
+    return offered_task(task)
+
+
+def repeatable(task: TaskSpec) -> str:
+    """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
+    if task.name != "custom":
+        return str(task)
+    options = {option: value for option, value in task.options.items() if option not in DERIVED}
+    return shlex.quote(str(TaskSpec(task.name, options | {"data": Path(options["data"]).name})))
 
 
 def _check_offered(text: str) -> str:

@@ -3,28 +3,46 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.upload_store import UploadStore
 from neatlab.runs.store import Store
+from neatlab.tasks import TaskSpec
 
 T = TypeVar("T")
 FORGET_SECONDS = 3600.0  # after which a window that nobody has touched is forgotten; it comes back empty
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True)
+class Context:
     """The runs folder and the trainings of this server.
 
     Args:
         store: The runs folder.
         jobs: The trainings.
         inspect_root: Where a visitor may open adapter folders; None where nowhere.
+        uploads: The data that each window has brought.
     """
 
     store: Store
     jobs: Jobs
     inspect_root: Path | None = None
+    uploads: "Windows[UploadStore]" = field(default_factory=lambda: Windows(UploadStore))
+
+    def tasks(self, session: str | None) -> dict[str, TaskSpec]:
+        """Key → task, of what a window has brought."""
+        return self.uploads.get(session).tasks if session else {}
+
+    def uploaded(self, session: str | None) -> list[tuple[str, str]]:
+        """The same for a list of tasks: (text, key)."""
+        return self.uploads.get(session).choices if session else []
+
+    def upload_name(self, session: str | None, key: object) -> str | None:
+        """The name of the file that a key stands for in this window; None where it stands for none."""
+        return (self.uploads.get(session).name(str(key)) or None) if session else None
 
 
 class Windows(Generic[T]):

@@ -31,6 +31,7 @@ class Tab(ABC, Generic[L]):
         fields: Link parameter → the component that a link fills, and that writes it: the whole state of the tab.
         controls: Name in `hide=` → blocks that a lesson may hide.
         link_events: What else the link is written after. Set by `connect`.
+        selected: What to fill anew when the tab is opened: function, output. Set by `connect`.
         restored: Handlers to call after a link was read: function, inputs, outputs, settings. Set by `connect`.
 
     Args:
@@ -45,6 +46,7 @@ class Tab(ABC, Generic[L]):
         self.fields: dict[str, Component] = {}
         self.controls: dict[str, list[Block]] = {}
         self.link_events: list[Any] = []
+        self.selected: list[tuple[Any, Any]] = []
         self.restored: list[tuple[Any, Any, Any, dict[str, Any]]] = []
 
     @abstractmethod

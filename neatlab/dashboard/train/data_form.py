@@ -8,33 +8,47 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 from gradio.utils import get_upload_folder
 
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import PREPARE_DATA
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.dashboard.shared.follow import follow, stopping
+from neatlab.dashboard.shared.follow import POLL_SECONDS, follow, stopping
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
+from neatlab.dashboard.shared.upload_store import UploadStore
+from neatlab.dashboard.train import data_words as words
 from neatlab.dashboard.train.controls import Form, task_defaults
-from neatlab.dashboard.train.data_request import FIELDS, SUFFIXES, DataOrder, UploadedTask, order_data
-from neatlab.dashboard.train.upload_store import UploadStore
+from neatlab.dashboard.train.data_request import (
+    COLUMNS,
+    FIELDS,
+    KINDS,
+    SUFFIXES,
+    WORKBOOKS,
+    DataOrder,
+    DataPreview,
+    UploadedTask,
+    order_data,
+)
 from neatlab.errors import NeatlabError
-from neatlab.runtime.templates import macros
 from neatlab.tasks import TaskSpec
 
-_HTML = macros(__file__)
 TIMEOUT_SECONDS = 180.0  # that reading an upload may take once it has begun
-# No other page can know these data: the address keeps all but the task.
-LEAVE_OUT = (
-    "(task, steps) => { if (task?.startsWith('upload:')) window.neatlabSetLink({task: [], lr: [], steps: [steps]}) }"
-)
-INVITATION = (
-    "A table with a column of texts and one of labels, or a zip of images, one folder a class; at most 50 MB. "
-    "It stays on this server until you close the page, or for an hour."
-)
+DROP = (Path(__file__).parent / "data_drop.js").read_text(encoding="utf-8")
+# No other page can know these data: the address keeps all but the task, and the file's name instead.
+LEAVE_OUT = """(task, steps) => {
+  if (task?.startsWith('upload:')) window.neatlabSetLink({task: [], lr: [], steps: [steps], data: task.split('/')[1]})
+}"""
+GUESSED = ("guessed", "")
+NEWEST: dict[str, Any] = {
+    **UNCHECKED,
+    **LONG,
+    "trigger_mode": "multiple",
+}  # a later choice stops the look at an earlier
 
 
 @dataclass
@@ -42,20 +56,22 @@ class UploadWindow:
     """What one browser window has brought.
 
     Args:
-        uploads: Its data.
         job: The process that reads an upload, while there is one.
         order: What it reads.
+        turn: Counts what the window has asked for, so that the newest is answered alone.
         key: The upload used last.
-        notes: What was noticed in it.
+        made: What was made of it, or as much as is known of one that cannot be used.
         refusal: Why the last one could not be used.
+        roles: Columns and kind as they were asked for.
     """
 
-    uploads: UploadStore = field(default_factory=UploadStore)
     job: Job | None = None
     order: DataOrder | None = None
+    turn: int = 0
     key: str | None = None
-    notes: list[str] = field(default_factory=list)
+    made: UploadedTask | DataPreview | None = None
     refusal: FieldError | None = None
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 class DataForm:
@@ -71,6 +87,7 @@ class DataForm:
         self._windows: Windows[UploadWindow] = Windows(UploadWindow)
         self._messages: dict[str, gr.HTML] = {}
         with gr.Column(min_width=200) as whole:
+            gr.HTML("", js_on_load=DROP, apply_default_css=False, elem_classes=["unseen"])
             self._accordion = gr.Accordion("Your own data", open=False, elem_id="data")
             with self._accordion:
                 self._lay()
@@ -78,106 +95,145 @@ class DataForm:
 
     def _lay(self) -> None:
         self._file = gr.File(
-            label=f"file ({', '.join(SUFFIXES)})", file_types=[*SUFFIXES], height=120, elem_id="data-file"
+            label=f"file ({', '.join(SUFFIXES)})",
+            file_types=[*SUFFIXES, *WORKBOOKS],  # the latter to say what to do with them
+            height=120,
+            elem_id="data-file",
         )
-        self._message("file")
+        self._messages["file"] = message_slot("message-data-file")
+        self._about = gr.HTML(words.invitation(), elem_id="data-about", apply_default_css=False)
         with gr.Row(elem_classes=["fields"]):
-            columns = [_line(f"{name} column", f"data-{name}") for name in ("text", "label", "image")]
-        self._message("columns")
-        model = self._model()
+            text, label = (_list(f"{name} column", f"data-{name}", custom=True) for name in ("text", "label"))
+            kind = _list("learn as", "data-kind", custom=False, min_width=200)
+            image = _list("image column", "data-image", custom=True)
+        self._messages["columns"] = message_slot("message-data-columns")
+        model = _model_field(self._context.inspect_root)
         new_head = gr.Checkbox(label="a new classifier, even if the model has one", elem_id="data-new-head")
-        self._message("model")
+        self._messages["model"] = message_slot("message-data-model")
         self._button = gr.Button("Use this data", elem_id="data-use")
-        self._about = gr.HTML(_HTML.about(INVITATION), elem_id="data-about", apply_default_css=False)
-        self._inputs = [self._file, *columns, model, new_head]
-
-    def _model(self) -> gr.Textbox:
-        root = self._context.inspect_root
-        return gr.Textbox(
-            "",
-            label="model folder",
-            placeholder="all-MiniLM-L6-v2",
-            info=f"under {root}" if root else "Others when the server is started with --inspect-root DIR.",
-            interactive=root is not None,
-            max_lines=1,
-            elem_id="data-model",
-        )
-
-    def _message(self, field: str) -> None:
-        self._messages[field] = message_slot(f"message-data-{field}")
+        self._roles = {"text": text, "label": label, "image": image, "kind": kind}
+        self._inputs: list[Component] = [self._file, text, label, image, model, new_head, kind]
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the order says what is wrong next to the control."""
         task, rate, steps = (self._run.fields[name] for name in ("task", "lr", "steps"))
-        outputs = [*self._messages.values(), self._about, self._button, task, rate, steps]
-        used = self._button.click(self._use, self._inputs, outputs, **UNCHECKED, **LONG)
-        used.then(None, [task, steps], None, js=LEAVE_OUT)
+        outputs: list[Block] = [*self._messages.values(), self._about, self._button, task, rate, steps]
+        outputs += [*self._roles.values(), self._accordion]
+        columns = [self._roles[name].input for name in COLUMNS]
+        for events, handler in (
+            ([self._file.upload], self._take),
+            (columns, self._take_columns),
+            ([self._roles["kind"].input, self._button.click], self._use),
+        ):
+            used = gr.on(events, handler, self._inputs, outputs, **NEWEST)
+            used.then(None, [task, steps], None, js=LEAVE_OUT)
         demo.unload(self._close)
+
+    @property
+    def link_blocks(self) -> list[Block]:
+        """What `linked` updates."""
+        return [self._about, self._accordion]
+
+    def linked(self, name: str | None) -> list[Any]:
+        """Updates of `link_blocks` for a link that was made with a file of this name, or with none."""
+        return [words.missing(name), gr.update(open=True)] if name else [gr.update(), gr.update()]
 
     def tasks(self, session: str | None) -> dict[str, TaskSpec]:
         """Key → task, of what this window has brought."""
-        return self._windows.get(session).uploads.tasks if session else {}
+        return self._context.tasks(session)
+
+    async def _take(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
+        """A new file: what was chosen for the one before does not count."""
+        async for shown in self._use(request, *self._without(values, [*self._roles])):
+            yield shown
+
+    async def _take_columns(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
+        """Other columns: what they are learnt as is guessed anew."""
+        async for shown in self._use(request, *self._without(values, ["kind"])):
+            yield shown
+
+    def _without(self, values: tuple[Any, ...], names: list[str]) -> list[Any]:
+        left_out = [self._inputs.index(self._roles[name]) for name in names]
+        return ["" if index in left_out else value for index, value in enumerate(values)]
 
     async def _use(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
-        """Read the upload in a process, and follow it."""
-        window = self._windows.get(request.session_hash)
-        if window.job is not None:
-            yield self._shown(window)
-            return
-        await asyncio.to_thread(self._submit, window, values, bool(request.session_hash))
+        """Read the upload in a process, and follow it; what is asked for meanwhile takes its place."""
+        window, uploads = self._windows.get(request.session_hash), self._context.uploads.get(request.session_hash)
+        window.turn += 1
+        turn = window.turn
+        while window.job is not None:
+            self._context.jobs.send(window.job, "stop")
+            await asyncio.sleep(POLL_SECONDS)
+            if window.turn != turn:
+                return
+        await asyncio.to_thread(self._submit, window, uploads, values, bool(request.session_hash))
         if (job := window.job) is not None:
             try:
                 with stopping(self._context.jobs, job):
                     async for _ in follow(self._context.jobs, job, timeout=TIMEOUT_SECONDS):
-                        yield self._shown(window)
+                        yield self._shown(window, uploads)
             finally:
-                _finish(window, job)
-        yield self._shown(window, is_new=window.refusal is None)
+                _finish(window, uploads, job)
+        if window.turn == turn:
+            yield self._shown(window, uploads, is_new=True)
 
-    def _submit(self, window: UploadWindow, values: tuple[Any, ...], is_window: bool) -> None:
+    def _submit(self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], is_window: bool) -> None:
         """Queue what the form describes, or note why it cannot be used."""
-        window.refusal = None
+        window.refusal, window.made = None, None
         try:
             if not is_window:
                 raise FieldError("file", "open the page: an upload belongs to its window")
             order = order_data(get_upload_folder(), self._context.inspect_root, *values)
-            window.order = order._replace(target=str(window.uploads.new_folder()))
+            window.roles = {name: getattr(order, name) for name in (*COLUMNS, "kind")}
+            window.order = order._replace(target=str(uploads.new_folder()))
             window.job = self._context.jobs.submit(PREPARE_DATA, window.order, brief=True)
         except FieldError as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:
             window.refusal = FieldError("file", str(error))
 
-    def _shown(self, window: UploadWindow, is_new: bool = False) -> list[Any]:
-        """Messages, notes, the button; and the list of tasks once there is a new one."""
+    def _shown(self, window: UploadWindow, uploads: UploadStore, is_new: bool = False) -> list[Any]:
+        """Messages, notes, the button; the list of tasks once there is a new one; the lists of columns."""
         messages, fields = field_messages(window.refusal, FIELDS), [gr.update(), gr.update(), gr.update()]
-        if is_new and window.key:
-            choices = [*task_choices().items(), *window.uploads.choices]
+        if is_new and window.refusal is None and window.key:
+            choices = [*task_choices().items(), *uploads.choices]
             fields = [gr.update(choices=choices, value=window.key), *task_defaults(window.key)]
-        return [*messages, self._state(window), gr.update(interactive=window.job is None), *fields]
+        roles = _role_updates(window) if is_new else [gr.update()] * len(self._roles)
+        button = gr.update(interactive=window.job is None)
+        return [*messages, self._state(window), button, *fields, *roles, gr.update(open=True)]
 
     def _state(self, window: UploadWindow) -> str:
         if window.job is not None:
-            position = self._context.jobs.position(window.job)
-            waits = f"Waiting: place {position} in the queue."
-            return _HTML.about(waits if position else "Looking at the file and the model.")
-        if window.refusal or not window.notes:
-            return _HTML.about("Not used: see above." if window.refusal else INVITATION)
-        return _HTML.about("It is the task now; press Train. Found:", window.notes)
+            return words.looking(self._context.jobs.position(window.job))
+        return words.state(window.made, window.refusal)
 
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):
+            window.turn += 1
             if window.job is not None:
                 self._context.jobs.send(window.job, "stop")
-            window.uploads.close()
+        if uploads := self._context.uploads.end(request.session_hash):
+            uploads.close()
 
 
-def _finish(window: UploadWindow, job: Job) -> None:
+def _role_updates(window: UploadWindow) -> list[Any]:
+    """The lists of columns and kinds, with what was given or guessed."""
+    made = window.made
+    preview = made.preview if isinstance(made, UploadedTask) else made
+    roles = made.roles if isinstance(made, UploadedTask) else window.roles
+    kinds = made.kinds if isinstance(made, UploadedTask) else [*KINDS]
+    columns = [GUESSED, *((name, name) for name in (preview.columns if preview else []))]
+    lists = [gr.update(choices=columns, value=roles.get(name, "")) for name in COLUMNS]
+    return [*lists, gr.update(choices=[GUESSED, *((KINDS[kind], kind) for kind in kinds)], value=roles.get("kind", ""))]
+
+
+def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:
     """Note what the process has left; of one that nobody follows any more, nothing stays."""
     order, window.job, window.order = window.order, None, None
+    if isinstance(job.result, UploadedTask | DataPreview):
+        window.made = job.result
     if order and job.phase == "ended" and isinstance(job.result, UploadedTask):
-        window.key = window.uploads.add(order.name, job.result.task, Path(order.target))
-        window.notes = job.result.notes
+        window.key = uploads.add(order.name, job.result.task, Path(order.target), order.file)
         return
     if order:
         shutil.rmtree(order.target, ignore_errors=True)
@@ -186,5 +242,17 @@ def _finish(window: UploadWindow, job: Job) -> None:
     window.refusal = FieldError(field, str(job.refusal or late))
 
 
-def _line(label: str, name: str) -> gr.Textbox:
-    return gr.Textbox("", label=label, placeholder="guessed", max_lines=1, min_width=110, elem_id=name)
+def _list(label: str, name: str, custom: bool, min_width: int = 110) -> gr.Dropdown:
+    return gr.Dropdown([GUESSED], value="", label=label, allow_custom_value=custom, min_width=min_width, elem_id=name)
+
+
+def _model_field(root: Path | None) -> gr.Textbox:
+    return gr.Textbox(
+        "",
+        label="model folder",
+        placeholder="all-MiniLM-L6-v2, or a small ViT",
+        info=f"under {root}" if root else "Others when the server is started with --inspect-root DIR.",
+        interactive=root is not None,
+        max_lines=1,
+        elem_id="data-model",
+    )

@@ -6,11 +6,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.errors import shown
+from neatlab.errors import shown, unknown
 from neatlab.tasks import TaskSpec
 
+KINDS = {  # kind → what it is called on the page
+    "labels": "classes",
+    "regression": "regression",
+    "images": "images",
+    "language": "language",
+}
 FIELDS = ("file", "columns", "model")  # what a message can stand next to
 COLUMNS = ("text", "label", "image")
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".zip")
 MAX_BYTES = 50 * 2**20  # of an upload
 MAX_COLUMN_LENGTH = 200
@@ -27,10 +34,11 @@ class DataOrder(NamedTuple):
         text: Column of texts; empty to be guessed, as the other columns.
         label: Column of labels.
         image: Column of images.
-        model: Folder under `root`; empty for MiniLM.
+        model: Folder under `root`; empty for MiniLM, or of images for the ViT of the digits.
         new_head: Train a new classifier though the model has one.
         root: Where models may lie; empty where none may be opened.
         target: A folder of the window, for the data.
+        kind: What to learn; empty to be guessed.
     """
 
     file: str
@@ -42,6 +50,19 @@ class DataOrder(NamedTuple):
     new_head: bool = False
     root: str = ""
     target: str = ""
+    kind: str = ""
+
+
+class DataPreview(NamedTuple):
+    """The begin of a table, shown whether or not the rest can be used.
+
+    Args:
+        columns: Names of its columns.
+        rows: Its first rows, cells cut where they are long.
+    """
+
+    columns: list[str]
+    rows: list[list[str]]
 
 
 class UploadedTask(NamedTuple):
@@ -50,14 +71,28 @@ class UploadedTask(NamedTuple):
     Args:
         task: The task, with every option filled in.
         notes: What was noticed and chosen.
+        roles: Text, label, image and kind → what was given or guessed.
+        kinds: What the data could be learnt as.
+        preview: The begin of a table; None of a zip.
     """
 
     task: TaskSpec
     notes: list[str]
+    roles: dict[str, str]
+    kinds: list[str]
+    preview: DataPreview | None = None
 
 
 def order_data(
-    served: str, root: Path | None, file: Any, text: Any, label: Any, image: Any, model: Any, new_head: Any
+    served: str,
+    root: Path | None,
+    file: Any,
+    text: Any,
+    label: Any,
+    image: Any,
+    model: Any,
+    new_head: Any,
+    kind: Any = "",
 ) -> DataOrder:
     """The task that the form asks for.
 
@@ -70,25 +105,29 @@ def order_data(
         image: Column of images, or empty.
         model: Folder under `root`, or empty.
         new_head: Whether to train a new classifier.
+        kind: A key of KINDS, or empty.
 
     Raises:
         FieldError: Something that cannot be used; says next to which control.
     """
     path = _uploaded(served, file)
     if path.suffix.lower() not in SUFFIXES:
-        raise FieldError("file", f"file {shown(path.name)}; allowed: {', '.join(SUFFIXES)}")
+        hint = "; save the workbook as CSV" if path.suffix.lower() in WORKBOOKS else ""
+        raise FieldError("file", f"file {shown(path.name)}; allowed: {', '.join(SUFFIXES)}{hint}")
     if path.stat().st_size > MAX_BYTES:
         raise FieldError("file", f"the file has {path.stat().st_size:,} bytes; allowed: {MAX_BYTES:,}")
-    columns = {
+    columns: dict[str, Any] = {
         name: _line("columns", value, MAX_COLUMN_LENGTH)
         for name, value in zip(COLUMNS, (text, label, image), strict=True)
     }
+    what = _line("columns", kind, MAX_COLUMN_LENGTH)
+    if what and what not in KINDS:
+        raise FieldError("columns", str(unknown("kind", what, KINDS)))
     folder = _line("model", model, MAX_PATH_LENGTH)
     if folder and root is None:
         raise FieldError("model", "this server opens no folders; it does when started with --inspect-root DIR")
-    return DataOrder(
-        str(path), safe_name(path.name), **columns, model=folder, new_head=new_head is True, root=str(root or "")
-    )
+    given = {**columns, "model": folder, "root": str(root or ""), "kind": what}
+    return DataOrder(str(path), safe_name(path.name), new_head=new_head is True, **given)
 
 
 def _uploaded(served: str, file: Any) -> Path:

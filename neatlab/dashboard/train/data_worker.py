@@ -2,22 +2,27 @@
 
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from neatlab.config import make_run, parse_arm
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.process import begin
-from neatlab.dashboard.train.data_request import DataOrder, UploadedTask
+from neatlab.dashboard.train.data_request import COLUMNS, DataOrder, DataPreview, UploadedTask
 from neatlab.dashboard.train.data_zip import unzip_images
 from neatlab.errors import BadInput
+from neatlab.experiments.timing import arm_time
 from neatlab.inspection import allowed_folder
 from neatlab.tasks import TaskSpec, load_task, pretrained
 from neatlab.tasks.custom import readers
+from neatlab.tasks.custom.columns import is_continuous
+from neatlab.tasks.custom.notes import alternatives
 from neatlab.tasks.custom.options import CustomOptions, architecture, usual_kind
 
+PREVIEW_ROWS, MAX_COLUMNS, MAX_CELL = 3, 40, 120
 MAX_MEMORY_BYTES = 8 * 2**30  # that reading may take: a Parquet file can unpack to any size
 
 
@@ -27,34 +32,63 @@ def make(order: DataOrder, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: The upload.
         root: Runs folder; nothing is written there.
-        pipe: Gives ("result", UploadedTask), or ("refused", field, message) with nothing left in the order's folder.
+        pipe: Gives ("result", DataPreview) of a table, then ("result", UploadedTask), or ("refused", field, message)
+            with nothing left in the order's folder.
     """
     begin()
     try:
-        pipe.send(("result", _uploaded_task(order)))
+        pipe.send(("result", _uploaded_task(order, lambda preview: pipe.send(("result", preview)))))
     except FieldError as refusal:
         shutil.rmtree(order.target, ignore_errors=True)
         pipe.send(("refused", refusal.field, str(refusal).replace(f"{order.target}/", "")))
 
 
-def _uploaded_task(order: DataOrder) -> UploadedTask:
+def _uploaded_task(order: DataOrder, show: Callable[[DataPreview], None]) -> UploadedTask:
     with _field("model"):
-        folder = _model(order)
+        name, folder = _model(order)
         kind = usual_kind("", architecture(folder))
     with _memory_limit():
         with _field("file"):
             data = _copied(order)
+            preview = _preview(data)
+        if preview:
+            show(preview)
         with _field("columns"):
-            options = _options(order, data, folder, kind)
+            options = _options(order, data, name, kind)
             spec = _spec(options)
         with _field("model"):
-            _check_model(options, folder)
+            _check_model(options)
         task = load_task("custom", options.model_dump())
         with _field("file"):
             _check_images(options, data)
             task.split("train")
+            kinds = _kinds(options)
     with _field("model"):
-        return UploadedTask(spec, task.describe())
+        notes = [*task.describe(), arm_time(make_run("custom", parse_arm("lora:rank=4"), 0, spec.options, {}))]
+    roles = {name: str(getattr(options, name)) for name in (*COLUMNS, "kind")}
+    return UploadedTask(spec, notes, roles, kinds, preview)
+
+
+def _preview(data: Path) -> DataPreview | None:
+    if data.is_dir():
+        return None
+    frame = readers.head(readers.find_source(str(data), "", "train")).frame
+    columns = [str(column) for column in frame.columns][:MAX_COLUMNS]
+    cells = frame.iloc[:PREVIEW_ROWS, :MAX_COLUMNS].to_numpy().tolist()
+    return DataPreview(columns, [[_cell(cell) for cell in row] for row in cells])
+
+
+def _cell(value: Any) -> str:
+    text = "(an image)" if isinstance(value, dict) else str(value)
+    return text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}…"
+
+
+def _kinds(options: CustomOptions) -> list[str]:
+    """The kind that was given or guessed, and the others that fit."""
+    if options.kind not in ("labels", "regression"):
+        return [options.kind]
+    train = readers.read(readers.find_source(options.data, "", "train"), options.rows, options.split_seed)
+    return [options.kind, *alternatives(options.kind, train, options.label)]
 
 
 @contextmanager
@@ -86,10 +120,14 @@ def _memory_limit() -> Iterator[None]:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _model(order: DataOrder) -> Path:
+def _model(order: DataOrder) -> tuple[str, Path]:
+    """The model as the task names it, and its folder; of images the small ViT where none was given."""
     if not order.model:
-        return pretrained.model_folder(pretrained.MINILM)
-    return pretrained.model_folder(str(allowed_folder(Path(order.root) / order.model, [order.root])))
+        is_images = order.file.lower().endswith(".zip") or order.kind == "images" or bool(order.image)
+        usual = pretrained.SMALL_VIT if is_images else pretrained.MINILM
+        return usual, pretrained.model_folder(usual)
+    folder = pretrained.model_folder(str(allowed_folder(Path(order.root) / order.model, [order.root])))
+    return str(folder), folder
 
 
 def _copied(order: DataOrder) -> Path:
@@ -104,25 +142,34 @@ def _copied(order: DataOrder) -> Path:
     return target / order.name
 
 
-def _options(order: DataOrder, data: Path, folder: Path, kind: str) -> CustomOptions:
+def _options(order: DataOrder, data: Path, model: str, kind: str) -> CustomOptions:
     """The task's options, what nobody gave filled in; only Parquet and a zip can bring images."""
     is_parquet = data.suffix == ".parquet" and data.is_file()
     if data.is_dir() or order.image:
         kind = "images"
-    elif is_parquet and not order.text:
-        kind = "auto"
+    elif order.kind or (is_parquet and not order.text):
+        kind = order.kind or "auto"
     if order.image and not is_parquet:
         raise FieldError(
             "columns", "a column of images is taken from Parquet alone; else give a zip, one folder a class"
         )
     given = {"text": order.text, "label": order.label, "image": order.image} if data.is_file() else {}
-    model = str(folder) if order.model else pretrained.MINILM
-    values = {"model": model, "data": str(data), "kind": kind, "new_head": order.new_head, **given}
-    return CustomOptions.parse(values, "your data")
+    values: dict[str, Any] = {"data": str(data), "kind": kind, "new_head": order.new_head, **given}
+    options = CustomOptions.parse({**values, "model": model}, "your data")
+    if options.kind == "images" and model == pretrained.MINILM:
+        return CustomOptions.parse({**values, "model": pretrained.SMALL_VIT}, "your data")
+    if options.kind == "labels" and not order.kind and _is_continuous(options):
+        return CustomOptions.parse({**values, "model": model, "kind": "regression"}, "your data")
+    return options
 
 
-def _check_model(options: CustomOptions, folder: Path) -> None:
+def _is_continuous(options: CustomOptions) -> bool:
+    return is_continuous(readers.head(readers.find_source(options.data, "", "train")), options.label)
+
+
+def _check_model(options: CustomOptions) -> None:
     """A model that reads what the data are."""
+    folder = pretrained.model_folder(options.model)
     if options.kind != "images":
         pretrained.tokenizer(folder)
     elif hasattr(pretrained.model_config(folder), "vocab_size"):

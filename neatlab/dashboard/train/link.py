@@ -1,15 +1,17 @@
 """What a link can say of the Train tab."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from neatlab.dashboard.shared.choices import OfferedTask
 from neatlab.dashboard.shared.links import PageLink, Text
 
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$")]  # as `safe_name` makes it
+
 
 class TrainLink(PageLink):
-    """The form, the layer and the step shown."""
+    """The form, the layer and the step shown; of own data the name of the file, which is not in the link."""
 
     HIDEABLE: ClassVar[tuple[str, ...]] = (
         "presets",
@@ -23,6 +25,7 @@ class TrainLink(PageLink):
     )
 
     task: OfferedTask | None = None
+    data: FileName | None = None
     arm: tuple[Text, ...] | None = Field(None, max_length=4)
     steps: int | None = Field(None, ge=1, le=5000)
     batch: int | None = Field(None, ge=1, le=512)

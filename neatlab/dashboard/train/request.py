@@ -1,14 +1,12 @@
 """What a visitor may ask the server to train: one check for the form, the link and the API."""
 
-import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
 from neatlab.config import Arm, RunConfig, make_run, parse_arm
-from neatlab.dashboard.shared.choices import PARTS, UPLOADED, offered_task
+from neatlab.dashboard.shared.choices import PARTS, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
@@ -66,7 +64,7 @@ class Order(RunLimits):
             if labels.index(label) < PARTS.index(part):
                 raise FieldError(part, f"arm {PARTS[labels.index(label)].upper()} is {label} too; change one of them")
         try:
-            spec = _known(task, uploads or {})
+            spec = known_task(task, uploads or {})
             limits = RunLimits.parse(settings, "this page").model_dump()
             for arm in arms:
                 _run(spec, arm, limits)
@@ -93,29 +91,13 @@ class Order(RunLimits):
         """The command that repeats it with three seeds."""
         words = [
             "python -m neatlab compare",
-            f"--task {_repeatable(self.task)}",
+            f"--task {repeatable(self.task)}",
             *(f"--arm {arm}" for arm in self.arms),
         ]
         batch = None if self.batch_size is None else f"batch_size={self.batch_size}"
         given = {"steps": self.steps, "lr": self.lr, "match": self.match, "train": batch}
         words += [f"--{name} {value}" for name, value in given.items() if value is not None]
         return " ".join([*words, "--seeds 3"])
-
-
-def _known(task: Any, uploads: Mapping[str, TaskSpec]) -> TaskSpec:
-    if isinstance(task, str) and task in uploads:
-        return uploads[task]
-    if isinstance(task, str) and task.startswith(UPLOADED):
-        raise BadInput("these data are not here any more; upload them again under Your own data, or choose a task")
-    return offered_task(task)
-
-
-def _repeatable(task: TaskSpec) -> str:
-    """The task for a command line; of an upload by the file's name, for it lies elsewhere outside this page."""
-    if task.name != "custom":
-        return str(task)
-    options = {option: value for option, value in task.options.items() if not option.endswith("sha256")}
-    return shlex.quote(str(TaskSpec(task.name, options | {"data": Path(options["data"]).name})))
 
 
 def _run(task: TaskSpec, arm: Arm, limits: Mapping[str, Any]) -> RunConfig:

@@ -82,14 +82,15 @@ class TrainTab(Tab[TrainLink]):
 
     @property
     def link_outputs(self) -> list[Block]:
-        return self._form.blocks
+        return [*self._form.blocks, *self._data.link_blocks]
 
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
         form, view = dict(zip(self._form.fields, values, strict=True)), self._windows.get(session).view
         arms = [text for part in PARTS if (text := arm_text(part, form))]
+        data = self.context.upload_name(session, form["task"])
         if form["task"] not in task_choices().values():
             form["task"] = None  # an upload is this window's alone
-        return {n: form[n] for n in SETTINGS} | {"arm": arms, "layer": view.layer, "at": view.at}
+        return {n: form[n] for n in SETTINGS} | {"data": data, "arm": arms, "layer": view.layer, "at": view.at}
 
     def read_link(self, link: TrainLink, session: str | None) -> list[Any]:
         said = link.said()
@@ -99,9 +100,9 @@ class TrainTab(Tab[TrainLink]):
         window = self._windows.get(session)
         window.view = ViewState(link.layer, link.at)
         form = self._form.updates(fields)
-        if said.keys() & {"arm", *SETTINGS}:
+        if said.keys() & {"arm", *SETTINGS} and link.data is None:
             resume(window, self.context, read_form(self._form.defaults | fields))
-        return form
+        return [*form, *self._data.linked(link.data)]
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from neatlab.errors import BadInput, unknown
+from neatlab.errors import BadInput, shown, unknown
 from neatlab.runtime.lazy import lazy
+from neatlab.tasks.custom.dialects import first_misfit, looks_continuous, parse_numbers
 from neatlab.tasks.custom.images import IMAGE
 from neatlab.tasks.custom.readers import Rows
 
@@ -16,6 +17,9 @@ else:
 
 TEXTS = ("text", "sentence", "content", "question", "query", "prompt", "instruction", "input", "review", "title")
 LABELS = ("label", "labels", "category", "class", "target", "intent", "sentiment", "output", "answer", "response")
+SCORES = ("score", "rating", "stars", "grade", "price", "value", "y")
+MAX_TEMPLATE = 30  # columns of numbers that are read as one text
+MAX_NUMBER = 1e30
 MIN_EXAMPLES = 4  # examples a label: three splits and one to spare
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
@@ -32,30 +36,63 @@ def check_columns(frame: "pd.DataFrame", names: Sequence[str], where: str) -> No
 
 
 def guess_text(frame: "pd.DataFrame", taken: Sequence[str]) -> str:
-    """A column with a usual name, else the one with the longest texts.
+    """A column with a usual name, else the one with the longest texts, numbers aside.
 
     Raises:
         BadInput: No column holds text.
     """
     named = _named(frame, TEXTS, taken)
-    texts = [c for c in frame.columns if c not in taken and frame[c].map(lambda value: isinstance(value, str)).all()]
+    texts = [c for c in frame.columns if c not in taken and _holds_words(frame[c].tolist())]
     if named or texts:
         return named or str(max(texts, key=lambda name: frame[name].str.len().mean()))
     raise BadInput(f"no column holds text; columns: {', '.join(map(str, frame.columns))}")
 
 
+def holds_text(frame: "pd.DataFrame", taken: Sequence[str]) -> bool:
+    """Whether `guess_text` finds a column."""
+    left = [c for c in frame.columns if c not in taken]
+    return bool(_named(frame, TEXTS, taken)) or any(_holds_words(frame[c].tolist()) for c in left)
+
+
+def _holds_words(cells: Sequence[Any]) -> bool:
+    is_text = all(isinstance(cell, str) for cell in cells)
+    return is_text and any(cell.strip() for cell in cells) and parse_numbers(cells) is None
+
+
+def template(frame: "pd.DataFrame", label: str) -> str:
+    """All columns but the label as one text, for a table without texts.
+
+    Raises:
+        BadInput: No other column, or more than fit one text.
+    """
+    names = [str(c) for c in frame.columns if c != label and any(str(cell).strip() for cell in frame[c])]
+    if not names or len(names) > MAX_TEMPLATE:
+        raise BadInput(
+            f"no column holds text, and {len(names)} columns beside {label!r} cannot be read as one; "
+            f"allowed: 1 to {MAX_TEMPLATE}"
+        )
+    return ", ".join(f"{name}: {{{name}}}" for name in names)
+
+
 def guess_label(frame: "pd.DataFrame", taken: Sequence[str]) -> str:
-    """A column with a usual name, else the one with the fewest values, at least two.
+    """A column with a usual name, else the one with the fewest values, at least two, else the last one of decimals.
 
     Raises:
         BadInput: Nothing is left to be the label.
     """
-    named = _named(frame, LABELS, taken)
+    named = _named(frame, LABELS, taken) or _named(frame, SCORES, taken)
     counts = {c: frame[c].astype(str).nunique() for c in frame.columns if c not in taken}
     several = [name for name, count in counts.items() if 1 < count < max(len(frame), 3)]
     if named or several:
         return named or str(min(several, key=lambda name: counts[name]))
+    if decimals := [name for name in counts if counts[name] > 1 and has_decimals(frame[name].tolist())]:
+        return str(decimals[-1])
     raise BadInput(f"no column can be the label; columns: {', '.join(map(str, frame.columns))}; give label=")
+
+
+def has_decimals(cells: Sequence[Any]) -> bool:
+    """Whether these are numbers, and not all of them whole."""
+    return any(not number.is_integer() for number in parse_numbers(cells) or [])
 
 
 def guess_image(frame: "pd.DataFrame") -> str:
@@ -121,9 +158,10 @@ def label_order(labels: Sequence[str], where: str) -> list[str]:
         raise BadInput(f"{where}: every row has the label {names[0]!r}; to classify takes two or more")
     rare = [label for label in names if counts[label] < MIN_EXAMPLES]
     if rare:
-        raise BadInput(
-            f"{where}: label {rare[0]!r} has {counts[rare[0]]} example(s); each needs at least {MIN_EXAMPLES}"
-        )
+        are_numbers = parse_numbers(names) is not None
+        hint = "; to learn them as numbers take kind=regression" if are_numbers else "; leave out its rows or join it"
+        count = f"{counts[rare[0]]} example{'' if counts[rare[0]] == 1 else 's'}"
+        raise BadInput(f"{where}: label {rare[0]!r} has {count}; each needs at least {MIN_EXAMPLES}{hint}")
     numbers = all(re.fullmatch(r"-?\d+", label) for label in names)
     return sorted(names, key=int) if numbers else sorted(names)
 
@@ -165,8 +203,21 @@ def real_numbers(rows: Rows, column: str, where: str) -> list[float]:
     Raises:
         BadInput: A value that is not a number.
     """
-    values = pd.to_numeric(rows.frame[column], errors="coerce")
-    if not values.map(lambda value: abs(value) < 1e30).all():
-        row = int((~values.notna()).to_numpy().argmax()) + 1
-        raise BadInput(f"{where}: {column!r} is not a finite number in row {row}")
-    return [float(value) for value in values]
+    cells = rows.frame[column].tolist()
+    numbers = parse_numbers(cells, rows.separator)
+    index = first_misfit(cells) if numbers is None else _first_huge(numbers)
+    if numbers is None or index < len(cells):
+        raise BadInput(
+            f"{where}: {column!r} is not a finite number in row {index + 1}: {shown(str(cells[index]))}; "
+            "allowed: numbers such as 3.165 or 3,165, written alike in the whole column"
+        )
+    return numbers
+
+
+def _first_huge(numbers: Sequence[float]) -> int:
+    return next((index for index, number in enumerate(numbers) if not abs(number) < MAX_NUMBER), len(numbers))
+
+
+def is_continuous(rows: Rows, column: str) -> bool:
+    """Whether a column of labels is to be learnt as numbers; labels that have names are classes."""
+    return column not in rows.label_names and looks_continuous(rows.frame[column].tolist(), rows.separator)

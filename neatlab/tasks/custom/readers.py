@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, constants
 
 from neatlab.errors import BadInput
 from neatlab.runtime.lazy import lazy
+from neatlab.tasks.custom.dialects import Dialect, dialect, read_table
 from neatlab.tasks.pretrained import HUB_NAME, HUB_SECONDS, asking_the_hub, file_digest
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 else:
     pd = lazy("pandas")
 
-READABLE = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+TABLES = (".csv", ".tsv")
+READABLE = (*TABLES, ".jsonl", ".ndjson", ".json", ".parquet")
+WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 MAX_BYTES = 4 * 2**30
 MAX_JSON_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
 CHUNK_ROWS = 20_000  # rows
@@ -43,11 +46,24 @@ class Source(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows of a source, how many it has in all, and the names of labels that are stored as numbers."""
+    """Rows of a source.
+
+    Args:
+        frame: The rows.
+        total: How many the source has in all.
+        label_names: Column → names of labels that are stored as numbers.
+        dialect: How a table of text is written; None of other sources.
+    """
 
     frame: "pd.DataFrame"
     total: int
     label_names: dict[str, list[str]]
+    dialect: Dialect | None = None
+
+    @property
+    def separator(self) -> str:
+        """What stands between two columns, by which a comma in a number is understood."""
+        return self.dialect.separator if self.dialect else ","
 
 
 def find_source(data: str, subset: str, split: str) -> Source:
@@ -98,7 +114,8 @@ def split_files(folder: Path, subset: str, split: str) -> list[Path]:
 def _checked(path: Path) -> Path:
     kind, size = path.suffix.lower(), path.stat().st_size
     if kind not in READABLE:
-        raise BadInput(f"{path} is none of {', '.join(READABLE)}")
+        hint = "; save the workbook as CSV" if kind in WORKBOOKS else ""
+        raise BadInput(f"{path} is none of {', '.join(READABLE)}{hint}")
     limit = MAX_JSON_BYTES if kind == ".json" else MAX_BYTES
     if size > limit:
         raise BadInput(
@@ -137,7 +154,7 @@ def head(source: Source) -> Rows:
     first = next(_pieces(source, HEAD_ROWS), pd.DataFrame())
     if first.empty:
         raise BadInput(f"{source.name} has no rows")
-    return Rows(first.head(HEAD_ROWS), len(first), {})
+    return Rows(first.head(HEAD_ROWS), len(first), {}, _dialect(source))
 
 
 def read(source: Source, limit: int, seed: int) -> Rows:
@@ -158,23 +175,25 @@ def read(source: Source, limit: int, seed: int) -> Rows:
         sample, keys = frame.iloc[indices].reset_index(drop=True), keys[indices]
     if not total:
         raise BadInput(f"{source.name} has no rows")
-    return Rows(sample, total, {})
+    return Rows(sample, total, {}, _dialect(source))
+
+
+def _dialect(source: Source) -> Dialect | None:
+    return dialect(source.files[0]) if source.files[0].suffix.lower() in TABLES else None
 
 
 def _pieces(source: Source, rows: int) -> "Iterator[pd.DataFrame]":
     for path in source.files:
         try:
             yield from _pieces_of(path, rows)
-        except (OSError, ValueError, TypeError, KeyError, UnicodeError, pd.errors.ParserError) as error:
+        except (OSError, ValueError, TypeError, KeyError, UnicodeError) as error:
             raise BadInput(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
 def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
     kind = path.suffix.lower()
-    if kind in (".csv", ".tsv"):
-        settings: dict[str, Any] = {"dtype": str, "keep_default_na": False, "chunksize": rows, "encoding": "utf-8-sig"}
-        with pd.read_csv(path, sep="\t" if kind == ".tsv" else ",", **settings) as reader:
-            yield from reader
+    if kind in TABLES:
+        yield from read_table(path, rows)
     elif kind == ".parquet":
         from pyarrow.parquet import ParquetFile
 

@@ -13,8 +13,9 @@ from neatlab.runtime.lazy import lazy
 from neatlab.tasks import pretrained
 from neatlab.tasks.base import Batch, Split, select, size
 from neatlab.tasks.custom import columns, images, readers
+from neatlab.tasks.custom import notes as notes_of
 from neatlab.tasks.custom.language import PROMPT_LENGTH, counted, encode_answers
-from neatlab.tasks.custom.options import REGRESSION, CustomOptions, has_split, validation_count
+from neatlab.tasks.custom.options import CustomOptions, has_split, validation_count
 from neatlab.tasks.custom.readers import Rows
 from neatlab.tasks.sequences import LABEL, Encoded, encode
 
@@ -51,11 +52,11 @@ def prepared(options: CustomOptions) -> Prepared:
         BadInput: Data that cannot be learnt from; says which and why.
     """
     tables = {name: _read(options, part) for name, part in _parts(options).items()}
-    notes = [_rows_note(name, rows) for name, rows in tables.items()]
-    order = [] if options.kind == "language" or options.metric in REGRESSION else _order(options, tables["train"])
+    notes = [note for name, part in tables.items() for note in notes_of.rows(name, part)]
+    order = [] if options.kind == "language" or options.is_regression else _order(options, tables["train"])
     encoded = {name: _encoded(options, rows, name, order) for name, rows in tables.items()}
-    notes += [_columns_note(options), *([_labels_note(order)] if order else [])]
-    notes += [_truncation_note(options, name, part) for name, part in encoded.items() if part.truncated]
+    notes += notes_of.target(options, tables["train"], order)
+    notes += [notes_of.truncation(options, name, part) for name, part in encoded.items() if part.truncated]
     parts = {name: part.batch for name, part in encoded.items()}
     if options.kind == "language":
         parts["train"], silent = _with_answers(options, parts["train"])
@@ -110,20 +111,29 @@ def _encoded(options: CustomOptions, rows: Rows, name: Split, order: Sequence[st
     folder = pretrained.model_folder(options.model, options.revision or None)
     if options.kind == "language":
         return _language(options, rows, name, label, where)
-    columns.check_columns(rows.frame, [options.image or options.text, label], where)
+    columns.check_columns(rows.frame, [name for name in (options.image or options.text, label) if name], where)
     if options.kind == "images":
         shape = images.image_shape(folder, pretrained.model_config(folder))
         encoded = Encoded(
             {"pixel_values": images.pixels(rows.frame[options.image].tolist(), _root(options, name), shape)}, 0
         )
     else:
-        sides = [columns.texts(rows, column, where) for column in (options.text, options.pair) if column]
+        sides = _sides(options, rows, where)
         encoded = encode(pretrained.tokenizer(folder), sides[0], sides[1] if options.pair else None, options.max_length)
     if order:
         labels = torch.tensor(columns.numbered(columns.named_labels(rows, label), order, where))
     else:
-        labels = torch.tensor(columns.real_numbers(rows, label, where), dtype=torch.float32)
+        numbers = np.asarray(columns.real_numbers(rows, label, where))
+        labels = torch.tensor((numbers - options.center) / options.scale, dtype=torch.float32)
     return Encoded({**encoded.batch, LABEL: labels}, encoded.truncated)
+
+
+def _sides(options: CustomOptions, rows: Rows, where: str) -> list[list[str]]:
+    """Each example's text, or its two."""
+    if options.prompt:
+        columns.check_columns(rows.frame, columns.PLACEHOLDER.findall(options.prompt), where)
+        return [columns.fill(options.prompt, rows)]
+    return [columns.texts(rows, column, where) for column in (options.text, options.pair) if column]
 
 
 def _root(options: CustomOptions, name: Split) -> Path:
@@ -206,7 +216,7 @@ def _carved(options: CustomOptions, parts: dict[Split, Batch]) -> dict[Split, Ba
 
 
 def _cut_off(options: CustomOptions, batch: Batch, count: int) -> tuple[Batch, Batch]:
-    labels = batch[LABEL].numpy() if options.kind != "language" and options.metric not in REGRESSION else None
+    labels = batch[LABEL].numpy() if options.kind != "language" and not options.is_regression else None
     if labels is not None:
         counts = np.bincount(labels)
         count = max(count, int((counts > 0).sum()))
@@ -229,24 +239,3 @@ def _groups(batch: Batch) -> list[int]:
         return [*range(size(batch))]
     numbers: dict[bytes, int] = {}
     return [numbers.setdefault(key, len(numbers)) for key in _questions(batch)]
-
-
-def _rows_note(name: str, rows: Rows) -> str:
-    count = len(rows.frame)
-    return f"{name} data: {rows.total:,} rows" + (f", a sample of {count:,} kept" if count < rows.total else "")
-
-
-def _columns_note(options: CustomOptions) -> str:
-    roles = {"text": options.text, "second text": options.pair, "image": options.image, "label": options.label}
-    named = [f"{role} from {column!r}" for role, column in roles.items() if column]
-    prompt = [f"prompt {options.prompt!r}"] if options.prompt else []
-    return f"{options.kind}: {', '.join([*named, *prompt])}; judged by {options.measure.name}"
-
-
-def _labels_note(order: Sequence[str]) -> str:
-    shown = ", ".join(f"{index} = {label}" for index, label in enumerate(order[:8]))
-    return f"{len(order)} labels: {shown}" + (", …" if len(order) > 8 else "")
-
-
-def _truncation_note(options: CustomOptions, name: str, part: Encoded) -> str:
-    return f"{name} data: {part.truncated:,} of {size(part.batch):,} texts cut off at {options.max_length} tokens"

@@ -19,16 +19,18 @@ from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.answers import label_answers, labelled_examples, language_answers, language_examples
 from neatlab.tasks.custom.images import image_shape, normalised
 from neatlab.tasks.custom.language import answer_loss, counted, score_answers, score_final
-from neatlab.tasks.custom.options import CustomOptions, data_digest
+from neatlab.tasks.custom.options import CustomOptions, data_digest, shown_options
 from neatlab.tasks.custom.splits import Prepared, prepared
 from neatlab.tasks.heads import check_targets, head_of, trained_outputs, usual_targets
 from neatlab.tasks.metrics import METRICS, Metric
+from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.sequences import LABEL, forward, label_loss, score_labels
 
 transformers = lazy("transformers")
 
 CLASSES = {
     "labels": "AutoModelForSequenceClassification",
+    "regression": "AutoModelForSequenceClassification",
     "images": "AutoModelForImageClassification",
     "language": "AutoModelForCausalLM",
 }
@@ -55,6 +57,10 @@ class Custom(Task):
     @classmethod
     def metric_for(cls, options: CustomOptions) -> Metric:
         return options.measure
+
+    @classmethod
+    def shown_options(cls, options: Mapping[str, str]) -> dict[str, str]:
+        return shown_options(options)
 
     @cached_property
     def targets(self) -> list[str]:  # type: ignore[override]  # the architecture's, not the class's
@@ -100,7 +106,8 @@ class Custom(Task):
         if options.kind == "language":
             score = score_answers(model, batch)
             return Score(score.loss, score.loss, {}) if options.metric == "loss" else score
-        return score_labels(model, batch, METRICS[options.metric], self._inputs)
+        score = score_labels(model, batch, METRICS[options.metric], self._inputs)
+        return _in_units(options, score) if options.kind == "regression" else score
 
     def examples(self) -> ExamplesChosen:
         options, batch = self._options, self.sample()
@@ -162,9 +169,20 @@ class Custom(Task):
         model, drawn = loaded
         if options.new_head and options.kind != "language":
             _draw_again(model, head_of(model, drawn), options.split_seed)
-        if options.kind == "labels":
+        if options.kind == "regression":  # what an exported model's output means
+            model.config.update({"label_center": options.center, "label_scale": options.scale})
+        if options.kind in ("labels", "regression"):
             model.config.pad_token_id = pretrained.tokenizer(self._folder).pad_token_id
         return model, drawn
+
+
+def _in_units(options: CustomOptions, score: Score) -> Score:
+    """A regression's score with outcomes in the units of the data."""
+    values = score.outcomes
+    if values is None:
+        return score
+    true, predicted = (options.center + options.scale * side for side in (values.true, values.predicted))
+    return Score.by(METRICS[options.metric], Outcomes.of(true, predicted), score.loss)
 
 
 def _draw_again(model: nn.Module, head: list[str], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""The data that a window has brought."""
+"""The data that a window has brought: tasks that it alone may train, on every tab."""
 
 import secrets
 import shutil
@@ -10,13 +10,15 @@ from typing import NamedTuple
 from neatlab.dashboard.shared.choices import UPLOADED
 from neatlab.tasks import TaskSpec
 
-MAX_UPLOADS = 4  # a window; the oldest goes
+MAX_UPLOADS = 4  # a window; what was looked at anew goes first, then the oldest
 
 
 class _Upload(NamedTuple):
     name: str
     task: TaskSpec
     folder: Path
+    source: str = ""
+    is_listed: bool = True
 
 
 class UploadStore:
@@ -33,13 +35,23 @@ class UploadStore:
             weakref.finalize(self, shutil.rmtree, str(self._root), ignore_errors=True)
         return Path(tempfile.mkdtemp(dir=self._root))
 
-    def add(self, name: str, task: TaskSpec, folder: Path) -> str:
-        """Add a task; returns the key that stands for it in this window's form."""
+    def add(self, name: str, task: TaskSpec, folder: Path, source: str = "") -> str:
+        """Add a task; returns the key that stands for it in this window's form.
+
+        Args:
+            name: The file's name.
+            task: The task.
+            folder: Where its data lie.
+            source: The uploaded file; another task made of it before is listed no more, though it may still train.
+        """
+        for key, upload in self._uploads.items():
+            if source and upload.source == source:
+                self._uploads[key] = upload._replace(is_listed=False)
         while len(self._uploads) >= MAX_UPLOADS:
-            oldest = self._uploads.pop(next(iter(self._uploads)))
+            oldest = self._uploads.pop(min(self._uploads, key=lambda key: self._uploads[key].is_listed))
             shutil.rmtree(oldest.folder, ignore_errors=True)
-        key = f"{UPLOADED}{secrets.token_hex(8)}"
-        self._uploads[key] = _Upload(name, task, folder)
+        key = f"{UPLOADED}{secrets.token_hex(8)}/{name}"
+        self._uploads[key] = _Upload(name, task, folder, source)
         return key
 
     @property
@@ -47,10 +59,14 @@ class UploadStore:
         """Key → task."""
         return {key: upload.task for key, upload in self._uploads.items()}
 
+    def name(self, key: str) -> str:
+        """The file's name; empty where this window has brought no such data."""
+        return self._uploads[key].name if key in self._uploads else ""
+
     @property
     def choices(self) -> list[tuple[str, str]]:
         """(text, key) for the list of tasks."""
-        return [(f"your data: {upload.name}", key) for key, upload in self._uploads.items()]
+        return [(f"your data: {upload.name}", key) for key, upload in self._uploads.items() if upload.is_listed]
 
     def close(self) -> None:
         """Remove everything."""
