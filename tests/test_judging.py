@@ -55,6 +55,19 @@ def test_both_intervals_are_there_and_the_verdict_is_over_examples(runs, right):
     assert "on new examples and new seeds" in found.sentence
 
 
+def test_of_one_seed_nothing_is_claimed_however_clear_it_is_on_new_examples(tmp_path):
+    made = []
+    for arm, count in zip(ARMS, (295, 5), strict=True):
+        run = replace(ended(arm, 0, count / EXAMPLES), path=tmp_path / arm[:4])
+        run.path.mkdir()
+        write_outcomes(run.path, Outcomes.answers((np.arange(EXAMPLES) < count).astype(float)))
+        made.append(run)
+    comparison = Comparison(made)
+    (found,) = comparison.differences()
+    assert found.ci95_examples[0] > 0.9 and found.verdict == "undecided" and found.winner is None
+    assert "too few to say anything" in found.sentence and comparison.decision().startswith("No recommendation")
+
+
 def test_over_seeds_gives_the_other_one(runs):
     (found,) = Comparison(runs, over="seeds").differences()
     assert found.over == "seeds" and found.ci95 == found.ci95_seeds != found.ci95_examples

@@ -71,11 +71,16 @@ class Difference:
     @property
     def shown(self) -> bool:
         """Whether a difference may be claimed: the corrected p is at most 0.05 and the interval excludes zero."""
-        return self.interval.excludes_zero and self.p_holm <= LEVEL
+        return self.interval.count > 1 and self.interval.excludes_zero and self.p_holm <= LEVEL
 
     @property
     def kind(self) -> Kind:
-        """What may be said; of a difference that is shown and within the margin, that it does not matter."""
+        """What may be said; of a difference that is shown and within the margin, that it does not matter.
+
+        Of a single seed nothing: its interval on new examples is that of these two trained models alone.
+        """
+        if self.interval.count < 2:
+            return "undecided"
         if self.p_equivalence_holm <= LEVEL:
             return "as-good"
         if self.shown:
