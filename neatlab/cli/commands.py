@@ -290,6 +290,7 @@ def app(arguments: argparse.Namespace) -> None:
         lessons=arguments.lessons,
         trainings=arguments.trainings,
         inspect_root=arguments.inspect_root,
+        trust_host=arguments.trust_host,
     )
 
 

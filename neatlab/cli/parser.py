@@ -255,6 +255,9 @@ def _add_app(subparsers: Any) -> None:
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
     parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
     parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
+    parser.add_argument(
+        "--trust-host", action="append", default=[], metavar="NAME", help="a name that visitors reach this server by"
+    )
     parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
     parser.add_argument("--inspect-root", metavar="DIR", help="let visitors open adapter folders under DIR")
     parser.add_argument("--trainings", type=_count, metavar="N", help="trainings at once (default: one a core)")

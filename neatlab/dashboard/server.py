@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 import gradio as gr
 from starlette.exceptions import HTTPException
 
+from neatlab.dashboard.doors.guard import lifespan
+from neatlab.dashboard.doors.hosts import TrustedHosts
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
@@ -43,6 +46,7 @@ def launch(
     lessons: str | Path | None = None,
     trainings: int | None = None,
     inspect_root: str | Path | None = None,
+    trust_host: Sequence[str] = (),
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -55,6 +59,7 @@ def launch(
         lessons: Folder of lessons.
         trainings: How many train at the same time; as many as there are cores by default.
         inspect_root: Folder under which visitors may open adapters.
+        trust_host: Further names that requests may be meant for and come from, such as a proxy's.
 
     Raises:
         BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
@@ -65,13 +70,14 @@ def launch(
     store = Store(runs)
     store.check_writable()
     check_host(host, auth, insecure)
+    hosts = TrustedHosts(host, trust_host)
     _check_address(host, port)
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
     demo = build(Context(store, jobs, root), named)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _serve(demo, host, port, auth)
+    _serve(demo, host, port, auth, hosts)
     jobs.warm_up()
     # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
     threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
@@ -95,7 +101,7 @@ def _folder(path: str | Path) -> Path:
     return Path(path).resolve()
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
+def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, hosts: TrustedHosts) -> None:
     demo.launch(
         server_name=host,
         server_port=port,
@@ -110,6 +116,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
         max_threads=THREADS,
         theme=theme(),
         css_paths=STYLES,
+        app_kwargs={"lifespan": lifespan(hosts)},
     )
     logging.getLogger("uvicorn.error").addFilter(is_worth_logging)
 

@@ -1,0 +1,37 @@
+"""The doors in their order, put before Gradio's app when it starts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
+
+
+def lifespan(hosts: TrustedHosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """What Gradio's app does at its start: it gets the doors before all that it has, its own error pages included.
+
+    Args:
+        hosts: The names of this server.
+    """
+
+    @asynccontextmanager
+    async def guarded(app: Starlette) -> AsyncIterator[None]:
+        behind = app.middleware_stack
+        if behind is None:
+            raise RuntimeError("the app has not been built before its start")
+        app.middleware_stack = _HttpOnly(behind, HostDoor(behind, hosts))
+        yield
+
+    return guarded
+
+
+class _HttpOnly:
+    """Sends HTTP through the doors and everything else past them."""
+
+    def __init__(self, behind: ASGIApp, doors: ASGIApp) -> None:
+        self._behind, self._doors = behind, doors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._doors if scope["type"] == "http" else self._behind)(scope, receive, send)
