@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Any
 
 import gradio as gr
-from starlette.exceptions import HTTPException
 
 from neatlab.dashboard.doors.guard import lifespan
 from neatlab.dashboard.doors.hosts import TrustedHosts
@@ -23,6 +22,7 @@ from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 
@@ -75,9 +75,10 @@ def launch(
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
-    demo = build(Context(store, jobs, root), named)
+    context = Context(store, jobs, root, Visitors())
+    demo = build(context, named)
     sys.setswitchinterval(SWITCH_SECONDS)
-    _serve(demo, host, port, auth, hosts)
+    _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors))
     jobs.warm_up()
     # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
     threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
@@ -101,7 +102,7 @@ def _folder(path: str | Path) -> Path:
     return Path(path).resolve()
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, hosts: TrustedHosts) -> None:
+def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, guarded: Any) -> None:
     demo.launch(
         server_name=host,
         server_port=port,
@@ -116,20 +117,8 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, hosts: Trus
         max_threads=THREADS,
         theme=theme(),
         css_paths=STYLES,
-        app_kwargs={"lifespan": lifespan(hosts)},
+        app_kwargs={"lifespan": guarded},
     )
-    logging.getLogger("uvicorn.error").addFilter(is_worth_logging)
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log says more than that a window closed at the wrong moment.
-
-    Where the last event of a window ends while it opens a new stream of updates, Gradio refuses that stream after it
-    has begun to answer, which ends in a traceback of sixty lines.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    refusal = error.__cause__ if isinstance(error, RuntimeError) else None
-    return not (isinstance(refusal, HTTPException) and refusal.status_code == 404)
 
 
 def _wait_for_interrupt(demo: gr.Blocks, jobs: Jobs) -> None:

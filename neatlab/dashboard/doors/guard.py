@@ -3,17 +3,27 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import gradio as gr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neatlab.dashboard.doors.bodies import BodyDoor
+from neatlab.dashboard.doors.calls import CallDoor
+from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
+from neatlab.dashboard.doors.visits import VisitDoor
+from neatlab.dashboard.shared.visitors import Visitors
 
 
-def lifespan(hosts: TrustedHosts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def lifespan(
+    demo: gr.Blocks, hosts: TrustedHosts, visitors: Visitors
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """What Gradio's app does at its start: it gets the doors before all that it has, its own error pages included.
 
     Args:
+        demo: The page.
         hosts: The names of this server.
+        visitors: Tells visitors apart.
     """
 
     @asynccontextmanager
@@ -21,7 +31,10 @@ def lifespan(hosts: TrustedHosts) -> Callable[[Starlette], AbstractAsyncContextM
         behind = app.middleware_stack
         if behind is None:
             raise RuntimeError("the app has not been built before its start")
-        app.middleware_stack = _HttpOnly(behind, HostDoor(behind, hosts))
+        print_no_tracebacks()
+        door: ASGIApp = CallDoor(behind, lambda: demo.fns, visitors)
+        door = VisitDoor(BodyDoor(door), visitors)
+        app.middleware_stack = _HttpOnly(behind, FailureDoor(HostDoor(door, hosts)))
         yield
 
     return guarded

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.runs.store import Store
 
 T = TypeVar("T")
@@ -20,11 +21,13 @@ class Context(NamedTuple):
         store: The runs folder.
         jobs: The trainings.
         inspect_root: Where a visitor may open adapter folders; None where nowhere.
+        visitors: Who asks.
     """
 
     store: Store
     jobs: Jobs
     inspect_root: Path | None = None
+    visitors: Visitors = Visitors()
 
 
 class Windows(Generic[T]):

@@ -124,7 +124,7 @@ class DataForm:
         if window.job is not None:
             yield self._shown(window)
             return
-        await asyncio.to_thread(self._submit, window, values, bool(request.session_hash))
+        await asyncio.to_thread(self._submit, window, values, request.session_hash)
         if (job := window.job) is not None:
             try:
                 with stopping(self._context.jobs, job):
@@ -134,15 +134,16 @@ class DataForm:
                 _finish(window, job)
         yield self._shown(window, is_new=window.refusal is None)
 
-    def _submit(self, window: UploadWindow, values: tuple[Any, ...], is_window: bool) -> None:
+    def _submit(self, window: UploadWindow, values: tuple[Any, ...], session: str | None) -> None:
         """Queue what the form describes, or note why it cannot be used."""
         window.refusal = None
         try:
-            if not is_window:
+            if not session:
                 raise FieldError("file", "open the page: an upload belongs to its window")
             order = order_data(get_upload_folder(), self._context.inspect_root, *values)
             window.order = order._replace(target=str(window.uploads.new_folder()))
-            window.job = self._context.jobs.submit(PREPARE_DATA, window.order, brief=True)
+            visitor = self._context.visitors.of(session)
+            window.job = self._context.jobs.submit(PREPARE_DATA, window.order, brief=True, visitor=visitor)
         except FieldError as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:
