@@ -291,6 +291,7 @@ def app(arguments: argparse.Namespace) -> None:
         trainings=arguments.trainings,
         inspect_root=arguments.inspect_root,
         trust_host=arguments.trust_host,
+        memory=arguments.memory,
     )
 
 

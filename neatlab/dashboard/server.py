@@ -22,6 +22,7 @@ from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.memory import SHARE, machine_bytes
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
@@ -47,6 +48,7 @@ def launch(
     trainings: int | None = None,
     inspect_root: str | Path | None = None,
     trust_host: Sequence[str] = (),
+    memory: float = SHARE,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -60,6 +62,7 @@ def launch(
         trainings: How many train at the same time; as many as there are cores by default.
         inspect_root: Folder under which visitors may open adapters.
         trust_host: Further names that requests may be meant for and come from, such as a proxy's.
+        memory: Share of this machine's memory that a process may take which opens what a visitor has brought.
 
     Raises:
         BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
@@ -74,7 +77,7 @@ def launch(
     _check_address(host, port)
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
-    jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
+    jobs = Jobs(store.root, trainings or os.cpu_count() or 1, memory=int(memory * machine_bytes()))
     context = Context(store, jobs, root, Visitors())
     demo = build(context, named)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -23,3 +23,12 @@ def http(server: App) -> Iterator[httpx.Client]:
     """A caller without cookies."""
     with httpx.Client(base_url=server.url, timeout=120) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """An app whose runs are everybody's, with little memory for uploads."""
+    folder = tmp_path_factory.mktemp("shared")
+    four_runs(folder / "runs")
+    with serve(folder, "--memory", "0.005") as served:
+        yield served

@@ -63,19 +63,22 @@ class Window:
 
 
 def many_layers(count: int) -> bytes:
-    """A LoRA adapter with so many layers as a zip: a header, and no bytes of weights to speak of."""
-    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q"], "task_type": None}
+    """A LoRA adapter with so many layers."""
+    shapes = {"lora_A": (1, 2), "lora_B": (2, 1)}
+    return packed({f"layers.{n}.q.{part}": shape for n in range(count) for part, shape in shapes.items()})
+
+
+def packed(shapes: dict[str, tuple[int, int]]) -> bytes:
+    """A LoRA adapter of zeros as a zip, which is small: name of the tensor → its shape."""
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q"]}
     header, end = {}, 0
-    for number in range(count):
-        for part, shape in (("lora_A", [1, 2]), ("lora_B", [2, 1])):
-            name = f"base_model.model.layers.{number}.q.{part}.weight"
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + 8]}
-            end += 8
+    for name, shape in shapes.items():
+        begin, end = end, end + 4 * shape[0] * shape[1]
+        header[f"base_model.model.{name}.weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
     written = orjson.dumps(header)
     written += b" " * (-len(written) % 8)
-    tensors = len(written).to_bytes(8, "little") + written + bytes(end)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("adapter_config.json", orjson.dumps(config))
-        archive.writestr("adapter_model.safetensors", tensors)
-    return packed.getvalue()
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("adapter_config.json", orjson.dumps(config))
+        opened.writestr("adapter_model.safetensors", len(written).to_bytes(8, "little") + written + bytes(end))
+    return archive.getvalue()

@@ -1,6 +1,5 @@
 """The queue of jobs: a few at a time, the others in a line with a position that is shown."""
 
-import math
 import threading
 import time
 from collections import deque
@@ -29,10 +28,16 @@ class Jobs:
         at_once: How many train at the same time.
         max_waiting: How many may wait.
         unwatched_seconds: How long a job goes on unwatched: time enough to load a page again.
+        memory: Bytes that a brief one may take.
     """
 
     def __init__(
-        self, root: str | Path, at_once: int = 2, max_waiting: int = 32, unwatched_seconds: float = 30.0
+        self,
+        root: str | Path,
+        at_once: int = 2,
+        max_waiting: int = 32,
+        unwatched_seconds: float = 30.0,
+        memory: int | None = None,
     ) -> None:
         self._at_once, self._max_waiting, self._unwatched_seconds = at_once, max_waiting, unwatched_seconds
         self._lock = threading.RLock()
@@ -40,47 +45,30 @@ class Jobs:
         self._ended: deque[Job] = deque(maxlen=MAX_ENDED)
         self._keys = count(1)
         self._closed = threading.Event()
-        self._processes = JobProcesses(str(root), self._lock, self.active)
+        self._processes = JobProcesses(str(root), self._lock, self.active, memory)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def warm_up(self) -> None:
         """Let the server that processes are forked from import its modules now."""
         warm_up()
 
-    def submit(
-        self,
-        entry: str,
-        order: Any,
-        *,
-        detached: bool = False,
-        brief: bool = False,
-        owner: Any = None,
-        visitor: str = "",
-        seconds: float | None = None,
-        first: Command = "go",
-    ) -> Job:
+    def submit(self, entry: str, order: Any, *, detached: bool = False, brief: bool = False, **about: Any) -> Job:
         """Queue a job; it starts as soon as a slot is free.
 
         Args:
             entry: What its process calls.
             order: What to do.
             detached: Whether it goes on while nobody watches it.
-            brief: Whether it computes for seconds and takes no commands.
-            owner: The window that may pause and stop it.
-            visitor: Whoever asks for it.
-            seconds: How long it may go on once it has started; BRIEF_SECONDS for a brief one, else without end.
-            first: The command at the start: "go", or "step" for one step and a pause.
-
-        Returns:
-            The job.
+            brief: Whether it computes for seconds and takes no commands; by default it may take BRIEF_SECONDS.
+            about: Further fields of the job: owner, visitor, seconds, first.
 
         Raises:
             BadInput: Too many wait already.
         """
-        limit = seconds or (BRIEF_SECONDS if brief else math.inf)
+        about = ({"seconds": BRIEF_SECONDS} if brief else {}) | about
         with self._lock:
-            _check_room([job for job in self._active if job.phase == "waiting"], self._max_waiting, visitor)
-            job = Job(entry, order, detached, next(self._keys), brief, owner, visitor, limit, first)
+            job = Job(entry, order, detached, next(self._keys), brief, **about)
+            _check_room([other for other in self._active if other.phase == "waiting"], self._max_waiting, job.visitor)
             self._active.append(job)
         self._fill()
         return job

@@ -1,9 +1,8 @@
 """What "Your own data" has done in a process: the upload checked, made a task, and described."""
 
-import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from neatlab.inspection import allowed_folder
 from neatlab.tasks import TaskSpec, load_task, pretrained
 from neatlab.tasks.custom import readers
 from neatlab.tasks.custom.options import CustomOptions, architecture, usual_kind
-
-MAX_MEMORY_BYTES = 8 * 2**30  # that reading may take: a Parquet file can unpack to any size
 
 
 def make(order: DataOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -41,18 +38,17 @@ def _uploaded_task(order: DataOrder) -> UploadedTask:
     with _field("model"):
         folder = _model(order)
         kind = usual_kind("", architecture(folder))
-    with _memory_limit():
-        with _field("file"):
-            data = _copied(order)
-        with _field("columns"):
-            options = _options(order, data, folder, kind)
-            spec = _spec(options)
-        with _field("model"):
-            _check_model(options, folder)
-        task = load_task("custom", options.model_dump())
-        with _field("file"):
-            _check_images(options, data)
-            task.split("train")
+    with _field("file"):
+        data = _copied(order)
+    with _field("columns"):
+        options = _options(order, data, folder, kind)
+        spec = _spec(options)
+    with _field("model"):
+        _check_model(options, folder)
+    task = load_task("custom", options.model_dump())
+    with _field("file"):
+        _check_images(options, data)
+        task.split("train")
     with _field("model"):
         return UploadedTask(spec, task.describe())
 
@@ -66,24 +62,11 @@ def _field(name: str) -> Iterator[None]:
         raise
     except BadInput as error:
         raise FieldError(name, str(error)) from error
-    except MemoryError:
-        raise FieldError(name, f"to read it takes more than {MAX_MEMORY_BYTES:,} bytes of memory, the limit") from None
+    except MemoryError:  # said by `run_entry`, for the file is what takes it: a Parquet file can unpack to any size
+        raise
     except Exception as error:  # whatever a reader raises on a stranger's file
         said = str(error).strip().splitlines() or [""]
         raise FieldError(name, f"it cannot be read: {type(error).__name__} {said[0]}".strip()) from error
-
-
-@contextmanager
-def _memory_limit() -> Iterator[None]:
-    """A limit on this process's memory, where the system has one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, hard))
-    try:
-        yield
-    finally:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _model(order: DataOrder) -> Path:
