@@ -277,6 +277,9 @@ def inspect(arguments: argparse.Namespace) -> None:
         print(*inspection.verdict(), sep="\n")
 
 
+SERVER_OPTIONS = ("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs")
+
+
 def app(arguments: argparse.Namespace) -> None:
     """Serve the dashboard."""
     from neatlab.dashboard.server import launch, read_auth
@@ -286,12 +289,7 @@ def app(arguments: argparse.Namespace) -> None:
         arguments.port,
         arguments.runs,
         auth=read_auth(arguments.auth, arguments.auth_file),
-        insecure=arguments.insecure,
-        lessons=arguments.lessons,
-        trainings=arguments.trainings,
-        inspect_root=arguments.inspect_root,
-        trust_host=arguments.trust_host,
-        memory=arguments.memory,
+        **{name: getattr(arguments, name) for name in SERVER_OPTIONS},
     )
 
 

@@ -256,6 +256,7 @@ def _add_app(subparsers: Any) -> None:
     parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
     parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
     parser.add_argument("--trust-host", action="append", default=[], metavar="NAME", help="a name that leads here")
+    parser.add_argument("--shared-runs", action="store_true", help="any visitor may stop and delete any run")
     parser.add_argument("--memory", type=_share, default=0.25, metavar="SHARE", help="of it, for opening an upload")
     parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
     parser.add_argument("--inspect-root", metavar="DIR", help="let visitors open adapter folders under DIR")

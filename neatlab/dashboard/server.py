@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from neatlab.dashboard.doors.guard import lifespan
 from neatlab.dashboard.doors.hosts import TrustedHosts
@@ -23,6 +24,7 @@ from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.shared.memory import SHARE, machine_bytes
+from neatlab.dashboard.shared.server_folder import server_folder
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
@@ -49,6 +51,7 @@ def launch(
     inspect_root: str | Path | None = None,
     trust_host: Sequence[str] = (),
     memory: float = SHARE,
+    shared_runs: bool = False,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -63,6 +66,7 @@ def launch(
         inspect_root: Folder under which visitors may open adapters.
         trust_host: Further names that requests may be meant for and come from, such as a proxy's.
         memory: Share of this machine's memory that a process may take which opens what a visitor has brought.
+        shared_runs: Whether any visitor may stop any training and delete any run.
 
     Raises:
         BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
@@ -78,15 +82,16 @@ def launch(
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
     jobs = Jobs(store.root, trainings or os.cpu_count() or 1, memory=int(memory * machine_bytes()))
-    context = Context(store, jobs, root, Visitors())
-    demo = build(context, named)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors))
-    jobs.warm_up()
-    # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
-    threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
-    print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
-    _wait_for_interrupt(demo, jobs)
+    with server_folder():
+        context = Context(store, jobs, root, Visitors(), shared_runs)
+        demo = build(context, named)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors, Path(get_upload_folder())))
+        jobs.warm_up()
+        # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait.
+        threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
+        print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
+        _wait_for_interrupt(demo, jobs)
 
 
 def check_system() -> None:

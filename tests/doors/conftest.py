@@ -30,5 +30,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """An app whose runs are everybody's, with little memory for uploads."""
     folder = tmp_path_factory.mktemp("shared")
     four_runs(folder / "runs")
-    with serve(folder, "--memory", "0.005") as served:
+    with serve(folder, "--shared-runs", "--memory", "0.005") as served:
         yield served

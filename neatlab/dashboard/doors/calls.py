@@ -10,8 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neatlab.dashboard.doors.answers import refuse
 from neatlab.dashboard.doors.bodies import read_whole, replay
-from neatlab.dashboard.doors.visits import VISITOR
-from neatlab.dashboard.shared.visitors import MAX_WINDOWS, Visitors
+from neatlab.dashboard.shared.visitors import MAX_WINDOWS, VISITOR, Visitors
 from neatlab.errors import BadInput, shown, unknown
 
 CALLS = ("/gradio_api/run/", "/gradio_api/api/", "/gradio_api/call/", "/gradio_api/queue/join")
@@ -102,5 +101,5 @@ def _missing(function: BlockFunction, needed: int, given: int) -> str:
     text = f"{function.api_name} takes {needed} values, and {given} came"
     if function.api_visibility != "public" or function.fn is None:
         return text
-    names = list(inspect.signature(function.fn).parameters)[:needed]
+    names = [name for name in inspect.signature(function.fn).parameters if name != "request"]
     return f"{text}; missing: {', '.join(names[given:])} (null takes the default where there is one)"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import gradio as gr
 from starlette.applications import Starlette
@@ -11,12 +12,13 @@ from neatlab.dashboard.doors.bodies import BodyDoor
 from neatlab.dashboard.doors.calls import CallDoor
 from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
+from neatlab.dashboard.doors.uploads import UploadDoor
 from neatlab.dashboard.doors.visits import VisitDoor
 from neatlab.dashboard.shared.visitors import Visitors
 
 
 def lifespan(
-    demo: gr.Blocks, hosts: TrustedHosts, visitors: Visitors
+    demo: gr.Blocks, hosts: TrustedHosts, visitors: Visitors, uploads: Path
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     """What Gradio's app does at its start: it gets the doors before all that it has, its own error pages included.
 
@@ -24,6 +26,7 @@ def lifespan(
         demo: The page.
         hosts: The names of this server.
         visitors: Tells visitors apart.
+        uploads: Where Gradio puts them.
     """
 
     @asynccontextmanager
@@ -32,7 +35,7 @@ def lifespan(
         if behind is None:
             raise RuntimeError("the app has not been built before its start")
         print_no_tracebacks()
-        door: ASGIApp = CallDoor(behind, lambda: demo.fns, visitors)
+        door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads)
         door = VisitDoor(BodyDoor(door), visitors)
         app.middleware_stack = _HttpOnly(behind, FailureDoor(HostDoor(door, hosts)))
         yield

@@ -5,9 +5,8 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from neatlab.dashboard.shared.visitors import Visitors
+from neatlab.dashboard.shared.visitors import VISITOR, Visitors
 
-VISITOR = "neatlab.visitor"  # in a request's scope
 HEARTBEAT = "/gradio_api/heartbeat/"
 
 

@@ -22,12 +22,25 @@ class Context(NamedTuple):
         jobs: The trainings.
         inspect_root: Where a visitor may open adapter folders; None where nowhere.
         visitors: Who asks.
+        shared_runs: Whether any visitor may stop any training and delete any run.
     """
 
     store: Store
     jobs: Jobs
     inspect_root: Path | None = None
     visitors: Visitors = Visitors()
+    shared_runs: bool = False
+
+    def may_delete(self, run_id: str, session: str | None, user: str | None) -> bool:
+        """Whether a visitor may delete a run: whoever has logged in, or has made it since the server was started.
+
+        Args:
+            run_id: The run.
+            session: The visitor's window.
+            user: Name under which they have logged in.
+        """
+        visitor = self.visitors.of(session)
+        return self.shared_runs or bool(user) or (bool(visitor) and self.jobs.makers.get(run_id) == visitor)
 
 
 class Windows(Generic[T]):

@@ -12,6 +12,7 @@ from importlib import import_module
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from neatlab.config import RunConfig
@@ -36,10 +37,18 @@ class JobProcesses:
         lock: Guards the state of every job.
         active: Gives the jobs that have not ended.
         memory: Bytes that a brief job may take: these open what visitors have brought.
+        makers: Id of a run → the visitor who has made it, filled here.
     """
 
-    def __init__(self, root: str, lock: threading.RLock, active: Callable[[], list[Job]], memory: int | None) -> None:
-        self._root, self._lock, self._active, self._memory = root, lock, active, memory
+    def __init__(
+        self,
+        root: str,
+        lock: threading.RLock,
+        active: Callable[[], list[Job]],
+        memory: int | None,
+        makers: dict[str, str],
+    ) -> None:
+        self._root, self._lock, self._active, self._memory, self._makers = root, lock, active, memory, makers
         self._context: Any = mp.get_context("forkserver")
         self._children = threading.Lock()  # to start a process asks after all others, as to join one does
 
@@ -136,6 +145,8 @@ class JobProcesses:
                 )
                 job.first = "stop"
             job.runs = () if conflict else runs
+            made = [run.run_id for run in job.runs if not Path(self._root, run.run_id, "summary.json").exists()]
+            self._makers |= dict.fromkeys(made, job.visitor)
             job.phase = "running"
             self.write(job, job.first)
 

@@ -45,7 +45,8 @@ class Jobs:
         self._ended: deque[Job] = deque(maxlen=MAX_ENDED)
         self._keys = count(1)
         self._closed = threading.Event()
-        self._processes = JobProcesses(str(root), self._lock, self.active, memory)
+        self.makers: dict[str, str] = {}  # id of a run → the visitor who has made it
+        self._processes = JobProcesses(str(root), self._lock, self.active, memory, self.makers)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def warm_up(self) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from hashlib import sha256
 
+VISITOR = "neatlab.visitor"  # key of the visitor in a request's scope
 MAX_WINDOWS = 64  # that one visitor may have open
 MAX_KNOWN = 4096  # windows whose visitor is remembered; the one that was used longest ago goes
 

@@ -17,10 +17,11 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow, stopping
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.quota import size_of
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
 from neatlab.dashboard.train.controls import Form, task_defaults
 from neatlab.dashboard.train.data_request import FIELDS, SUFFIXES, DataOrder, UploadedTask, order_data
-from neatlab.dashboard.train.upload_store import UploadStore
+from neatlab.dashboard.train.upload_store import QUOTA, UploadStore
 from neatlab.errors import NeatlabError
 from neatlab.runtime.templates import macros
 from neatlab.tasks import TaskSpec
@@ -179,6 +180,8 @@ def _finish(window: UploadWindow, job: Job) -> None:
     if order and job.phase == "ended" and isinstance(job.result, UploadedTask):
         window.key = window.uploads.add(order.name, job.result.task, Path(order.target))
         window.notes = job.result.notes
+        for gone in QUOTA.take(Path(order.target), job.visitor, size_of(Path(order.target))):
+            shutil.rmtree(gone, ignore_errors=True)
         return
     if order:
         shutil.rmtree(order.target, ignore_errors=True)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neatlab.dashboard.shared.choices import UPLOADED
+from neatlab.dashboard.shared.quota import Quota
+from neatlab.dashboard.shared.server_folder import data_folder
 from neatlab.tasks import TaskSpec
 
 MAX_UPLOADS = 4  # a window; the oldest goes
+QUOTA = Quota(each=400 * 2**20, total=2 * 2**30)  # bytes, of all windows of a visitor and of everybody's
 
 
 class _Upload(NamedTuple):
@@ -29,7 +32,7 @@ class UploadStore:
     def new_folder(self) -> Path:
         """A new folder; whoever finds no use for it removes it."""
         if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="neatlab-data-"))
+            self._root = Path(tempfile.mkdtemp(prefix="neatlab-data-", dir=data_folder()))
             weakref.finalize(self, shutil.rmtree, str(self._root), ignore_errors=True)
         return Path(tempfile.mkdtemp(dir=self._root))
 
@@ -44,13 +47,13 @@ class UploadStore:
 
     @property
     def tasks(self) -> dict[str, TaskSpec]:
-        """Key → task."""
-        return {key: upload.task for key, upload in self._uploads.items()}
+        """Key → task; data that were removed to make room for later ones are no task any more."""
+        return {key: upload.task for key, upload in self._uploads.items() if upload.folder.exists()}
 
     @property
     def choices(self) -> list[tuple[str, str]]:
         """(text, key) for the list of tasks."""
-        return [(f"your data: {upload.name}", key) for key, upload in self._uploads.items()]
+        return [(f"your data: {upload.name}", key) for key, upload in self._uploads.items() if key in self.tasks]
 
     def close(self) -> None:
         """Remove everything."""
