@@ -19,6 +19,7 @@ from gradio.utils import get_upload_folder
 
 from neatlab.dashboard.doors.guard import lifespan
 from neatlab.dashboard.doors.hosts import TrustedHosts
+from neatlab.dashboard.doors.passwords import login
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
@@ -114,7 +115,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, guarded: An
     demo.launch(
         server_name=host,
         server_port=port,
-        auth=auth,
+        auth=login(*auth) if auth else None,
         auth_message="neatlab" if auth else None,
         prevent_thread_lock=True,
         quiet=True,

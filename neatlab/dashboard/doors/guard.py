@@ -5,13 +5,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import gradio as gr
-from starlette.applications import Starlette
+from gradio.routes import App
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neatlab.dashboard.doors.bodies import BodyDoor
 from neatlab.dashboard.doors.calls import CallDoor
 from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
+from neatlab.dashboard.doors.logins import LoginDoor
 from neatlab.dashboard.doors.uploads import UploadDoor
 from neatlab.dashboard.doors.visits import VisitDoor
 from neatlab.dashboard.shared.visitors import Visitors
@@ -19,7 +20,7 @@ from neatlab.dashboard.shared.visitors import Visitors
 
 def lifespan(
     demo: gr.Blocks, hosts: TrustedHosts, visitors: Visitors, uploads: Path
-) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+) -> Callable[[App], AbstractAsyncContextManager[None]]:
     """What Gradio's app does at its start: it gets the doors before all that it has, its own error pages included.
 
     Args:
@@ -30,13 +31,13 @@ def lifespan(
     """
 
     @asynccontextmanager
-    async def guarded(app: Starlette) -> AsyncIterator[None]:
+    async def guarded(app: App) -> AsyncIterator[None]:
         behind = app.middleware_stack
         if behind is None:
             raise RuntimeError("the app has not been built before its start")
         print_no_tracebacks()
         door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads)
-        door = VisitDoor(BodyDoor(door), visitors)
+        door = VisitDoor(BodyDoor(LoginDoor(door, app)), visitors)
         app.middleware_stack = _HttpOnly(behind, FailureDoor(HostDoor(door, hosts)))
         yield
 
