@@ -14,8 +14,8 @@ from tests.doors.window import Window
 pytestmark = pytest.mark.process
 CALL = "gradio_api/run/start"
 BAD: list[tuple[str, Any, str]] = [
-    (CALL, {"data": []}, "missing: task, arms, steps, seed, lr, batch_size, match"),
-    (CALL, {"data": ["digits"]}, "start takes 7 values, and 1 came; missing: arms, steps"),
+    (CALL, {"data": []}, "missing: task, arms"),
+    (CALL, {"data": ["digits"]}, "start takes 7 values, and 1 came; missing: arms"),
     (CALL, {"data": "digits"}, "allowed: the list of values"),
     (CALL, {}, "allowed: the list of values"),
     (CALL, ["digits"], "a call is a JSON object"),

@@ -40,12 +40,13 @@ class CallDoor:
         if body is None:
             return
         try:
-            is_entered = self._check(path, _parsed(body), scope[VISITOR])
+            call = _parsed(body)
+            is_entered = self._check(path, call, scope[VISITOR])
         except BadInput as error:
             await refuse(scope, receive, send, 422, str(error))
             return
         if is_entered:
-            await self._app(scope, replay(body, receive), send)
+            await self._app(_with_length(scope, whole := orjson.dumps(call)), replay(whole, receive), send)
         else:
             message = f"the window is another visitor's, or you have {MAX_WINDOWS} open already; close some"
             await refuse(scope, receive, send, 429, message)
@@ -80,7 +81,7 @@ def _check_values(path: str, call: dict[str, Any], functions: Functions) -> None
     function = _function(path.rstrip("/").rpartition("/")[2], call.get("fn_index"), functions)
     needed = [block for block in function.inputs if not ("/call/" in path and block.skip_api)]
     if len(data) < len(needed):
-        raise BadInput(_missing(function, len(needed), len(data)))
+        data += _defaults(function, len(needed), len(data))
 
 
 def _function(name: str, index: Any, functions: Functions) -> BlockFunction:
@@ -96,10 +97,18 @@ def _function(name: str, index: Any, functions: Functions) -> BlockFunction:
     return named[name]
 
 
-def _missing(function: BlockFunction, needed: int, given: int) -> str:
-    """What a call lacks, by name where it is one of the API."""
+def _defaults(function: BlockFunction, needed: int, given: int) -> list[Any]:
+    """The values that a call of the API may leave out; a BadInput where it lacks others."""
     text = f"{function.api_name} takes {needed} values, and {given} came"
     if function.api_visibility != "public" or function.fn is None:
-        return text
-    names = [name for name in inspect.signature(function.fn).parameters if name != "request"]
-    return f"{text}; missing: {', '.join(names[given:])} (null takes the default where there is one)"
+        raise BadInput(text)
+    parameters = [one for one in inspect.signature(function.fn).parameters.values() if one.name != "request"][given:]
+    if missing := [one.name for one in parameters if one.default is one.empty]:
+        raise BadInput(f"{text}; missing: {', '.join(missing)}")
+    return [one.default for one in parameters]
+
+
+def _with_length(scope: Scope, body: bytes) -> Scope:
+    """The scope of a request whose body was filled in."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
