@@ -2,7 +2,7 @@
 
 PYTHONPATH=. python benchmarks/server_soak.py [--minutes 10] [--json]
 
-Honest ones look at the runs, start trainings and wait for them, construct a NEAT from a LoRA and upload a table. Hostile
+Honest ones look at the runs, start trainings and wait for them, construct a NEAT and upload a table. Hostile
 ones send, over and over, an adapter of 60,000 layers and a table of a million columns; a table with another key in each
 line; and uploads of 45 MB under invented sessions.
 
