@@ -23,9 +23,9 @@ def open_regular(path: Path, max_bytes: int) -> BinaryIO:
     Raises:
         OSError: It is something else, larger than `max_bytes`, or cannot be opened.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
         raise OSError("it is no regular file")
-    if found.st_size > max_bytes:
-        raise OSError(f"it has {found.st_size:,} bytes; allowed: {max_bytes:,}")
+    if about.st_size > max_bytes:
+        raise OSError(f"it has {about.st_size:,} bytes; allowed: {max_bytes:,}")
     return open(path, "rb")
