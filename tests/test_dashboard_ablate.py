@@ -273,7 +273,7 @@ class FakeJobs:
         self.words: list[str] = []
         self.job: Any = None
 
-    def submit(self, entry: str, order: SweepOrder, owner: Any = None) -> Any:
+    def submit(self, entry: str, order: SweepOrder, owner: Any = None, **_: Any) -> Any:
         self.orders.append(order)
         told = {"phase": "running", "stopped": False, "refusal": None, "touch": lambda: None}
         self.job = SimpleNamespace(**told, owned_by=lambda window: window is owner)

@@ -438,7 +438,7 @@ class Here:
     def __init__(self) -> None:
         self.submitted: list[Job] = []
 
-    def submit(self, entry: str, order: DataOrder, brief: bool = False) -> Job:
+    def submit(self, entry: str, order: DataOrder, brief: bool = False, **_: Any) -> Job:
         job = Job(entry, order, False, len(self.submitted), phase="preparing")
         self.submitted.append(job)
         threading.Thread(target=self._run, args=(job, order)).start()

@@ -126,7 +126,7 @@ class FakeJobs:
     def __init__(self, store: Store) -> None:
         self.store, self.words, self.orders = store, [], []  # type: ignore[var-annotated]
 
-    def submit(self, entry: str, order: Any, brief: bool = False) -> Any:
+    def submit(self, entry: str, order: Any, brief: bool = False, **_: Any) -> Any:
         self.orders.append(order)
         job = SimpleNamespace(
             phase="preparing", result=None, refusal=None, touch=lambda: setattr(job, "phase", "ended")

@@ -19,7 +19,7 @@ from tests.waiting import wait_until as until
 
 pytestmark = pytest.mark.process
 
-TRAIN = "tests.job_entries:train"
+TRAIN, HANG = "tests.job_entries:train", "tests.job_entries:hang"
 LONG = 100_000
 PATIENCE = 600.0  # longer than a test may take
 
@@ -137,6 +137,20 @@ class TestTraining:
             jobs.send(brief, "stop")
             until(ended(brief))
 
+    def test_a_visitor_has_one_place_for_brief_ones_and_leaves_the_other_to_others(self, jobs: Jobs) -> None:
+        first, second, third = (jobs.submit(HANG, None, brief=True, visitor=name) for name in ("a", "a", "b"))
+        until(lambda: first.phase == third.phase == "running")
+        assert second.phase == "waiting"
+        jobs.send(first, "stop")
+        until(lambda: second.phase == "running")
+
+    def test_one_that_takes_too_long_is_stopped_and_gives_its_place_to_the_next(self, jobs: Jobs) -> None:
+        slow = jobs.submit(HANG, None, brief=True, visitor="a", seconds=0.2)
+        jobs.submit(HANG, None, brief=True, visitor="b")
+        third = jobs.submit(HANG, None, brief=True, visitor="c")
+        until(lambda: third.phase == "running")
+        assert "it took longer than 0.2 s, the limit of this server" in str(slow.refusal)
+
     def test_the_same_runs_wait_for_one_that_is_being_stopped(self, runs: Path) -> None:
         with open_jobs(runs, at_once=2) as jobs:
             first = jobs.submit(TRAIN, plain(tiny("neat", LONG)))
@@ -165,6 +179,14 @@ class TestQueue:
         assert (second.phase, jobs.position(third)) == ("ended", 1)
         jobs.send(first, "stop")
         until(lambda: third.phase == "running")
+
+    def test_a_quarter_of_the_places_to_wait_at_is_for_others(self, runs: Path) -> None:
+        with open_jobs(runs, at_once=0, max_waiting=4) as jobs:
+            for seed in range(3):
+                jobs.submit(TRAIN, plain(tiny("neat", LONG, seed)), visitor="a")
+            with pytest.raises(BadInput, match="3 of yours wait already"):
+                jobs.submit(TRAIN, plain(tiny("neat", LONG, 3)), visitor="a")
+            assert jobs.submit(TRAIN, plain(tiny("neat", LONG, 4)), visitor="b").phase == "waiting"
 
     def test_the_same_order_is_found_while_it_goes_on(self, jobs: Jobs) -> None:
         order = plain(tiny("neat", LONG))

@@ -25,7 +25,7 @@ from tests.awaiting import awaited
 from tests.dashboard_runs import SMALL, four_runs, tiny, trained
 
 HOSTILE = "<script>alert(1)</script>"
-HERE: Any = SimpleNamespace(session_hash="here")
+HERE: Any = SimpleNamespace(session_hash="here", username="teacher")
 
 
 @pytest.fixture(autouse=True)
@@ -297,7 +297,7 @@ class TestHandlers:
             made._delete._ask([first], HERE)
             forget()
             made._delete._confirm([first], HERE)
-        other: Any = SimpleNamespace(session_hash="another window")
+        other: Any = SimpleNamespace(session_hash="another window", username="teacher")
         made._delete._ask([first], HERE)
         made._delete._confirm([first], other)
         assert len(read_store(store).runs) == 2

@@ -1,6 +1,5 @@
 """Who is served: this machine alone, unless there is a password or the word --insecure. As a user starts it."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -11,7 +10,8 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from neatlab.cli import main
-from neatlab.dashboard.server import check_system, is_worth_logging
+from neatlab.dashboard.doors.failures import is_worth_logging
+from neatlab.dashboard.server import check_system
 from neatlab.errors import BadInput
 from tests.browser.conftest import ROOT, free_port
 
@@ -57,8 +57,7 @@ def test_a_system_without_forkserver_is_refused(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("cause", "is_logged"), [(HTTPException(404), False), (HTTPException(500), True), (KeyError("x"), True)]
 )
-def test_a_stream_that_is_refused_is_no_traceback_and_everything_else_is(cause: Exception, is_logged: bool) -> None:
+def test_a_stream_that_is_refused_is_not_logged_and_everything_else_is(cause: Exception, is_logged: bool) -> None:
     error = RuntimeError("Caught handled exception, but response already started.")
     error.__cause__ = cause
-    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "failed", None, (RuntimeError, error, None))
-    assert is_worth_logging(record) == is_logged
+    assert is_worth_logging(error) == is_logged

@@ -210,7 +210,7 @@ class FakeJobs:
     def find(self, entry: str, order: ContainsOrder) -> Any:
         return None
 
-    def submit(self, entry: str, order: ContainsOrder, brief: bool = False) -> Any:
+    def submit(self, entry: str, order: ContainsOrder, brief: bool = False, **_: Any) -> Any:
         return self.job
 
 

@@ -214,7 +214,7 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, name):
 def test_a_file_that_is_too_large_is_not_read(tmp_path, monkeypatch):
     write_outcomes(tmp_path, EXAMPLE)
     monkeypatch.setattr(files, "MAX_BYTES", 64)
-    with pytest.raises(StoreError, match="outcomes have at most 64"):
+    with pytest.raises(StoreError, match="allowed: 64"):
         read_outcomes(tmp_path)
 
 

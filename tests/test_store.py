@@ -231,3 +231,56 @@ def test_a_full_disk_leaves_no_summary(runs, monkeypatch):
     assert store.finished(run) is None
     ran(store, run)
     assert store.finished(run).status == "finished"
+
+
+@pytest.mark.parametrize("name", ["config.json", "summary.json", "events.jsonl"])
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_is_no_file_is_not_waited_for(runs, name, make):
+    store = Store(runs)
+    path = ran(store, config())
+    if name == "events.jsonl":
+        (path / "summary.json").unlink()
+    (path / name).unlink()
+    make(path / name)
+    readable, damaged = store.survey()
+    if name == "events.jsonl":
+        (run,) = readable
+        assert run.status == "unfinished"
+        with pytest.raises(StoreError, match="it is no regular file"):
+            _ = run.events
+    else:
+        assert "it is no regular file" in str(damaged[path.name])
+
+
+def test_a_file_that_is_too_large_is_not_read(runs):
+    store = Store(runs)
+    path = ran(store, config())
+    os.truncate(path / "events.jsonl", 2**30)
+    with pytest.raises(StoreError, match="1,073,741,824 bytes; allowed"):
+        _ = store.get(path.name).events
+    os.truncate(path / "config.json", 2**30)
+    with pytest.raises(StoreError, match="1,073,741,824 bytes; allowed"):
+        store.get(path.name)
+
+
+@pytest.mark.parametrize("value", [b"NaN", b"Infinity", b"1e999"])
+def test_events_with_a_number_that_is_none_are_damaged(runs, value):
+    store = Store(runs)
+    path = ran(store, config())
+    with open(path / "events.jsonl", "ab") as events:
+        events.write(b'{"type": "Step", "step": 4, "loss": ' + value + b"}\n{}\n")
+    with pytest.raises(StoreError):
+        _ = store.get(path.name).events
+
+
+def test_a_folder_that_is_moved_away_is_noticed_at_the_next_event_and_not_written(runs, tmp_path):
+    store, run = Store(runs), config()
+    going = execute(run, store)
+    for _ in range(4):
+        next(going)
+    runs.rename(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere" / run.run_id / "events.jsonl").read_bytes()
+    with pytest.raises(StoreError, match="is gone, moved or removed while it was written"):
+        next(going)
+    assert (tmp_path / "elsewhere" / run.run_id / "events.jsonl").read_bytes() == before
+    assert not runs.exists()

@@ -272,6 +272,9 @@ def inspect(arguments: argparse.Namespace) -> None:
         print(*inspection.verdict(), sep="\n")
 
 
+SERVER_OPTIONS = ("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs")
+
+
 def app(arguments: argparse.Namespace) -> None:
     """Serve the dashboard."""
     from neatlab.dashboard.server import launch, read_auth
@@ -281,10 +284,7 @@ def app(arguments: argparse.Namespace) -> None:
         arguments.port,
         arguments.runs,
         auth=read_auth(arguments.auth, arguments.auth_file),
-        insecure=arguments.insecure,
-        lessons=arguments.lessons,
-        trainings=arguments.trainings,
-        inspect_root=arguments.inspect_root,
+        **{name: getattr(arguments, name) for name in SERVER_OPTIONS},
     )
 
 

@@ -255,6 +255,9 @@ def _add_app(subparsers: Any) -> None:
     parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
     parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
     parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
+    parser.add_argument("--trust-host", action="append", default=[], metavar="NAME", help="a name that leads here")
+    parser.add_argument("--shared-runs", action="store_true", help="any visitor may stop and delete any run")
+    parser.add_argument("--memory", type=_share, default=0.25, metavar="SHARE", help="of it, for opening an upload")
     parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
     parser.add_argument("--inspect-root", metavar="DIR", help="let visitors open adapter folders under DIR")
     parser.add_argument("--trainings", type=_count, metavar="N", help="trainings at once (default: one a core)")
@@ -275,6 +278,12 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def _share(text: str) -> float:
+    if not 0 < _number(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and up to 1, such as 0.25")
+    return _number(text)
 
 
 def _whole(text: str) -> int:

@@ -6,6 +6,8 @@ job = lab.predict("digits", ["lora:rank=4", "neat:rank=4"], 150, api_name="/star
 lab.predict(job["job"], api_name="/status")
 """
 
+import hmac
+import secrets
 from typing import Any
 
 import gradio as gr
@@ -16,6 +18,7 @@ from neatlab.dashboard.shared.choices import PARTS, check_arm
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.entries import TRAIN
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.visitors import VISITOR
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import last_evaluation, steps_done
@@ -39,6 +42,7 @@ class _Endpoints:
 
     def start(
         self,
+        request: gr.Request,
         task: str,
         arms: list[str],
         steps: int | None = None,
@@ -47,16 +51,18 @@ class _Endpoints:
         batch_size: int | None = None,
         match: str | None = None,
     ) -> dict[str, Any]:
-        """Train one to four arms, such as "neat:rank=4,depth=4"; returns {"job", "phase", "place"}.
+        """Train one to four arms, such as "neat:rank=4,depth=4"; returns {"job", "token", "phase", "place"}.
 
-        The training goes on when the caller leaves; `stop` ends it.
+        The training goes on when the caller leaves; `stop` ends it, for the same client or with the token.
         """
         settings = {"steps": steps, "seed": seed, "lr": lr, "batch_size": batch_size, "match": match}
         try:
-            job = self._context.jobs.submit(TRAIN, _order(task, arms, settings), detached=True)
+            owner, visitor = _Owner(request.session_hash), _visitor(request)
+            order = _order(task, arms, settings)
+            job = self._context.jobs.submit(TRAIN, order, detached=True, owner=owner, visitor=visitor)
         except NeatlabError as error:
             raise _refused(error) from None
-        return self._described(job)
+        return {**self._described(job), "token": owner.token}
 
     def status(self, job: int) -> dict[str, Any]:
         """A training's phase (waiting, preparing, running, paused, ended), place in the queue, refusal and runs."""
@@ -72,9 +78,11 @@ class _Endpoints:
             ],
         }
 
-    def stop(self, job: int) -> dict[str, Any]:
-        """Stop a training; runs that have not ended stay unfinished."""
+    def stop(self, request: gr.Request, job: int, token: str = "") -> dict[str, Any]:
+        """Stop a training of yours; runs that have not ended stay unfinished."""
         running = self._job(job)
+        if not (self._context.shared_runs or _may_stop(running, token, request.session_hash)):
+            raise _refused(BadInput(f"training {job} is not yours to stop; give the token that `start` gave for it"))
         self._context.jobs.send(running, "stop")
         return self._described(running)
 
@@ -104,6 +112,35 @@ class _Endpoints:
             return {**shown, "status": "unfinished"}
         score = last_evaluation(run, "validation").get("metric")
         return {**shown, "done": steps_done(run), "status": run.status, "validation": score, "summary": run.summary}
+
+
+class _Owner:
+    """Whoever has started a training by the API.
+
+    Args:
+        session: The client's session hash; None for a plain request.
+    """
+
+    closed = False
+
+    def __init__(self, session: str | None) -> None:
+        self.session, self.token = session, secrets.token_hex(16)
+
+    def is_meant(self, token: Any, session: str | None) -> bool:
+        """Whether a request comes from them."""
+        is_same = session is not None and session == self.session
+        return is_same or hmac.compare_digest(str(token).encode(), self.token.encode())
+
+
+def _visitor(request: gr.Request) -> str:
+    return str(request.request.scope.get(VISITOR, "")) if request.request else ""
+
+
+def _may_stop(job: Job, token: Any, session: str | None) -> bool:
+    """As on the page: whoever has started it, or anybody once their window is closed."""
+    if isinstance(job.owner, _Owner):
+        return job.owner.is_meant(token, session)
+    return job.owner is None or bool(job.owner.closed)
 
 
 def _order(task: Any, arms: Any, settings: dict[str, Any]) -> Order:

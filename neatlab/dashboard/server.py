@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,12 +15,18 @@ from types import FrameType
 from typing import Any
 
 import gradio as gr
-from starlette.exceptions import HTTPException
+from gradio.utils import get_upload_folder
 
+from neatlab.dashboard.doors.guard import lifespan
+from neatlab.dashboard.doors.hosts import TrustedHosts
+from neatlab.dashboard.doors.passwords import login
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.memory import SHARE, machine_bytes
+from neatlab.dashboard.shared.server_folder import server_folder
+from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 
@@ -44,6 +51,9 @@ def launch(
     lessons: str | Path | None = None,
     trainings: int | None = None,
     inspect_root: str | Path | None = None,
+    trust_host: Sequence[str] = (),
+    memory: float = SHARE,
+    shared_runs: bool = False,
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -56,6 +66,9 @@ def launch(
         lessons: Folder of lessons.
         trainings: How many train at the same time; as many as there are cores by default.
         inspect_root: Folder under which visitors may open adapters.
+        trust_host: Further names that requests may be meant for and come from, such as a proxy's.
+        memory: Share of this machine's memory that a process may take which opens what a visitor has brought.
+        shared_runs: Whether any visitor may stop any training and delete any run.
 
     Raises:
         BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
@@ -66,18 +79,21 @@ def launch(
     store = Store(runs)
     store.check_writable()
     check_host(host, auth, insecure)
+    hosts = TrustedHosts(host, trust_host)
     _check_address(host, port)
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
-    jobs = Jobs(store.root, trainings or os.cpu_count() or 1)
-    demo = build(Context(store, jobs, root), named)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    _serve(demo, host, port, auth)
-    jobs.warm_up()
-    # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait for it.
-    threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
-    print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
-    _wait_for_interrupt(demo, jobs)
+    jobs = Jobs(store.root, trainings or os.cpu_count() or 1, memory=int(memory * machine_bytes()))
+    with server_folder():
+        context = Context(store, jobs, root, visitors=Visitors(), shared_runs=shared_runs)
+        demo = build(context, named)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors, Path(get_upload_folder())))
+        jobs.warm_up()
+        # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait.
+        threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
+        print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
+        _wait_for_interrupt(demo, jobs)
 
 
 def check_system() -> None:
@@ -96,11 +112,11 @@ def _folder(path: str | Path) -> Path:
     return Path(path).resolve()
 
 
-def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
+def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, guarded: Any) -> None:
     demo.launch(
         server_name=host,
         server_port=port,
-        auth=auth,
+        auth=login(*auth) if auth else None,
         auth_message="neatlab" if auth else None,
         prevent_thread_lock=True,
         quiet=True,
@@ -111,19 +127,8 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None) -> None:
         max_threads=THREADS,
         theme=theme(),
         css_paths=STYLES,
+        app_kwargs={"lifespan": guarded},
     )
-    logging.getLogger("uvicorn.error").addFilter(is_worth_logging)
-
-
-def is_worth_logging(record: logging.LogRecord) -> bool:
-    """Whether a line of the server's log says more than that a window closed at the wrong moment.
-
-    Where the last event of a window ends while it opens a new stream of updates, Gradio refuses that stream after it
-    has begun to answer, which ends in a traceback of sixty lines.
-    """
-    error = record.exc_info[1] if record.exc_info else None
-    refusal = error.__cause__ if isinstance(error, RuntimeError) else None
-    return not (isinstance(refusal, HTTPException) and refusal.status_code == 404)
 
 
 def _wait_for_interrupt(demo: gr.Blocks, jobs: Jobs) -> None:

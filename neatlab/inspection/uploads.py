@@ -12,11 +12,12 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
-from neatlab.inspection.weights import MAX_JSON_BYTES
+from neatlab.inspection.weights import MAX_JSON_BYTES, headers
 from neatlab.runtime.files import PathLike, is_pickle
 
 MAX_BYTES = 2**30  # bytes of weights
 MAX_MEMBERS = 1000
+MAX_TENSORS = 10_000  # of an adapter: those of 5,000 layers
 CHUNK = 2**20
 
 
@@ -49,7 +50,14 @@ def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTE
                 _copy(files, folder, limits)
         except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
             raise BadInput(f"the upload is damaged: {str(error) or type(error).__name__}; make it again") from error
+        _check_count(folder / TENSORS)
         yield folder
+
+
+def _check_count(file: Path) -> None:
+    """Refuse an adapter that takes minutes for its number of layers alone, before any is built."""
+    if (count := len(headers(file))) > MAX_TENSORS:
+        raise BadInput(f"{file.name} holds {count:,} tensors; allowed in an upload: {MAX_TENSORS:,}")
 
 
 def allowed_folder(path: PathLike, roots: Sequence[PathLike]) -> Path:

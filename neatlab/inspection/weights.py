@@ -157,7 +157,13 @@ def headers(file: Path) -> dict[str, Entry]:
 
 
 def damaged(file: Path, error: Exception) -> BadInput:
-    """The refusal of a file that does not hold what it says."""
+    """The refusal of a file that does not hold what it says.
+
+    Raises:
+        MemoryError: The file may be whole, but there is no memory left to read it.
+    """
+    if "allocate memory" in str(error):
+        raise MemoryError(str(error)) from error
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return BadInput(f"{file.name} is not a whole safetensors file ({reason}); download or save it again")
 

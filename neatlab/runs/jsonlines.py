@@ -6,15 +6,24 @@ from typing import Any
 import orjson
 
 from neatlab.errors import StoreError
+from neatlab.runtime.files import open_regular
+
+MAX_EVENTS_BYTES = 2**29  # of a run's events; half a million of them have less
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """Every object of the file; none where there is no file. A torn last line is left out.
 
     Raises:
-        StoreError: A line before the last is not a JSON object.
+        StoreError: A line before the last is not a JSON object, or the file is none that can be read.
     """
-    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    try:
+        with open_regular(path, MAX_EVENTS_BYTES) as file:
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     whole, last = lines[:-1], lines[-1:]  # a whole line ends in a newline
     return [*parse_lines(path, whole), *_parse_torn(last)]
 

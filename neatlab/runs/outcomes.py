@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from neatlab.errors import StoreError
+from neatlab.runtime.files import open_regular
 from neatlab.tasks.outcomes import Outcomes
 
 FILE = "outcomes.safetensors"
@@ -36,8 +37,7 @@ def read_outcomes(folder: Path) -> Outcomes | None:
 
 
 def _read(path: Path) -> Outcomes:
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise ValueError(f"it has {size:,} bytes; outcomes have at most {MAX_BYTES:,}")
+    open_regular(path, MAX_BYTES).close()
     with safe_open(path, "np") as file:
         _check_header(file)
         outcomes = Outcomes(file.get_tensor("true"), file.get_tensor("predicted"))

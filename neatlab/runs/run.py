@@ -10,12 +10,14 @@ import orjson
 
 from neatlab.config import RunConfig, digest
 from neatlab.errors import StoreError
-from neatlab.runs.jsonlines import read_lines
+from neatlab.runs.jsonlines import MAX_EVENTS_BYTES, read_lines
 from neatlab.runs.outcomes import read_outcomes
+from neatlab.runtime.files import open_regular
 from neatlab.tasks.outcomes import Outcomes
 
 ENDED = ("finished", "failed", "pruned")
 COUNTS = ("adapter_params", "trainable_params")
+MAX_JSON_BYTES = 2**24  # of a configuration or a summary
 LAST_EVENT_BYTES = 4096  # enough for the events that a run can end with
 OLD_INTERRUPTION = {"type": "RunFailed", "error": "interrupted"}.items()  # before the event had a type
 FIRST_DEFAULTS = {"accumulate": 1, "precision": "float32", "gradient_checkpointing": False, "device": "auto"}.items()
@@ -67,7 +69,7 @@ class Run:
 def _was_interrupted(path: Path) -> bool:
     """Whether the last event says that the run was stopped, from the file's last bytes alone."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, MAX_EVENTS_BYTES) as file:
             file.seek(max(0, path.stat().st_size - LAST_EVENT_BYTES))
             last = file.read().rstrip(b"\n").rpartition(b"\n")[2]
         event = orjson.loads(last)
@@ -140,7 +142,8 @@ def read_json(path: Path) -> dict[str, Any]:
         StoreError: It cannot be read, or holds something else.
     """
     try:
-        value = orjson.loads(path.read_bytes())
+        with open_regular(path, MAX_JSON_BYTES) as file:
+            value = orjson.loads(file.read())
     except (OSError, orjson.JSONDecodeError) as error:
         raise StoreError(f"{path} cannot be read: {error}") from error
     if not isinstance(value, dict):

@@ -1,5 +1,6 @@
 """One run directory, written: never seen by half, its events flushed as they happen."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -55,8 +56,22 @@ class RunWriter:
         return self.path / "adapter"
 
     def write(self, event: Event) -> None:
-        """Append one event, visible to readers at once."""
+        """Append one event, visible to readers at once.
+
+        Raises:
+            StoreError: The run's directory was moved or removed, or belongs to another writer.
+        """
+        self._check_place()
         self._events.write(orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE))
+
+    def _check_place(self) -> None:
+        """Notice at the next event that the directory is not there any more: the open file would go along with it."""
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._events.fileno()), (self.path / "events.jsonl").stat()):
+                return
+        if self.path.exists():
+            raise StoreError(f"run {self.path.name} was started anew elsewhere; this copy of it is dropped")
+        raise StoreError(f"{self.path} is gone, moved or removed while it was written; nothing more is written of it")
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the summary, atomically: from here on the run counts as done.
@@ -72,7 +87,8 @@ class RunWriter:
     def interrupt(self, step: int) -> None:
         """Say in a run that has not ended that it was stopped."""
         if not self._events.closed:
-            self.write(RunInterrupted(step))
+            with contextlib.suppress(StoreError):  # what is gone needs no last word
+                self.write(RunInterrupted(step))
 
     def close(self) -> None:
         """Release the events file."""

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ QUIET = [
     "--disable-sync",
     "--no-first-run",
     "--disable-quic",
+    "--host-resolver-rules=MAP rebound.example 127.0.0.1",  # a name whose owner points it at this machine
     "--process-per-site",  # the windows of a context share a process, which compiles the page's scripts once
 ]
 START = 150.0  # seconds for the imports
@@ -188,7 +190,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         lesson = {**LESSON, "title": f"{LESSON['title']} {name}"}
         (folder / "lessons" / f"{name}.json").write_bytes(orjson.dumps(lesson))
     options = ("--trainings", "4", "--inspect-root", folder / "models", "--lessons", folder / "lessons")
-    with serve(folder, *map(str, options)) as served:
+    with serve(folder, "--shared-runs", *map(str, options)) as served:
         yield served
 
 
@@ -197,7 +199,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """An app whose runs folder holds two arms on two seeds, and which opens no other folders."""
     folder = tmp_path_factory.mktemp("stored")
     four_runs(folder / "runs")
-    with serve(folder) as served:
+    with serve(folder, "--shared-runs") as served:
         yield served
 
 
@@ -218,6 +220,7 @@ def serve(folder: Path, *options: str, script: str = "app.py", **environment: st
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=120)
     assert "Traceback" not in log.read_text(), log.read_text()
+    assert not list(Path(tempfile.gettempdir()).glob(f"neatlab-server-{process.pid}-*"))
 
 
 def free_port() -> int:

@@ -140,13 +140,13 @@ class AblateTab(Tab[AblateLink]):
     async def _begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """Start the sweep, or look at the one that runs."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(self._submit, window, values, self.context.tasks(request.session_hash))
+        await asyncio.to_thread(self._submit, window, values, request.session_hash)
         async for shown in self._follow(window, request):
             yield shown
 
-    def _submit(self, window: AblateWindow, values: Sequence[Any], uploads: Mapping[str, TaskSpec]) -> None:
+    def _submit(self, window: AblateWindow, values: Sequence[Any], session: str | None) -> None:
         """Queue the sweep, unless all its runs are there or someone sweeps it already."""
-        _ask(window, values, uploads)
+        _ask(window, values, self.context.tasks(session))
         if window.asked is None:
             return
         try:
@@ -155,7 +155,8 @@ class AblateTab(Tab[AblateLink]):
             self.context.store.check_writable()
             job = self.context.jobs.find(SWEEP, window.asked)
             if job is None and not read_sweep(window.asked, self.context.store).complete:
-                job = self.context.jobs.submit(SWEEP, window.asked, owner=window)
+                visitor = self.context.visitors.of(session)
+                job = self.context.jobs.submit(SWEEP, window.asked, owner=window, visitor=visitor)
             window.order, window.job = window.asked, job
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))

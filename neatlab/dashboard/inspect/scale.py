@@ -113,8 +113,9 @@ class ScalePart:
         try:
             if scaling.job is not None:
                 raise FieldError("scale", "a measurement of this window is not done; wait for it")
+            visitor = self._context.visitors.of(request.session_hash)
             order = order_scale(window.run, window.result, part, index, layer)
-            scaling.job = job = self._context.jobs.submit(SCALE, order, brief=True)
+            scaling.job = job = self._context.jobs.submit(SCALE, order, brief=True, visitor=visitor)
         except BadInput as error:
             yield [mistake(str(error)), gr.update(), _note(window), *self._results(window, 1.0)]
             return

@@ -25,6 +25,7 @@ from neatlab.errors import NeatlabError
 from neatlab.runs.run import Run
 
 INVITATION = status("Choose what to open and press Inspect.")
+FOLDER_SECONDS = 1800.0  # that to inspect a folder may take: whoever starts the server says which there are
 KIND_FIELDS = {RUN: "run", UPLOAD: "upload", FOLDER: "folder"}
 
 
@@ -105,7 +106,7 @@ class InspectTab(Tab[InspectLink]):
     async def _begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """Inspect in a process, and follow it."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(self._submit, window, values)
+        await asyncio.to_thread(self._submit, window, values, request.session_hash)
         if (job := window.job) is not None:
             try:
                 with stopping(self.context.jobs, job):
@@ -116,7 +117,7 @@ class InspectTab(Tab[InspectLink]):
         window.turn += 1
         yield self._said(window)
 
-    def _submit(self, window: InspectWindow, values: tuple[Any, ...]) -> None:
+    def _submit(self, window: InspectWindow, values: tuple[Any, ...], session: str | None) -> None:
         """Queue what the form describes, or note why it cannot be opened."""
         if window.job is not None:
             return
@@ -125,7 +126,10 @@ class InspectTab(Tab[InspectLink]):
             order, run = self._opening.order(*values)
             target = window.files.new_path("inspection")
             target.mkdir()
-            window.job = self.context.jobs.submit(INSPECT, order._replace(target=str(target)), brief=True)
+            limits: dict[str, Any] = {"visitor": self.context.visitors.of(session)}
+            if order.folder:
+                limits["seconds"] = FOLDER_SECONDS
+            window.job = self.context.jobs.submit(INSPECT, order._replace(target=str(target)), brief=True, **limits)
             window.run = run
         except FieldError as refusal:
             window.refusal = refusal

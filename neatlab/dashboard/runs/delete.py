@@ -12,17 +12,21 @@ from neatlab.runtime.templates import macros
 _HTML = macros(__file__)
 
 
-def asking(runs: Sequence[Run], training: Collection[str]) -> tuple[tuple[str, ...], str]:
+def asking(
+    runs: Sequence[Run], training: Collection[str], foreign: Collection[str] = ()
+) -> tuple[tuple[str, ...], str]:
     """The runs to be deleted, and the question whether they should be.
 
     Args:
         runs: What is selected.
         training: Ids of the runs that this server trains now.
+        foreign: Ids of the runs that are not the visitor's to delete.
 
     Raises:
-        BadInput: One of them is being trained.
+        BadInput: One of them is being trained, or is not the visitor's.
     """
     ids = tuple(run.run_id for run in runs)
+    _check_own(ids, foreign)
     if busy := [run_id for run_id in ids if run_id in training]:
         raise BadInput(f"run {busy[0]} is being trained; stop it on its tab, or take it out of the selection")
     return ids, _question(runs)
@@ -32,6 +36,14 @@ def _question(runs: Sequence[Run]) -> str:
     count = "This run" if len(runs) == 1 else f"These {len(runs)} runs"
     is_unfinished = any(run.status == "unfinished" for run in runs)
     return _HTML.question(count, [(run_text(run), run.status) for run in runs], is_unfinished)
+
+
+def _check_own(ids: Sequence[str], foreign: Collection[str]) -> None:
+    if others := [run_id for run_id in ids if run_id in foreign]:
+        raise BadInput(
+            f"run {others[0]} was not made in this browser since the server was started; whoever has made it can "
+            "delete it, or anybody where the server has a password or was started with --shared-runs"
+        )
 
 
 def delete_runs(store: Store, ids: Sequence[str], training: Collection[str]) -> tuple[list[str], str]:

@@ -1,6 +1,6 @@
 """The Runs tab's deletion: a button, a question, and what was asked about deleted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -13,6 +13,7 @@ from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.listing import read_store, require_runs
 from neatlab.dashboard.shared.tab import LIGHT
 from neatlab.errors import NeatlabError
+from neatlab.runs.run import Run
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
@@ -59,11 +60,17 @@ class DeletePart:
         """Say what would be deleted."""
         window = self._windows.get(request.session_hash)
         try:
-            ids, question = asking(require_runs(read_store(self._context.store), given), self._training())
+            runs = require_runs(read_store(self._context.store), given)
+            ids, question = asking(runs, self._training(), self._foreign(runs, request))
         except NeatlabError as error:
             return [mistake(str(error)), gr.update(visible=False), ""]
         window.asked = ids
         return ["", gr.update(visible=True), question]
+
+    def _foreign(self, runs: Sequence[Run], request: gr.Request) -> list[str]:
+        """Ids of those that the visitor may not delete."""
+        session, user = request.session_hash, request.username
+        return [run.run_id for run in runs if not self._context.may_delete(run.run_id, session, user)]
 
     def _keep(self, request: gr.Request) -> Any:
         self._windows.get(request.session_hash).asked = ()

@@ -133,7 +133,7 @@ class Downloads:
         """The adapter or script, written by a process of its own."""
         window = self._windows.get(request.session_hash)
         try:
-            job, target = await asyncio.to_thread(self._submit, window, run_id, format)
+            job, target = await asyncio.to_thread(self._submit, window, run_id, format, request.session_hash)
         except (NeatlabError, OSError) as error:
             yield [NO_FILE, mistake(str(error))]
             return
@@ -148,7 +148,7 @@ class Downloads:
         else:
             yield [NO_FILE, mistake(str(job.refusal or "nothing was written: the process was stopped"))]
 
-    def _submit(self, window: RunsWindow, run_id: Any, format: Any) -> tuple[Job, Path]:
+    def _submit(self, window: RunsWindow, run_id: Any, format: Any, session: str | None) -> tuple[Job, Path]:
         """Queue the writing of an adapter or script; returns the job and the file to be.
 
         Raises:
@@ -158,7 +158,8 @@ class Downloads:
             raise BadInput("a file is being written for this window already; wait for it")
         run = require_runs(read_store(self._context.store), [run_id])[0]
         target = window.files.new_path(file_name(run, format))
-        window.job = self._context.jobs.submit(EXPORT, (run.run_id, str(format), str(target)), brief=True)
+        order, visitor = (run.run_id, str(format), str(target)), self._context.visitors.of(session)
+        window.job = self._context.jobs.submit(EXPORT, order, brief=True, visitor=visitor)
         return window.job, target
 
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.shared.upload_store import UploadStore
+from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.runs.store import Store
 from neatlab.tasks import TaskSpec
 
@@ -25,12 +26,16 @@ class Context:
         jobs: The trainings.
         inspect_root: Where a visitor may open adapter folders; None where nowhere.
         uploads: The data that each window has brought.
+        visitors: Who asks.
+        shared_runs: Whether any visitor may stop any training and delete any run.
     """
 
     store: Store
     jobs: Jobs
     inspect_root: Path | None = None
     uploads: "Windows[UploadStore]" = field(default_factory=lambda: Windows(UploadStore))
+    visitors: Visitors = field(default_factory=Visitors)
+    shared_runs: bool = False
 
     def tasks(self, session: str | None) -> dict[str, TaskSpec]:
         """Key → task, of what a window has brought."""
@@ -43,6 +48,17 @@ class Context:
     def upload_name(self, session: str | None, key: object) -> str | None:
         """The name of the file that a key stands for in this window; None where it stands for none."""
         return (self.uploads.get(session).name(str(key)) or None) if session else None
+
+    def may_delete(self, run_id: str, session: str | None, user: str | None) -> bool:
+        """Whether a visitor may delete a run: whoever has logged in, or has made it since the server was started.
+
+        Args:
+            run_id: The run.
+            session: The visitor's window.
+            user: Name under which they have logged in.
+        """
+        visitor = self.visitors.of(session)
+        return self.shared_runs or bool(user) or (bool(visitor) and self.jobs.makers.get(run_id) == visitor)
 
 
 class Windows(Generic[T]):

@@ -15,11 +15,18 @@ class DownloadFolder:
     """A window's downloads, inside the folder that Gradio serves files from, so that it makes no copy of them."""
 
     def __init__(self) -> None:
-        served = Path(get_upload_folder())
-        served.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(dir=served, prefix="neatlab-"))
-        self.close = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
+        self._made: list[str] = []
+        self.close = weakref.finalize(self, _remove, self._made)
         self._folders: deque[Path] = deque()
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie; made on first use, for most windows have none."""
+        if not self._made:
+            served = Path(get_upload_folder())
+            served.mkdir(parents=True, exist_ok=True)
+            self._made.append(tempfile.mkdtemp(dir=served, prefix="neatlab-"))
+        return Path(self._made[0])
 
     def new_path(self, name: str) -> Path:
         """A free path of this name; what was made long before is removed."""
@@ -27,3 +34,8 @@ class DownloadFolder:
             shutil.rmtree(self._folders.popleft(), ignore_errors=True)
         self._folders.append(Path(tempfile.mkdtemp(dir=self.folder)))
         return self._folders[-1] / name
+
+
+def _remove(folders: list[str]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

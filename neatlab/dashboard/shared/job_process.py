@@ -12,12 +12,14 @@ from importlib import import_module
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.entries import PRELOADED
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Command, Job
+from neatlab.dashboard.shared.memory import is_out_of_memory, limit_memory, too_much
 from neatlab.errors import NeatlabError
 
 
@@ -34,10 +36,19 @@ class JobProcesses:
         root: Runs folder.
         lock: Guards the state of every job.
         active: Gives the jobs that have not ended.
+        memory: Bytes that a brief job may take: these open what visitors have brought.
+        makers: Id of a run → the visitor who has made it, filled here.
     """
 
-    def __init__(self, root: str, lock: threading.RLock, active: Callable[[], list[Job]]) -> None:
-        self._root, self._lock, self._active = root, lock, active
+    def __init__(
+        self,
+        root: str,
+        lock: threading.RLock,
+        active: Callable[[], list[Job]],
+        memory: int | None,
+        makers: dict[str, str],
+    ) -> None:
+        self._root, self._lock, self._active, self._memory, self._makers = root, lock, active, memory, makers
         self._context: Any = mp.get_context("forkserver")
         self._children = threading.Lock()  # to start a process asks after all others, as to join one does
 
@@ -49,7 +60,8 @@ class JobProcesses:
             on_end: Called when its process is gone, whatever happened.
         """
         job.pipe, theirs = pipes = self._context.Pipe()
-        job.process = self._context.Process(target=run_entry, args=(job.entry, job.order, self._root, theirs))
+        order = (job.entry, job.order, self._root, theirs, self._memory if job.brief else None)
+        job.process = self._context.Process(target=run_entry, args=order)
         arguments = (job, job.process, *pipes, on_end)
         threading.Thread(target=self._listen, args=arguments, name=f"job {job.key}", daemon=True).start()
 
@@ -133,6 +145,8 @@ class JobProcesses:
                 )
                 job.first = "stop"
             job.runs = () if conflict else runs
+            made = [run.run_id for run in job.runs if not Path(self._root, run.run_id, "summary.json").exists()]
+            self._makers |= dict.fromkeys(made, job.visitor)
             job.phase = "running"
             self.write(job, job.first)
 
@@ -142,12 +156,19 @@ class JobProcesses:
         return next(((job, run.run_id) for job in self._active() for run in job.runs if run.run_id in ids), None)
 
 
-def run_entry(entry: str, order: Any, root: str, pipe: "Connection[Any, Any]") -> None:
+def run_entry(entry: str, order: Any, root: str, pipe: "Connection[Any, Any]", memory: int | None = None) -> None:
     """What a job's process does: its modules are imported here, never by the page's server."""
     module, _, name = entry.partition(":")
     try:
-        getattr(import_module(module), name)(order, root, pipe)
+        run = getattr(import_module(module), name)
+        if memory is not None:
+            limit_memory(memory)
+        run(order, root, pipe)
     except KeyboardInterrupt:  # Ctrl+C reaches the whole group; the page's server says goodbye for all
         pass
+    except (MemoryError, RuntimeError) as error:
+        if memory is None or not is_out_of_memory(error):
+            raise
+        pipe.send(("refused", "run", too_much(memory)))
     finally:
         pipe.close()

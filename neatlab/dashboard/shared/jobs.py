@@ -7,12 +7,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Command, Job
 from neatlab.dashboard.shared.job_process import JobProcesses, warm_up
 from neatlab.errors import BadInput
 
 STOP_SECONDS = 10.0  # a process that does not end by then is killed
 MAX_ENDED = 200  # ended jobs whose status can still be asked for
+BRIEF_AT_ONCE = 2  # computations of some seconds, none of them for the same visitor as another
+BRIEF_SECONDS = 180.0  # that one of them may take
+OTHERS_SHARE = 4  # of the places to wait at, one in so many is left to other visitors
 POLL_SECONDS = 0.5  # between checks of who is still watched
 
 
@@ -24,10 +28,16 @@ class Jobs:
         at_once: How many train at the same time.
         max_waiting: How many may wait.
         unwatched_seconds: How long a job goes on unwatched: time enough to load a page again.
+        memory: Bytes that a brief one may take.
     """
 
     def __init__(
-        self, root: str | Path, at_once: int = 2, max_waiting: int = 32, unwatched_seconds: float = 30.0
+        self,
+        root: str | Path,
+        at_once: int = 2,
+        max_waiting: int = 32,
+        unwatched_seconds: float = 30.0,
+        memory: int | None = None,
     ) -> None:
         self._at_once, self._max_waiting, self._unwatched_seconds = at_once, max_waiting, unwatched_seconds
         self._lock = threading.RLock()
@@ -35,43 +45,31 @@ class Jobs:
         self._ended: deque[Job] = deque(maxlen=MAX_ENDED)
         self._keys = count(1)
         self._closed = threading.Event()
-        self._processes = JobProcesses(str(root), self._lock, self.active)
+        self.makers: dict[str, str] = {}  # id of a run → the visitor who has made it
+        self._processes = JobProcesses(str(root), self._lock, self.active, memory, self.makers)
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def warm_up(self) -> None:
         """Let the server that processes are forked from import its modules now."""
         warm_up()
 
-    def submit(
-        self,
-        entry: str,
-        order: Any,
-        *,
-        detached: bool = False,
-        brief: bool = False,
-        owner: Any = None,
-        first: Command = "go",
-    ) -> Job:
+    def submit(self, entry: str, order: Any, *, detached: bool = False, brief: bool = False, **about: Any) -> Job:
         """Queue a job; it starts as soon as a slot is free.
 
         Args:
             entry: What its process calls.
             order: What to do.
             detached: Whether it goes on while nobody watches it.
-            brief: Whether it computes for seconds and takes no commands.
-            owner: The window that may pause and stop it.
-            first: The command at the start: "go", or "step" for one step and a pause.
-
-        Returns:
-            The job.
+            brief: Whether it computes for seconds and takes no commands; by default it may take BRIEF_SECONDS.
+            about: Further fields of the job: owner, visitor, seconds, first.
 
         Raises:
             BadInput: Too many wait already.
         """
+        about = ({"seconds": BRIEF_SECONDS} if brief else {}) | about
         with self._lock:
-            if sum(job.phase == "waiting" for job in self._active) >= self._max_waiting:
-                raise BadInput(f"{self._max_waiting} trainings wait already; try again in a minute")
-            job = Job(entry, order, detached, next(self._keys), brief, owner, first)
+            job = Job(entry, order, detached, next(self._keys), brief, **about)
+            _check_room([other for other in self._active if other.phase == "waiting"], self._max_waiting, job.visitor)
             self._active.append(job)
         self._fill()
         return job
@@ -114,6 +112,8 @@ class Jobs:
         self._closed.set()
         for job in reversed(self.active()):  # those that wait first, so that none of them starts
             self.send(job, "stop")
+            if job.brief:  # it hears no commands
+                self._processes.kill(job)
         until = time.monotonic() + STOP_SECONDS
         while self.active() and time.monotonic() < until:
             time.sleep(0.02)
@@ -131,15 +131,15 @@ class Jobs:
         """Start those for which a slot is free."""
         with self._lock:
             while not self._closed.is_set():
-                waiting = [job for job in self._active if job.phase == "waiting" and self._has_slot(job)]
+                waiting = [
+                    job
+                    for job in self._active
+                    if job.phase == "waiting" and _has_slot(job, self._active, self._at_once)
+                ]
                 if not waiting:
                     return
-                waiting[0].phase = "preparing"
+                waiting[0].phase, waiting[0].started = "preparing", time.monotonic()
                 self._processes.start(waiting[0], self._free)
-
-    def _has_slot(self, job: Job) -> bool:
-        begun = sum(other.phase != "waiting" and other.brief == job.brief for other in self._active)
-        return begun < (1 if job.brief else self._at_once)
 
     def _free(self, job: Job) -> None:
         """A process is gone: its slot goes to the next."""
@@ -155,11 +155,35 @@ class Jobs:
             self._ended.append(job)
 
     def _watch(self) -> None:
-        """Stop what nobody watches, and kill what does not stop."""
+        """Stop what nobody watches or what takes too long, and kill what does not stop."""
         while not self._closed.wait(POLL_SECONDS):
             now = time.monotonic()
             for job in self.active():
-                if not job.detached and job.deadline is None and now - job.seen > self._unwatched_seconds:
+                is_left = not job.detached and now - job.seen > self._unwatched_seconds
+                if job.deadline is None and (is_left or job.is_overdue(now)):
+                    job.refusal = job.refusal or _overdue(job, now)
                     self.send(job, "stop")
                 if job.deadline and now > job.deadline:
                     self._processes.kill(job)
+
+
+def _overdue(job: Job, now: float) -> FieldError | None:
+    late = f"it took longer than {job.seconds:g} s, the limit of this server, and was stopped"
+    return FieldError("run", late) if job.is_overdue(now) else None
+
+
+def _has_slot(job: Job, active: list[Job], at_once: int) -> bool:
+    """Whether a job that waits may start."""
+    begun = [other.visitor for other in active if other.phase != "waiting" and other.brief == job.brief]
+    if job.brief and job.visitor and job.visitor in begun:
+        return False
+    return len(begun) < (BRIEF_AT_ONCE if job.brief else at_once)
+
+
+def _check_room(waiting: list[Job], limit: int, visitor: str) -> None:
+    """Refuse a job for which there is no place to wait, or none for this visitor."""
+    if len(waiting) >= limit:
+        raise BadInput(f"{limit} trainings wait already; try again in a minute")
+    own = sum(job.visitor == visitor for job in waiting) if visitor else 0
+    if own >= limit - limit // OTHERS_SHARE:
+        raise BadInput(f"{own} of yours wait already, and the other places are for others; try again in a minute")

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neatlab.dashboard.shared.choices import UPLOADED
+from neatlab.dashboard.shared.quota import Quota
+from neatlab.dashboard.shared.server_folder import data_folder
 from neatlab.tasks import TaskSpec
 
 MAX_UPLOADS = 4  # a window; what was looked at anew goes first, then the oldest
+QUOTA = Quota(each=400 * 2**20, total=2 * 2**30)  # bytes, of all windows of a visitor and of everybody's
 
 
 class _Upload(NamedTuple):
@@ -31,7 +34,7 @@ class UploadStore:
     def new_folder(self) -> Path:
         """A new folder; whoever finds no use for it removes it."""
         if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="neatlab-data-"))
+            self._root = Path(tempfile.mkdtemp(prefix="neatlab-data-", dir=data_folder()))
             weakref.finalize(self, shutil.rmtree, str(self._root), ignore_errors=True)
         return Path(tempfile.mkdtemp(dir=self._root))
 
@@ -56,8 +59,8 @@ class UploadStore:
 
     @property
     def tasks(self) -> dict[str, TaskSpec]:
-        """Key → task."""
-        return {key: upload.task for key, upload in self._uploads.items()}
+        """Key → task; data that were removed to make room for later ones are no task any more."""
+        return {key: upload.task for key, upload in self._uploads.items() if upload.folder.exists()}
 
     def name(self, key: str) -> str:
         """The file's name; empty where this window has brought no such data."""
@@ -66,7 +69,8 @@ class UploadStore:
     @property
     def choices(self) -> list[tuple[str, str]]:
         """(text, key) for the list of tasks."""
-        return [(f"your data: {upload.name}", key) for key, upload in self._uploads.items() if upload.is_listed]
+        listed = ((key, upload) for key, upload in self._uploads.items() if upload.is_listed and key in self.tasks)
+        return [(f"your data: {upload.name}", key) for key, upload in listed]
 
     def close(self) -> None:
         """Remove everything."""

@@ -19,8 +19,9 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import POLL_SECONDS, follow, stopping
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.quota import size_of
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
-from neatlab.dashboard.shared.upload_store import UploadStore
+from neatlab.dashboard.shared.upload_store import QUOTA, UploadStore
 from neatlab.dashboard.train import data_words as words
 from neatlab.dashboard.train.controls import Form, task_defaults
 from neatlab.dashboard.train.data_request import (
@@ -166,7 +167,7 @@ class DataForm:
             await asyncio.sleep(POLL_SECONDS)
             if window.turn != turn:
                 return
-        await asyncio.to_thread(self._submit, window, uploads, values, bool(request.session_hash))
+        await asyncio.to_thread(self._submit, window, uploads, values, request.session_hash)
         if (job := window.job) is not None:
             try:
                 with stopping(self._context.jobs, job):
@@ -177,16 +178,17 @@ class DataForm:
         if window.turn == turn:
             yield self._shown(window, uploads, is_new=True)
 
-    def _submit(self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], is_window: bool) -> None:
+    def _submit(self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], session: str | None) -> None:
         """Queue what the form describes, or note why it cannot be used."""
         window.refusal, window.made = None, None
         try:
-            if not is_window:
+            if not session:
                 raise FieldError("file", "open the page: an upload belongs to its window")
             order = order_data(get_upload_folder(), self._context.inspect_root, *values)
             window.roles = {name: getattr(order, name) for name in (*COLUMNS, "kind")}
             window.order = order._replace(target=str(uploads.new_folder()))
-            window.job = self._context.jobs.submit(PREPARE_DATA, window.order, brief=True)
+            visitor = self._context.visitors.of(session)
+            window.job = self._context.jobs.submit(PREPARE_DATA, window.order, brief=True, visitor=visitor)
         except FieldError as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:
@@ -234,6 +236,8 @@ def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:
         window.made = job.result
     if order and job.phase == "ended" and isinstance(job.result, UploadedTask):
         window.key = uploads.add(order.name, job.result.task, Path(order.target), order.file)
+        for gone in QUOTA.take(Path(order.target), job.visitor, size_of(Path(order.target))):
+            shutil.rmtree(gone, ignore_errors=True)
         return
     if order:
         shutil.rmtree(order.target, ignore_errors=True)

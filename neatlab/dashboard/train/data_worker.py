@@ -1,9 +1,8 @@
 """What "Your own data" has done in a process: the upload checked, made a task, and described."""
 
-import resource
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from neatlab.tasks.custom.notes import alternatives
 from neatlab.tasks.custom.options import CustomOptions, architecture, usual_kind
 
 PREVIEW_ROWS, MAX_COLUMNS, MAX_CELL = 3, 40, 120
-MAX_MEMORY_BYTES = 8 * 2**30  # that reading may take: a Parquet file can unpack to any size
 
 
 def make(order: DataOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -47,22 +45,21 @@ def _uploaded_task(order: DataOrder, show: Callable[[DataPreview], None]) -> Upl
     with _field("model"):
         name, folder = _model(order)
         kind = usual_kind("", architecture(folder))
-    with _memory_limit():
-        with _field("file"):
-            data = _copied(order)
-            preview = _preview(data)
-        if preview:
-            show(preview)
-        with _field("columns"):
-            options = _options(order, data, name, kind)
-            spec = _spec(options)
-        with _field("model"):
-            _check_model(options)
-        task = load_task("custom", options.model_dump())
-        with _field("file"):
-            _check_images(options, data)
-            task.split("train")
-            kinds = _kinds(options)
+    with _field("file"):
+        data = _copied(order)
+        preview = _preview(data)
+    if preview:
+        show(preview)
+    with _field("columns"):
+        options = _options(order, data, name, kind)
+        spec = _spec(options)
+    with _field("model"):
+        _check_model(options)
+    task = load_task("custom", options.model_dump())
+    with _field("file"):
+        _check_images(options, data)
+        task.split("train")
+        kinds = _kinds(options)
     with _field("model"):
         notes = [*task.describe(), arm_time(make_run("custom", parse_arm("lora:rank=4"), 0, spec.options, {}))]
     roles = {name: str(getattr(options, name)) for name in (*COLUMNS, "kind")}
@@ -100,24 +97,11 @@ def _field(name: str) -> Iterator[None]:
         raise
     except BadInput as error:
         raise FieldError(name, str(error)) from error
-    except MemoryError:
-        raise FieldError(name, f"to read it takes more than {MAX_MEMORY_BYTES:,} bytes of memory, the limit") from None
+    except MemoryError:  # said by `run_entry`, for the file is what takes it: a Parquet file can unpack to any size
+        raise
     except Exception as error:  # whatever a reader raises on a stranger's file
         said = str(error).strip().splitlines() or [""]
         raise FieldError(name, f"it cannot be read: {type(error).__name__} {said[0]}".strip()) from error
-
-
-@contextmanager
-def _memory_limit() -> Iterator[None]:
-    """A limit on this process's memory, where the system has one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, hard))
-    try:
-        yield
-    finally:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def _model(order: DataOrder) -> tuple[str, Path]:

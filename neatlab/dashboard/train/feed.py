@@ -8,8 +8,9 @@ from typing import Any
 
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
-from neatlab.runs.jsonlines import parse_lines
+from neatlab.runs.jsonlines import MAX_EVENTS_BYTES, parse_lines
 from neatlab.runs.run import Run, read_run
+from neatlab.runtime.files import open_regular
 
 
 @dataclass
@@ -23,7 +24,7 @@ class _Tail:
 
     def read(self, path: Path, created: Any) -> list[dict[str, Any]]:
         """All whole lines so far of the run that was created at `created`."""
-        with self.lock, open(path, "rb") as file:
+        with self.lock, open_regular(path, MAX_EVENTS_BYTES) as file:
             if created != self.created or path.stat().st_size < self.offset:
                 self.created, self.offset, self.events = created, 0, []
             file.seek(self.offset)

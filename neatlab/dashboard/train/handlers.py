@@ -62,7 +62,7 @@ class Handlers:
         window = self._windows.get(request.session_hash)
         try:
             order = read_form(dict(zip(self._fields, values, strict=True)), self._tasks(request.session_hash))
-            self._train(window, order, first)
+            self._train(window, order, first, self._context.visitors.of(request.session_hash))
             window.refusal = None
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))
@@ -70,9 +70,9 @@ class Handlers:
         text = _status(window, update(window, self._context), request.session_hash)
         return [text, *self._messages(window), command_note(window.order)]
 
-    def _train(self, window: TrainWindow, order: Order, first: Command) -> None:
+    def _train(self, window: TrainWindow, order: Order, first: Command, visitor: str) -> None:
         if not (window.active and window.order == order):
-            start(window, self._context, order, first)
+            start(window, self._context, order, first, visitor)
         elif not send_command(window, self._context, first):
             raise FieldError("run", "another window trains these runs; watch them here, or take another seed")
 

@@ -70,7 +70,7 @@ class TrainWindow:
         self.follower, self.commands, self.slider = None, 0, None
 
 
-def start(window: TrainWindow, context: Context, order: Order, first: Command = "go") -> None:
+def start(window: TrainWindow, context: Context, order: Order, first: Command = "go", visitor: str = "") -> None:
     """Show the order's runs in this window, and train those that the store does not hold.
 
     An order that is in training already is shown from there.
@@ -80,6 +80,7 @@ def start(window: TrainWindow, context: Context, order: Order, first: Command = 
         context: Store and jobs.
         order: What to train.
         first: Its first command.
+        visitor: Whoever asks for it.
 
     Raises:
         BadInput: The queue is full.
@@ -93,7 +94,7 @@ def start(window: TrainWindow, context: Context, order: Order, first: Command = 
     configs = _known_runs(order)
     stored = frozenset(config.run_id for config in configs if context.store.finished(config))
     is_complete = configs and len(stored) == len(configs)
-    job = None if is_complete else context.jobs.submit(TRAIN, order, owner=window, first=first)
+    job = None if is_complete else context.jobs.submit(TRAIN, order, owner=window, visitor=visitor, first=first)
     leave(window, context)
     window.show(order, job)
     window.view, window.configs, window.stored = ViewState(layer=window.view.layer), configs, stored

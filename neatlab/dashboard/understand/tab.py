@@ -148,7 +148,9 @@ class UnderstandTab(Tab[UnderstandLink]):
         window = self._windows.get(request.session_hash)
         try:
             order = ContainsOrder.check(task, rank)
-            job = self.context.jobs.find(CONTAINS, order) or self.context.jobs.submit(CONTAINS, order, brief=True)
+            job = self.context.jobs.find(CONTAINS, order) or self.context.jobs.submit(
+                CONTAINS, order, brief=True, visitor=self.context.visitors.of(request.session_hash)
+            )
         except BadInput as error:
             yield [mistake(str(error)), _shown_layer(window, None), gr.update(), gr.update()]
             return

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -28,6 +28,8 @@ READABLE = (*TABLES, ".jsonl", ".ndjson", ".json", ".parquet")
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 MAX_BYTES = 4 * 2**30
 MAX_JSON_BYTES = 512 * 2**20  # of a .json file, which cannot be read in pieces
+MAX_COLUMNS = 1000  # of a table
+MAX_LINE_BYTES = 2**24  # of a line of JSON, and of the first of a table: how many columns it has
 CHUNK_ROWS = 20_000  # rows
 HEAD_ROWS = 200  # rows from which columns are guessed
 EXTRA = "pip install '.[datasets]' in neatlab's folder"
@@ -193,11 +195,13 @@ def _pieces(source: Source, rows: int) -> "Iterator[pd.DataFrame]":
 def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
     kind = path.suffix.lower()
     if kind in TABLES:
+        _check_first_line(path, dialect(path).separator.encode())
         yield from read_table(path, rows)
     elif kind == ".parquet":
         from pyarrow.parquet import ParquetFile
 
         with ParquetFile(path) as file:
+            _check_columns(file.metadata.num_columns)
             yield from (batch.to_pandas() for batch in file.iter_batches(rows))
     elif kind == ".json":
         yield pd.DataFrame(_records(orjson.loads(path.read_bytes())))
@@ -208,12 +212,15 @@ def _pieces_of(path: Path, rows: int) -> "Iterator[pd.DataFrame]":
 
 def _json_lines(lines: Any, rows: int) -> "Iterator[pd.DataFrame]":
     records: list[Any] = []
-    for number, line in enumerate(lines, 1):
+    columns: set[str] = set()
+    for number, line in enumerate(_lines(lines), 1):
         if line.strip():
             try:
                 records.append(orjson.loads(line))
             except orjson.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error}") from None
+            columns.update(records[-1] if isinstance(records[-1], dict) else ())
+            _check_columns(len(columns))
         if len(records) == rows:
             yield pd.DataFrame(_records(records))
             records = []
@@ -221,10 +228,29 @@ def _json_lines(lines: Any, rows: int) -> "Iterator[pd.DataFrame]":
         yield pd.DataFrame(_records(records))
 
 
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"a line of it has more than {MAX_LINE_BYTES:,} bytes, the limit")
+        yield line
+
+
 def _records(value: Any) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise ValueError("it is not a list of objects, one a row")
+    _check_columns(len({name for row in value for name in row}))
     return value
+
+
+def _check_first_line(path: Path, separator: bytes) -> None:
+    """Refuse a table with too many columns before its reader makes something of each."""
+    with open(path, "rb") as file:
+        _check_columns(next(_lines(file), b"").count(separator) + 1)
+
+
+def _check_columns(count: int) -> None:
+    if count > MAX_COLUMNS:
+        raise ValueError(f"it has {count:,} columns or more; allowed: {MAX_COLUMNS:,}")
 
 
 def _dataset(source: Source) -> Any:
