@@ -153,10 +153,9 @@ class AblateTab(Tab[AblateLink]):
             if window.busy and window.order != window.asked:
                 raise FieldError("run", "a sweep of this window is not done; stop it first")
             self.context.store.check_writable()
-            job = self.context.jobs.find(SWEEP, window.asked)
+            jobs, job = self.context.jobs, self.context.jobs.find(SWEEP, window.asked)
             if job is None and not read_sweep(window.asked, self.context.store).complete:
-                visitor = self.context.visitors.of(session)
-                job = self.context.jobs.submit(SWEEP, window.asked, owner=window, visitor=visitor)
+                job = jobs.submit(SWEEP, window.asked, owner=window, visitor=self.context.visitors.of(session))
             window.order, window.job = window.asked, job
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))

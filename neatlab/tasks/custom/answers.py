@@ -25,13 +25,17 @@ from neatlab.tasks.custom.language import CHUNK, IGNORED, PROMPT_LENGTH, REFEREN
 from neatlab.tasks.sequences import LABEL, forward
 
 
-def labelled_examples(batch: Batch, labels: Sequence[str], tokenizer: Any) -> ExamplesChosen:
+def labelled_examples(
+    batch: Batch, labels: Sequence[str], tokenizer: Any, center: float, scale: float
+) -> ExamplesChosen:
     """Texts or images with their labels, or with their numbers where these are real.
 
     Args:
         batch: The examples.
         labels: Names of the labels.
         tokenizer: The model's; not needed for images.
+        center: Of the numbers that are learnt; the data's are center + scale · these.
+        scale: As for `center`.
     """
     true = batch[LABEL]
     if "pixel_values" in batch:
@@ -40,15 +44,16 @@ def labelled_examples(batch: Batch, labels: Sequence[str], tokenizer: Any) -> Ex
         )
     shown = decoded_inputs(tokenizer, batch)
     if true.is_floating_point():
-        return ExamplesChosen("text", "number", shown, number_answers(true).values)
+        return ExamplesChosen("text", "number", shown, number_answers(center + scale * true).values)
     return ExamplesChosen("text", "class", shown, (*true.tolist(),), class_names(labels))
 
 
-def label_answers(model: nn.Module, inputs: Batch) -> Answers:
-    """The labels, or numbers, that a classifier gives to what it takes."""
+def label_answers(model: nn.Module, inputs: Batch, center: float, scale: float) -> Answers:
+    """The labels that a classifier gives to what it takes; or numbers, as for `labelled_examples`."""
     with eval_mode(model):
         logits, true = forward(model, inputs), inputs[LABEL]  # n × outputs, n
-    return number_answers(logits.squeeze(-1)) if true.is_floating_point() else class_answers(logits, true)
+    is_number = true.is_floating_point()
+    return number_answers(center + scale * logits.squeeze(-1)) if is_number else class_answers(logits, true)
 
 
 def language_examples(batch: Batch, tokenizer: Any, metric: str) -> ExamplesChosen:

@@ -113,14 +113,14 @@ class Custom(Task):
         options, batch = self._options, self.sample()
         if options.kind == "language":
             return language_examples(batch, pretrained.tokenizer(self._folder), options.metric)
-        tokenizer = pretrained.tokenizer(self._folder) if options.kind == "labels" else None
-        return labelled_examples(batch, self._data.labels, tokenizer)
+        tokenizer = None if options.kind == "images" else pretrained.tokenizer(self._folder)
+        return labelled_examples(batch, self._data.labels, tokenizer, options.center, options.scale)
 
     def answers(self, model: nn.Module, score: Score) -> Answers:
         options, batch = self._options, self.sample()
         if options.kind == "language":
             return language_answers(model, batch, pretrained.tokenizer(self._folder), options.metric, score)
-        return label_answers(model, self._inputs(batch))
+        return label_answers(model, self._inputs(batch), options.center, options.scale)
 
     def _inputs(self, batch: Batch) -> Batch:
         if self._options.kind != "images":
