@@ -240,7 +240,8 @@ def test_a_regression_is_trained_compared_and_exported(tmp_path, runs, capsys):
     assert "R²" in "\n".join(result.verdict())
     run = result.runs[0]
     shown = next(event for event in run.events if event["type"] == "ExamplesChosen")
-    assert all(min(abs(value - score) for score in (row["score"] for row in scored())) < 1e-3 for value in shown["true"])
+    scores = [row["score"] for row in scored()]
+    assert all(min(abs(value - score) for score in scores) < 1e-3 for value in shown["true"])
     export(run, "merged", tmp_path / "merged")
     model = load_trained(run).model
     assert model.config.label_scale == run.config.task_options["scale"]
