@@ -35,6 +35,7 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
         assert drawn_losses(page, trace) == pytest.approx(losses)
         shows(page.locator("#learning-caption"), f"{short_name(label)}: {run.summary['validation_loss']:.4f}")
         shows(page.locator("#parameters-caption"), f"{run.summary['adapter_params']:,}")
+        shows(page.locator("#status .answer"), f"{short_name(label)} {run.summary['validation_metric']:.4f}")
 
 
 def drawn_losses(page: Page, trace: int) -> list[float]:
@@ -111,6 +112,16 @@ def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: Ap
     says(page, "2 of 2 runs shown from the runs folder")
     expect(page.locator("#summary tbody tr")).to_have_count(2)
     assert {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")} == before
+
+
+def test_one_seed_is_no_answer_and_ablate_is_asked_for_one(page: Page, app: App) -> None:
+    train(page, app, "?task=digits&steps=2&seed=0&arm=lora:rank=3&arm=neat:rank=3,depth=4,activation=tanh")
+    says(page, "Done.")
+    shows(page.locator("#status .answer"), "one seed: no answer yet")
+    page.get_by_role("link", name="Answer with seeds").click()
+    shows(page.locator("#ablate-outlook"), "1 arm and the reference lora:rank=3: a first look after 3 seeds")
+    shows(page.locator("#ablate-outlook"), "holds 2 of them already")
+    expect(page.locator("#ablate-base").locator("input, textarea").first).to_have_value(re.compile("neat:rank=3"))
 
 
 def test_three_and_four_arms(page: Page, app: App) -> None:

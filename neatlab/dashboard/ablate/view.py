@@ -10,7 +10,7 @@ from neatlab.analysis.statistics import Interval
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.verdict import NO_VERDICT, verdict
 from neatlab.dashboard.shared.follow import queue_text
-from neatlab.dashboard.shared.html import hint
+from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.experiments.sequential import SeedRequest, wanted_runs
@@ -179,11 +179,11 @@ INVITATION = status("Choose a grid and press Start.")
 def run_count(seen: SweepSnapshot) -> str:
     """How many runs a sweep has and how many are there already."""
     arms = len(seen.order.depths) * len(seen.order.activations)
-    count = f"{seen.total} runs: {arms} arms and the reference {seen.order.reference}"
+    count = f"{plural(seen.total, 'run')}: {plural(arms, 'arm')} and the reference {seen.order.reference}"
     text = f"{count}, {seen.order.seeds} seeds each."
     if seen.order.seeds == "auto":
         looks = f"a first look after {LOOKS[0]} seeds and others until it is decided, at most {seen.order.max_seeds}"
-        text = f"{arms} arms and the reference {seen.order.reference}: {looks} seeds each."
+        text = f"{plural(arms, 'arm')} and the reference {seen.order.reference}: {looks} seeds each."
     return hint(f"{text} The runs folder holds {len(seen.ended)} of them already.")
 
 

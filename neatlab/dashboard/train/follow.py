@@ -8,6 +8,7 @@ from typing import NamedTuple
 from neatlab.config import RunConfig
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import status
+from neatlab.dashboard.train.answer import answer
 from neatlab.dashboard.train.charts import EMPTY, Charts
 from neatlab.dashboard.train.snapshot import RunsSnapshot, read_runs, steps_done
 from neatlab.dashboard.train.summary import table
@@ -156,7 +157,8 @@ def _status(window: TrainWindow, context: Context, runs: RunsSnapshot, early: bo
     if early or not runs.runs:
         return before_first_step(window, context.jobs)
     done = _done(runs)
-    return status(progress_text(window, runs), f"Step {done} of {runs.total}.", done, runs.total)
+    text = status(progress_text(window, runs), f"Step {done} of {runs.total}.", done, runs.total)
+    return answer(runs, window.view.at) + text
 
 
 def _done(runs: RunsSnapshot) -> int:
