@@ -34,17 +34,24 @@ window.neatlabCopyLink = async () => {
 };
 
 // The tabs are one stop of the keyboard, gone through by arrows, as readers of other pages know them.
-const tabList = document.querySelector("#tabs");
-const tabsShown = () => [...tabList.querySelectorAll("[role=tab]")].filter((tab) => tab.checkVisibility());
-const tend = () => {
-  for (const tab of tabList.querySelectorAll("[role=tab]")) {
-    const index = tab.ariaSelected === "true" ? 0 : -1;
-    if (tab.tabIndex !== index) tab.tabIndex = index;
-  }
-};
-new MutationObserver(tend).observe(tabList, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
-tend();
-tabList.addEventListener("keydown", (event) => {
+const tabsShown = () => [...document.querySelectorAll("#tabs [role=tab]")].filter((tab) => tab.checkVisibility());
+function tendTabs(list) {
+  const tend = () => {
+    for (const tab of list.querySelectorAll("[role=tab]")) {
+      const index = tab.ariaSelected === "true" ? 0 : -1;
+      if (tab.tabIndex !== index) tab.tabIndex = index;
+    }
+  };
+  new MutationObserver(tend).observe(list, { subtree: true, attributes: true, attributeFilter: ["aria-selected"] });
+  tend();
+}
+// Gradio may put them into the page after this.
+(function whenThere() {
+  const list = document.querySelector("#tabs:has([role=tab])");
+  if (list) tendTabs(list);
+  else requestAnimationFrame(whenThere);
+})();
+document.addEventListener("keydown", (event) => {
   const at = tabsShown().indexOf(event.target);
   const steps = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 };
   if (at < 0 || !(event.key in steps)) return;

@@ -186,9 +186,8 @@ def saved(page: Page, name: str, kind: str, folder: Path) -> Path:
 def test_train_is_pressed_without_a_mouse(trained: Page, app: App) -> None:
     page = trained
     fill(page, seed=61)
-    page.focus("#copy-link")  # what stands before it is reached in the test above
-    for _ in range(2):  # the tabs, then Train
-        page.keyboard.press("Tab")
+    page.focus("#tab-train-button")  # what stands before it is reached in the test above
+    page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "train"
     page.keyboard.press("Enter")
     wait_until(lambda: len(app.stored(61)) == 2)
