@@ -33,7 +33,6 @@ LABELS = {
     "init_weights": "start of Θ₁",
     "lr": "learning rate (empty: shared)",
 }
-INFO = {"depth": "linear maps; even with paired residuals"}
 MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
 
 
@@ -175,7 +174,6 @@ def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
     shared: dict[str, Any] = {
         "value": field.default,
         "label": LABELS.get(name, name),
-        "info": INFO.get(name),
         "visible": visible,
         "elem_id": f"{part}-{name}",
         "min_width": 110,
