@@ -69,7 +69,7 @@ def _dialect(path: Path, size: int, mtime: int) -> Dialect:
     if hint := EXCEL_HINT.match(text):
         return Dialect(encoding, hint[1], 1)
     is_whole = len(text) < SAMPLE_BYTES
-    return Dialect(encoding, _separator(text if is_whole else text[: text.rfind("\n") + 1]))
+    return Dialect(encoding, _separator(text if is_whole else text[: text.rfind("\n") + 1] or text))
 
 
 def _encoding(path: Path) -> str:
