@@ -133,8 +133,8 @@ def _answers(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     chosen = next((event for event in events if event["type"] == "ExamplesChosen"), None)
     if chosen is None:
         return []
-    kept = ({**chosen, **event} for event in events if event["type"] == "Predicted")
-    return [{name: event.get(name, ()) for name in ANSWER_FIELDS} for event in kept]
+    answered = ({**chosen, **event} for event in events if event["type"] == "Predicted")
+    return [{name: event.get(name, ()) for name in ANSWER_FIELDS} for event in answered]
 
 
 def _spectrum(event: dict[str, Any]) -> dict[str, Any]:

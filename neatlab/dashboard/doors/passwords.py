@@ -20,12 +20,12 @@ def hashed(password: str) -> str:
     return f"scrypt:{COST}:{BLOCK}:{PARALLEL}${salt}${_scrypt(password, salt, COST, BLOCK, PARALLEL)}"
 
 
-def matches(given: str, kept: str) -> bool:
-    """Whether a password is the one that is kept, plain or as a hash; takes as long for a wrong one."""
-    if match := HASH.fullmatch(kept):
+def matches(given: str, stored: str) -> bool:
+    """Whether a password is the one that is stored, plain or as a hash; takes as long for a wrong one."""
+    if match := HASH.fullmatch(stored):
         cost, block, parallel = (int(number) for number in match.groups()[:3])
-        given, kept = _scrypt(given, match[4], cost, block, parallel), match[5]
-    return hmac.compare_digest(given.encode(), kept.encode())
+        given, stored = _scrypt(given, match[4], cost, block, parallel), match[5]
+    return hmac.compare_digest(given.encode(), stored.encode())
 
 
 def login(user: str, password: str) -> Callable[[str, str], Any]:
