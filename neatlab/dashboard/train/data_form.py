@@ -45,11 +45,8 @@ LEAVE_OUT = """(task, steps) => {
   if (task?.startsWith('upload:')) window.neatlabSetLink({task: [], lr: [], steps: [steps], data: task.split('/')[1]})
 }"""
 GUESSED = ("guessed", "")
-NEWEST: dict[str, Any] = {
-    **UNCHECKED,
-    **LONG,
-    "trigger_mode": "multiple",
-}  # a later choice stops the look at an earlier
+# A later choice stops the look at an earlier.
+NEWEST: dict[str, Any] = {**UNCHECKED, **LONG, "trigger_mode": "multiple"}
 
 
 @dataclass
