@@ -37,6 +37,7 @@ SWITCH_THEME = "() => window.neatlabSwitchTheme()"
 COPY_LINK = "() => window.neatlabCopyLink()"
 EDITED = "() => window.neatlabEdited()"
 OPENED = "() => { window.neatlabOpened = true; }"
+QUEUE_SECONDS = 0.005  # Gradio's millisecond costs an idle page 5 % of a core
 SELECT_TAB = "() => window.neatlabSetLink({{tab: '{name}'}})"
 
 
@@ -60,6 +61,7 @@ def build(context: Context, lessons: Mapping[str, Lesson] | None = None) -> gr.B
     for handler in demo.fns.values():
         handler.show_progress_on = [page.link]
     demo.queue(max_size=256, default_concurrency_limit=None)
+    demo._queue.sleep_when_free = QUEUE_SECONDS
     return demo
 
 

@@ -181,8 +181,8 @@ LESSONS = ("another", "rank")
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app of most tests; each of them trains on seeds of its own."""
+def common_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app of most tests: to start one takes seconds."""
     folder = tmp_path_factory.mktemp("app")
     for name in ("models", "lessons"):
         (folder / name).mkdir()
@@ -192,6 +192,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     options = ("--trainings", "4", "--inspect-root", folder / "models", "--lessons", folder / "lessons")
     with serve(folder, "--shared-runs", *map(str, options)) as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def app(common_app: App) -> Iterator[App]:
+    """The app, for the tests of a file: each trains on seeds of its own, and no other file finds their runs."""
+    yield common_app
+    for run in common_app.runs.glob("?" * 12):
+        shutil.rmtree(run)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ ATTACK = """async ([base, job, run]) => {
   form.append("files", new Blob(["from elsewhere"]), "page.txt");
   const call = (path, values) => [path, JSON.stringify(values)];
   const tries = [
-    call("run/start", {data: ["teacher:kind=low-rank", ["lora:rank=1"], 1, 91, null, null, null]}),
+    call("run/start", {data: ["teacher:kind=low-rank", ["lora:rank=1"], 1, 71, null, null, null]}),
     call("run/stop", {data: [job, ""]}),
     call("queue/join", {data: [[run]], fn_index: 0, session_hash: "from-elsewhere"}),
     ["upload", form],
@@ -90,9 +90,9 @@ def state(app: App) -> tuple[Any, ...]:
 @pytest.fixture
 def victim(app: App) -> dict[str, Any]:
     """A training that goes on."""
-    call = {"data": ["digits", ["lora:rank=1", "lora:rank=2"], 5000, 90, None, None, None]}
+    call = {"data": ["digits", ["lora:rank=1", "lora:rank=2"], 5000, 70, None, None, None]}
     job = httpx.post(f"{app.url}gradio_api/run/start", json=call, timeout=90).json()["data"][0]
-    app.wait_for_steps(90, 1)
+    app.wait_for_steps(70, 1)
     return dict(job)
 
 
@@ -102,7 +102,7 @@ def test_a_page_on_another_port_changes_nothing(
 ) -> None:
     before = state(app)
     page.goto(elsewhere)
-    run = next(iter(app.stored(90).values())).run_id
+    run = next(iter(app.stored(70).values())).run_id
     answers = page.evaluate(ATTACK, [app.url.replace("127.0.0.1", host), victim["job"], run])
     assert set(answers) <= {0, 403}  # 0: the browser does not tell the page
     assert state(app) == before
@@ -113,7 +113,7 @@ def test_a_page_whose_name_was_pointed_here_changes_nothing(
 ) -> None:
     before = state(app)
     page.goto(elsewhere)
-    run = next(iter(app.stored(90).values())).run_id
+    run = next(iter(app.stored(70).values())).run_id
     assert page.evaluate(ATTACK, [elsewhere, victim["job"], run]) == [403] * 8  # of one origin, as the browser sees it
     assert state(app) == before
     page.goto(app.url.replace("127.0.0.1", NAME))
