@@ -104,9 +104,9 @@ def _difference(now: "Factors", start: "Factors") -> "Factors":
 
     from neatlab.adapters.factors import Factors
 
-    if torch.equal(now.left, start.left) and torch.equal(now.right, start.right):
-        return Factors(torch.zeros_like(now.left), now.right)
-    return Factors(torch.cat([now.left, -start.left], 1), torch.cat([now.right, start.right]))
+    left, right = torch.cat([now.left, -start.left], 1), torch.cat([now.right, start.right])
+    unchanged = torch.equal(now.left, start.left) and torch.equal(now.right, start.right)
+    return Factors(torch.zeros_like(left) if unchanged else left, right)
 
 
 def write_neat(adapted: "Adapted", folder: "PathLike") -> "Errors":
