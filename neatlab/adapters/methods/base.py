@@ -157,6 +157,8 @@ class Method:
         takes_from_weight: Whether its start takes the first factors out of W₀, which ΔW is then counted from.
         fits_conv1d: Whether PEFT has it on transformers' Conv1D as well as on nn.Linear.
         magnitudes: Whether it has a magnitude for each output, which LoRA holds as DoRA.
+        factors: Names of the thin factors of ΔW, d_out × r and r × d_in, of a network the last map and what it maps;
+            None where ΔW has none.
         network: (layer, adapter, W₀) → the network of W₀ that makes its factors; None where none does.
     """
 
@@ -177,6 +179,7 @@ class Method:
     takes_from_weight: bool = False
     fits_conv1d: bool = True
     magnitudes: bool = False
+    factors: tuple[str, str] | None = None
     network: Callable[[Any, str, "Tensor"], Network] | None = None
 
     @property

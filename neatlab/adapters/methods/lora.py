@@ -163,6 +163,7 @@ LORA = Method(
         initial=_initial,
     ),
     forms={"lora": write_lora, "neat": write_neat, "merged": write_merged},
+    factors=("s·B", "A"),
 )
 RSLORA = replace(LORA, title="rsLoRA", config=_rslora, equation="ΔW = (α/√r)·B A")
 DORA = replace(
@@ -175,6 +176,7 @@ DORA = replace(
     forms={"lora": write_saved, "merged": write_merged},
     rank="rank of B A; ΔW has any",
     magnitudes=True,
+    factors=None,
 )
 PISSA = replace(
     LORA,
@@ -184,5 +186,6 @@ PISSA = replace(
     forms={"lora": write_lora, "merged": write_merged},
     rank="half the ceiling on the rank of ΔW",
     takes_from_weight=True,
+    factors=("s·[B −B₀]", "[A; A₀]"),
     start="0 up to the rounding of W₀ − B₀A₀ + B₀A₀",
 )
