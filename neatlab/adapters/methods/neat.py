@@ -133,6 +133,6 @@ METHOD = Method(
         rank=_layer_rank,
     ),
     forms={"neat": write_saved, "peanut": write_peanut, "lora": write_lora, "merged": write_merged},
-    factors=("s·Θᴸᵀ", "H"),
+    factors=("s·Θ_Lᵀ", "H"),
     network=network,
 )

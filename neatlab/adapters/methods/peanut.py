@@ -103,6 +103,6 @@ METHOD = Method(
     AdapterFiles("PEANUT", ("r", "depth", "act_fn", "scaling"), unknown_shape, always, ("r", "depth")),
     forms={"peanut": write_saved, "neat": write_neat, "lora": write_lora, "merged": write_merged},
     fits_conv1d=False,
-    factors=("s·Θᴸᵀ", "H"),
+    factors=("s·Θ_Lᵀ", "H"),
     network=network,
 )

@@ -31,7 +31,10 @@ CHOOSE_LAYER = "(layer) => window.neatlabChooseLayer(layer)"
 LINK_LAYER = "(layer) => window.neatlabSetLink({layer})"
 LINK_STEP = "(at) => window.neatlabLinkStep(at)"
 MOVED = "(at) => window.neatlabMoved(at)"
-SKETCH = "(...values) => window.neatlabSketch({table}, {names}, values)"
+KEEP_FORM = """(...values) => {{
+  window.neatlabForm = {{ table: {table}, names: {names}, values }};
+  document.dispatchEvent(new Event("neatlab-form"));
+}}"""
 SKETCHED = ("method", "rank", "depth", "orientation")  # what the shapes of an arm's matrices follow from
 FIRST_METHODS = ("lora", "neat", "", "")  # of the arms in a fresh form
 
@@ -157,6 +160,6 @@ class TrainTab(Tab[TrainLink]):
         """The form's shapes as it is filled, in the browser alone."""
         names = ["task", *(f"{part}.{name}" for part in PARTS for name in SKETCHED)]
         fields: list[Any] = [self._form.fields[name] for name in names]
-        script = SKETCH.format(table=orjson.dumps(sketch_table()).decode(), names=orjson.dumps(names).decode())
+        script = KEEP_FORM.format(table=orjson.dumps(sketch_table()).decode(), names=orjson.dumps(names).decode())
         gr.on([field.change for field in fields], None, fields, None, js=script)
         self.restored.append((None, fields, None, {"js": script}))

@@ -3,7 +3,7 @@
 painters.weights = (() => {
   const [THIN, LABEL, HEAD, GAP, LINE, CHARACTER] = [5, 13, 18, 8, 18, 6.5]; // pixels
   const COLOURS = { light: { 1: [27, 120, 55], "-1": [118, 42, 131] }, dark: { 1: [96, 211, 128], "-1": [206, 137, 226] } };
-  const SIGN = "−";
+  const [SIGN, ROOT] = ["−", 0.6]; // colours grow with this power of a value: most entries are far below the largest
   let [area, given, sketch, shown, pictures, pointer, built] = [null, null, null, null, [], null, ""];
 
   // A matrix as the server sends it: shares of its largest entry as whole numbers.
@@ -44,21 +44,21 @@ painters.weights = (() => {
     return { ...value, arms, base, scale: largest([...arms.flatMap((arm) => arm.maps?.delta ?? []), ...(base.true ? [base.true] : [])]) };
   }
 
-  // What stands in an arm's line: matrices and the signs between them. An axis is of the layer's outputs or inputs, or of the
-  // arm's hidden units; inner matrices have none.
+  // What stands in an arm's lines: matrices and the signs between them; what makes H may stand in a line of its own. An axis is
+  // of the layer's outputs or inputs, or of the arm's hidden units; inner matrices have none.
   function terms(arm, [m, n]) {
     const map = (role, label, rows, columns, axes) => ({ role, label, rows, columns, axes });
     const [r, delta] = [arm.rank, map("delta", "ΔW", m, n, ["out", "in"])];
-    if (arm.kind === "dense") return [delta];
+    if (arm.kind === "dense") return [[delta]];
     const [left, right] = arm.labels;
     const line = [delta, "=", map("left", left, m, r, ["out", "unit"]), "·", map("right", right, r, n, ["unit", "in"])];
-    if (arm.kind === "product") return line;
+    if (arm.kind === "product") return [line];
     const over = arm.kind === "out";
     const inner = [...Array(Math.min(arm.depth - 2, 4)).keys()].map((i) => map(`inner${i}`, "", r, r, []));
     const before = map("before", over ? "Θ₁ᵀW₀" : "(W₀Θ₁)ᵀ", r, over ? n : m, ["unit", over ? "in" : "out"]);
     const first = map("first", "Θ₁ᵀ", r, over ? m : n, ["unit", over ? "out" : "in"]);
     const has = (one) => !arm.maps || arm.maps[one.role];
-    return [...line, over ? "H=σ" : "Hᵀ=σ", ...inner.filter(has), { stack: [before, first].filter(has) }];
+    return [line, [over ? "H=σ" : "Hᵀ=σ", ...inner.filter(has), { stack: [before, first].filter(has) }]];
   }
 
   const side = (size, scale) => Math.max(THIN, Math.round(size * scale));
@@ -67,15 +67,22 @@ painters.weights = (() => {
   const high = (term, scale) =>
     typeof term === "string" ? LINE : term.stack ? term.stack.reduce((sum, one) => sum + high(one, scale), 0) : side(term.rows, scale) + LABEL;
 
-  // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns.
-  function fit(lines, extras, shape, width, height) {
+  const across = (line, scale) => line.reduce((sum, term) => sum + wide(term, scale) + 2, 0);
+  const down = (line, scale) => Math.max(0, ...line.map((term) => high(term, scale)));
+
+  // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns, an arm's
+  // matrices in one line or two.
+  function fit(arms, extras, shape, width, height) {
     for (let scale = 8; ; scale /= 1.04) {
       const [w, h] = [side(shape[1], scale), side(shape[0], scale)];
-      const arms = Math.max(0, ...lines.map((line) => line.reduce((sum, term) => sum + wide(term, scale) + 2, 0)));
-      const tall = lines.reduce((sum, line) => sum + HEAD + Math.max(...line.map((term) => high(term, scale)), 0), 0);
-      for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
-        const left = columns * (w + GAP) + GAP;
-        if ((left + arms <= width && Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height) || scale < 0.005) return { scale, columns };
+      for (const parted of [false, true]) {
+        const all = arms.map((lines) => (parted ? lines : [lines.flat()]));
+        const right = Math.max(0, ...all.flat().map((line) => across(line, scale)));
+        const tall = all.reduce((sum, lines) => sum + HEAD + lines.reduce((rest, line) => rest + down(line, scale), 0), 0);
+        for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
+          const fits = columns * (w + GAP) + GAP + right <= width && Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height;
+          if (fits || scale < 0.005) return { scale, columns, lines: all };
+        }
       }
     }
   }
@@ -83,8 +90,14 @@ painters.weights = (() => {
   function element(tag, name, text = "") {
     const made = document.createElement(tag);
     made.className = `weights-${name}`;
-    made.textContent = text;
+    made.append(...lowered(text));
     return made;
+  }
+
+  // "Θ_L" with its index below the line.
+  function lowered(text) {
+    const [first, ...rest] = text.split("_L");
+    return [first, ...rest.flatMap((part) => [Object.assign(document.createElement("sub"), { textContent: "L" }), part])];
   }
 
   const sizes = (term, known) => [term.rows, term.columns].map((size, i) => (!known && term.axes[i] !== "unit" && term.axes[i] ? `d_${term.axes[i]}` : size.toLocaleString("en"))).join("×");
@@ -117,7 +130,7 @@ painters.weights = (() => {
     const [head, key, words] = [element("p", "head"), element("i", "key"), element("span", "equation")];
     key.style.background = arm.colour;
     const texts = line.flatMap((term) => term.stack ?? term).map((term) => (typeof term === "string" ? term : term.role.startsWith("inner") ? "" : `${term.label} ${sizes(term, shown.known ?? true)}`));
-    words.append(element("b", "name", arm.name), ` ${arm.kind ? texts.filter(Boolean).join(" ") : (arm.note ?? "")}`);
+    words.append(element("b", "name", arm.name), ...lowered(` ${arm.kind ? texts.filter(Boolean).join(" ") : (arm.note ?? "")}`));
     words.title = words.textContent;
     head.append(key, words);
     if (arm.sigma?.length && arm.u.columns) head.append(bars(arm));
@@ -141,8 +154,8 @@ painters.weights = (() => {
   function build() {
     const { width, height } = { width: area.clientWidth, height: area.clientHeight };
     const extras = shown.sketch ? ["weight"] : Object.keys(shown.base);
-    const lines = shown.arms.map((arm) => (arm.kind ? terms(arm, shown.shape) : []));
-    const { scale, columns } = fit(lines, extras.length, shown.shape, width, height - LINE);
+    const parts = shown.arms.map((arm) => (arm.kind ? terms(arm, shown.shape) : [[]]));
+    const { scale, columns, lines } = fit(parts, extras.length, shown.shape, width, height - LINE);
     const [view, left, right] = [element("div", "view"), element("div", "extras"), element("div", "arms")];
     pictures = [];
     left.style.gridTemplateColumns = `repeat(${columns}, auto)`;
@@ -150,9 +163,13 @@ painters.weights = (() => {
     const [m, n] = shown.shape;
     if (m) left.append(...extras.map((role) => picture({ role, label: labels[role], rows: m, columns: n, axes: ["out", "in"] }, null, scale)));
     shown.arms.forEach((arm, i) => {
-      const [row, maps] = [element("div", "arm"), element("div", "maps")];
-      maps.append(...lines[i].map((term) => laid(term, arm, scale)));
-      row.append(heading(arm, lines[i]), maps);
+      const row = element("div", "arm");
+      row.append(heading(arm, lines[i].flat()));
+      for (const line of lines[i]) {
+        const maps = element("div", "maps");
+        maps.append(...line.map((term) => laid(term, arm, scale)));
+        row.append(maps);
+      }
       right.append(row);
     });
     view.append(left, right);
@@ -164,10 +181,15 @@ painters.weights = (() => {
     listen(view);
   }
 
-  // Which two arms the difference is of: where there are only two, the page need not say so.
+  // An arm's method where no other arm has it.
+  function shortName(arm) {
+    const first = (one) => one.name.split(" ")[0];
+    return shown.arms.filter((one) => first(one) === first(arm)).length > 1 ? arm.name : first(arm);
+  }
+
   function differenceName() {
-    const [first, second] = shown.compared.map((index) => shown.arms[index].name.split(" ")[0]);
-    return first === second ? "difference" : `${second}${SIGN}${first}`;
+    const [first, second] = shown.compared.map((index) => shown.arms[index]);
+    return `${shortName(second)} ${SIGN} ${shortName(first)}`;
   }
 
   const valuesOf = ({ term, arm }) => (arm ? arm.maps?.[term.role] : shown.base?.[term.role]);
@@ -192,7 +214,7 @@ painters.weights = (() => {
     const cells = new OffscreenCanvas(matrix.columns, matrix.rows);
     const image = new ImageData(matrix.columns, matrix.rows);
     const strong = strengths(one, matrix);
-    matrix.values.forEach((value, i) => image.data.set([...colours[value < 0 ? -1 : 1], 255 * Math.min(1, Math.abs(value) / scale) * strong(i)], 4 * i));
+    matrix.values.forEach((value, i) => image.data.set([...colours[value < 0 ? -1 : 1], 255 * Math.min(1, Math.abs(value) / scale) ** ROOT * strong(i)], 4 * i));
     cells.getContext("2d").putImageData(image, 0, 0);
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
@@ -250,8 +272,8 @@ painters.weights = (() => {
     const place = (axis) => (axis === "unit" ? (one.arm === pointer.arm ? pointer.unit : undefined) : pointer[axis]);
     const [row, column] = one.term.axes.map(place);
     if (!matrix || row === undefined || column === undefined) return "";
-    const whose = one.arm && one.term.role === "delta" ? `${one.arm.name} ` : "";
-    return `${whose}${one.term.label} ${short(matrix.values[row * matrix.columns + column])}`;
+    const whose = one.arm && one.term.role === "delta" ? ` ${shortName(one.arm)}` : "";
+    return `${one.term.label}${whose} ${short(matrix.values[row * matrix.columns + column])}`;
   }
 
   function point(next) {
@@ -330,8 +352,11 @@ painters.weights = (() => {
     if (area?.clientWidth && value) show(value);
   };
 
-  // The form's shapes are shown until a training has something to show, and whenever they are changed.
-  window.neatlabSketch = ({ methods, tasks }, names, values) => {
+  // The form's shapes are shown until a training has something to show, and whenever they are changed. The form may be
+  // filled before this script is there.
+  function readForm() {
+    if (!window.neatlabForm) return;
+    const { table: { methods, tasks }, names, values } = window.neatlabForm;
     const form = Object.fromEntries(names.map((name, i) => [name, values[i]]));
     const known = tasks[form.task];
     const shape = known ?? [64, 64];
@@ -340,7 +365,7 @@ painters.weights = (() => {
     const isNew = sketch && JSON.stringify(sketch) !== JSON.stringify(next);
     sketch = next;
     if (area?.clientWidth && (isNew || !given)) show(next);
-  };
+  }
 
   function sketched(part, form, methods, [m, n]) {
     const { kind, title, colour, labels } = methods[form[`${part}.method`]];
@@ -353,6 +378,8 @@ painters.weights = (() => {
     return { name: title, colour, kind: kind === "network" ? (over ? "out" : "in") : kind, labels: names, rank, depth };
   }
 
+  document.addEventListener("neatlab-form", readForm);
+  readForm();
   return (panel, value) => {
     if (area !== panel) {
       area = panel;

@@ -20,10 +20,11 @@ from neatlab.tasks import TaskSpec
 
 HINT = (
     "Every matrix to one scale, so that a thin one is thin; its thin side is never drawn below a few pixels. Green is "
-    "positive, purple negative, the background zero. All ΔW share one scale, and so does their difference; every other "
-    "matrix has its own. Point at a cell to see its row and column in all matrices, at a hidden unit or a bar of σ to "
-    "see what that alone adds to ΔW; with the keyboard, arrows go from cell to cell, Page Up and Page Down from one "
-    "singular direction to the next, Esc back. Of large layers a cell is the mean of a block."
+    "positive, purple negative, the background zero; the colour grows with the 0.6th power of a value. All ΔW share "
+    "one scale, and so does their difference; every other matrix has its own. Point at a cell to see its row and "
+    "column in all matrices, at a hidden unit or a bar of σ to see what that alone adds to ΔW; with the keyboard, "
+    "arrows go from cell to cell, Page Up and Page Down from one singular direction to the next, Esc back. Of large "
+    "layers a cell is the mean of a block."
 )
 OLDER = "{} stored no weights: it was trained by an older version."
 DAMAGED = "The weights that {} stored are damaged."
