@@ -10,7 +10,7 @@ from neatlab.config import TrainingConfig, make_run, parse_arm
 from neatlab.events import Evaluated, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step, from_dict, to_dict
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import build, make_task
-from neatlab.training.loop import rate_factor, train
+from neatlab.training.loop import Stored, rate_factor, train
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
 
@@ -21,7 +21,8 @@ def config(arm="neat:rank=3", seed=0, **training):
 
 def events(run):
     task = make_task(run)
-    return list(train(build(run, task), task, run.training, run.seed))
+    made = train(build(run, task), task, run.training, run.seed)
+    return [event for event in made if not isinstance(event, Stored)]
 
 
 def losses(run):

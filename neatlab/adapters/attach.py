@@ -14,9 +14,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from neatlab.adapters.deltas import delta, initial_factors
+from neatlab.adapters.deltas import delta, initial_factors, network
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS, Method
+from neatlab.adapters.methods.base import Network
 from neatlab.adapters.neat import NeatLayer
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
@@ -56,6 +57,12 @@ class Adapted:
             trained = {name for name, p in self._trainable()}
             modules = dict(self.model.named_modules())
             return {n: weight_of(modules[n]) - w for n, w in self.layers.items() if f"{n}.weight" in trained}
+
+    def networks(self) -> dict[str, Network]:
+        """The network of W₀ that makes each adapted layer's factors; none of methods without one."""
+        layers = tuner_layers(self.model) if isinstance(self.model, PeftModel) else ()
+        made = {name: network(layer, layer.active_adapters[0], self.layers[name]) for name, layer in layers}
+        return {name: one for name, one in made.items() if one is not None}
 
     def dead_units(self, name: str) -> float:
         """Share of a NEAT layer's hidden units that give 0 for every row of W₀; NaN for other methods."""

@@ -5,7 +5,7 @@ Always d_out × d_in, against the weight before the adapter was attached, and wi
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
@@ -14,7 +14,8 @@ from torch import Tensor
 
 import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.factors import Delta, Factors
-from neatlab.adapters.methods import METHODS
+from neatlab.adapters.methods import METHODS, Method
+from neatlab.adapters.methods.base import Network
 from neatlab.errors import BadInput
 
 Rule = Callable[[Any, str, Tensor, Factors | None], Delta]
@@ -36,7 +37,7 @@ def delta(layer: BaseTunerLayer, adapter: str, weight: Tensor, start: Factors | 
         BadInput: A layer of a method that is not in METHODS.
     """
     with torch.no_grad():
-        result = _rule(layer)(layer, adapter, weight, start)
+        result = cast(Rule, _row(layer).delta)(layer, adapter, weight, start)
     return Factors(result.left.detach(), result.right.detach()) if isinstance(result, Factors) else result.detach()
 
 
@@ -52,15 +53,28 @@ def initial_factors(layer: BaseTunerLayer, adapter: str, weight: Tensor) -> Fact
     return Factors(factors.left.clone(), factors.right.clone()) if isinstance(factors, Factors) else None
 
 
-def _rule(layer: BaseTunerLayer) -> Rule:
-    for kind, rule in _rules().items():
+def network(layer: BaseTunerLayer, adapter: str, weight: Tensor) -> Network | None:
+    """The network of W₀ that makes a layer's factors, for NEAT and PEANuT.
+
+    Args:
+        layer: The adapted layer.
+        adapter: Name of the adapter.
+        weight: W₀ before the adapter was attached, d_out × d_in.
+    """
+    rule = _row(layer).network
+    with torch.no_grad():
+        return rule(layer, adapter, weight) if rule else None
+
+
+def _row(layer: BaseTunerLayer) -> Method:
+    for kind, row in _rows().items():
         if isinstance(layer, kind):
-            return rule
+            return row
     raise BadInput(f"ΔW of a {type(layer).__name__} is not known; METHODS lists the methods that are")
 
 
 @cache
-def _rules() -> dict[type, Rule]:
-    """PEFT's layer → how the method that puts it there computes its ΔW."""
+def _rows() -> dict[type, Method]:
+    """PEFT's layer → the method that puts it there; variants of one layer compute ΔW by one rule."""
     tuners: dict[Any, Any] = PEFT_TYPE_TO_TUNER_MAPPING
-    return {tuners[row.files.type].tuner_layer_cls: row.delta for row in METHODS.values() if row.files and row.delta}
+    return {tuners[row.files.type].tuner_layer_cls: row for row in METHODS.values() if row.files and row.delta}

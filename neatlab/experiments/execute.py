@@ -12,12 +12,14 @@ from safetensors.torch import save_file
 
 from neatlab.adapters.attach import Adapted, attach
 from neatlab.adapters.methods import METHODS
+from neatlab.analysis.weight_frames import WeightsBegun, WeightsMeasured
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
 from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
 from neatlab.runs.jsonlines import read_lines
 from neatlab.runs.outcomes import write_outcomes
 from neatlab.runs.store import Store
+from neatlab.runs.weights import append_weights, begin_weights, cut_weights
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
 from neatlab.runtime.environment import keep_random_state, pick_device
@@ -51,7 +53,10 @@ def build(config: RunConfig, task: Task) -> Adapted:
 
 
 def execute(
-    config: RunConfig, store: Store, should_continue: Callable[[Evaluated], bool] | None = None
+    config: RunConfig,
+    store: Store,
+    should_continue: Callable[[Evaluated], bool] | None = None,
+    is_film: bool = False,
 ) -> Iterator[Event]:
     """Train one run and write it to the store, event by event.
 
@@ -63,6 +68,7 @@ def execute(
         store: Where it goes; an unfinished run of the same configuration goes on from where it was last saved
             (`save_every`), else it is started anew.
         should_continue: Asked after each evaluation on the validation split; False prunes the run.
+        is_film: Whether someone looks on: the weights are stored more often than spectra are measured.
 
     Yields:
         The events that `loop.train` yields, each after it is in the store.
@@ -77,7 +83,7 @@ def execute(
         distributed.broadcast_from_main(saved.load, store.root / config.run_id) if config.training.save_every else None
     )
     is_report, measures = config.purpose == "report", _measures_start(config)
-    training = train(adapted, task, config.training, config.seed, is_report, state, measures)
+    training = train(adapted, task, config.training, config.seed, is_report, state, measures, is_film)
     events = _until_pruned(training, should_continue)
     if distributed.is_main():
         yield from _written(events, adapted, config, store, state)
@@ -99,6 +105,8 @@ def _written(
     state: TrainingState | None,
 ) -> Iterator[Event]:
     writer, seen = store.start(config, state.events if state else None), _Summary()
+    if state:
+        cut_weights(writer.path, state.step)
     for values in read_lines(writer.path / "events.jsonl") if state else []:
         seen.add(from_dict(values))
     try:
@@ -183,10 +191,15 @@ class _Summary:
 
 
 def _store(entry: Stored, run: Path) -> None:
-    if isinstance(entry, TrainingState):
-        saved.save(entry, run)
-    else:
-        write_outcomes(run, entry)
+    match entry:
+        case TrainingState():
+            saved.save(entry, run)
+        case WeightsBegun():
+            begin_weights(run, entry)
+        case WeightsMeasured():
+            append_weights(run, entry)
+        case _:
+            write_outcomes(run, entry)
 
 
 def _save(adapted: Adapted, writer: RunWriter) -> None:

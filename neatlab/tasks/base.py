@@ -75,6 +75,11 @@ class Task(ABC):
         """The options as labels show them, where paths and digests would tell people nothing."""
         return dict(options)
 
+    @classmethod
+    def layer_shape(cls, options: Any) -> tuple[int, int] | None:
+        """(d_out, d_in) of the first adapted layer with these options; None where only the model tells."""
+        return None
+
     def describe(self) -> list[str]:
         """How what the options left open was filled in, a line each; loads data and model where there is any."""
         return []
@@ -124,6 +129,10 @@ class Task(ABC):
             score: Its score on the validation split, just made.
         """
         raise NotImplementedError(f"{type(self).__name__} shows examples and has no answers to them")
+
+    def true_deltas(self) -> dict[str, Tensor]:
+        """Layer → the ΔW that is to be learnt, d_out × d_in, where it is known."""
+        return {}
 
     def base_score(self, model: nn.Module) -> float | None:
         """`base_metric` on held-out examples of the base's own task, without gradients: what adaptation forgot."""

@@ -53,6 +53,7 @@ class Digits(PretrainedTask):
     base_metric: ClassVar[Metric] = Metric("accuracy on upright digits", "share of images", True)
     targets: ClassVar[list[str]] = ["q_proj", "v_proj"]
     head: ClassVar[list[str]] = ["classifier"]
+    hidden_size: ClassVar[int] = ARCHITECTURE["hidden_size"]
     training: ClassVar[dict[str, Any]] = {"steps": 150, "batch_size": 64, "lr": 2e-2, "head_lr": 5e-3}
     options: ClassVar[type[Schema]] = DigitsOptions
     choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"digits, turned and inverted": {}}

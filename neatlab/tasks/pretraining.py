@@ -37,6 +37,11 @@ class PretrainedTask(Task):
     """A task whose base model is trained on first use, on data of its own, and cached."""
 
     is_small: ClassVar[bool] = True
+    hidden_size: ClassVar[int] = LLAMA["hidden_size"]
+
+    @classmethod
+    def layer_shape(cls, options: Any) -> tuple[int, int]:
+        return cls.hidden_size, cls.hidden_size
 
     @abstractmethod
     def recipe(self) -> dict[str, Any]:

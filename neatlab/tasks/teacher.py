@@ -83,8 +83,15 @@ class Teacher(Task):
     def __init__(self, options: TeacherOptions) -> None:
         self._options = options
 
+    @classmethod
+    def layer_shape(cls, options: TeacherOptions) -> tuple[int, int]:
+        return options.d_out, options.d_in
+
     def base_model(self) -> nn.Module:
         return LinearStack(self._truth[0])
+
+    def true_deltas(self) -> dict[str, Tensor]:
+        return {f"layers.{index}.linear": delta for index, delta in enumerate(self._truth[1])}
 
     def split(self, name: Split) -> Batch:
         return self._splits[name]

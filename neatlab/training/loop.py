@@ -4,7 +4,7 @@ import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from neatlab.adapters.attach import Adapted
 from neatlab.analysis.cost import saved_bytes
-from neatlab.analysis.spectra import spectrum
+from neatlab.analysis.spectra import Spectrum, spectrum
+from neatlab.analysis.weight_frames import WeightsBegun, WeightsMeasured
 from neatlab.config import TrainingConfig
 from neatlab.errors import BadInput
 from neatlab.events import (
@@ -34,8 +35,10 @@ from neatlab.tasks.outcomes import Outcomes
 from neatlab.training.batches import shuffled_batches
 from neatlab.training.checkpoint import TrainingState, restore, state_of
 from neatlab.training.curvature import Start, measured_start
+from neatlab.training.weights import Film, plan_film
 
-Stored: TypeAlias = TrainingState | Outcomes  # for the run's folder alone; no events, and listeners get none
+# For the run's folder alone; no events, and listeners get none.
+Stored: TypeAlias = TrainingState | Outcomes | WeightsBegun | WeightsMeasured
 MAX_LOSS_RATIO = 1e4  # to the first step's loss, or to 1 where that was smaller; above it a run has diverged
 
 
@@ -47,6 +50,7 @@ def train(
     test: bool = True,
     state: TrainingState | None = None,
     measure_start: bool = False,
+    is_film: bool = False,
 ) -> Iterator[Event | Stored]:
     """Train `adapted` on `task`; the test split is scored once, at the end.
 
@@ -63,20 +67,22 @@ def train(
             some examples; False while settings are being chosen.
         state: Where an interrupted run resumes; what it yielded until then is not yielded again.
         measure_start: Whether to measure the curvature of the loss before the first step.
+        is_film: Whether someone looks on: the weights are stored more often than spectra are measured.
 
     Yields:
         RunStarted, then Step, Evaluated, Predicted (before the first one ExamplesChosen) and SpectrumMeasured, last
         RunFinished or RunFailed; between steps TrainingState, every `save_every` of them; before RunFinished the test
-        split's Outcomes, where the task has any.
+        split's Outcomes, where the task has any. Unless settings are being chosen, WeightsBegun before the first step,
+        and WeightsMeasured every few of them.
     """
     # Before the first step: what the model is, and how it does untrained.
     begin = time.perf_counter() - (state.seconds if state else 0)
-    chosen = task.examples() if test else None
+    chosen, film = (task.examples(), plan_film(adapted, task, config, is_film)) if test else (None, None)
     if state is None:
         base_metric = task.base_score(adapted.model) if test else None
         start = measured_start(adapted, task, config, seed) if measure_start else Start()
         yield _started(adapted, task, config, base_metric, start)
-        yield from _measured(adapted, task, config, 0, chosen)
+        yield from _measured(adapted, task, config, 0, chosen, film)
 
     # Train, and measure every few steps.
     seconds = []
@@ -88,7 +94,7 @@ def train(
         if isinstance(event, RunFailed):
             return
         seconds.append(event.seconds)
-        yield from _measured(adapted, task, config, event.step, chosen)
+        yield from _measured(adapted, task, config, event.step, chosen, film)
 
     # Touch the test split once, and see what is left of the base task.
     base_metric = None
@@ -105,16 +111,24 @@ def train(
 
 
 def _measured(
-    adapted: Adapted, task: Task, config: TrainingConfig, step: int, chosen: ExamplesChosen | None
-) -> Iterator[Event]:
+    adapted: Adapted, task: Task, config: TrainingConfig, step: int, chosen: ExamplesChosen | None, film: Film | None
+) -> Iterator[Event | Stored]:
     """What is due after `step`; everything is before the first and after the last."""
     if step == config.steps or step % config.eval_every == 0:
         score = task.score(adapted.model, "validation")
         yield _evaluated(step, "validation", score)
         if chosen is not None:
             yield from _answered(adapted, task, step, chosen, score)
-    if step == config.steps or step % config.spectrum_every == 0:
-        yield from _spectra(adapted, step)
+    is_measured, is_stored = step == config.steps or step % config.spectrum_every == 0, film and step in film.steps
+    if is_measured or is_stored:
+        deltas = adapted.deltas()  # ΔW as thin factors: d_out × r and r × d_in
+        spectra = {name: spectrum(delta) for name, delta in deltas.items()}
+        if is_measured:
+            yield from _spectra(adapted, step, spectra)
+        if film and is_stored:
+            if step == 0:
+                yield film.begun
+            yield film.measure(adapted, step, deltas, spectra)
 
 
 def _steps(
@@ -243,9 +257,8 @@ def _answered(
     yield Predicted(step, **vars(answers), confusion=confusions(score.outcomes, len(chosen.names)))
 
 
-def _spectra(adapted: Adapted, step: int) -> Iterator[SpectrumMeasured]:
-    for name, delta in adapted.deltas().items():  # ΔW as thin factors: d_out × r and r × d_in
-        measured = spectrum(delta)
+def _spectra(adapted: Adapted, step: int, spectra: Mapping[str, Spectrum]) -> Iterator[SpectrumMeasured]:
+    for name, measured in spectra.items():
         yield SpectrumMeasured(
             step,
             name,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -117,6 +117,22 @@ class AdapterFiles:
     rank: Callable[[Any], int | None] = layer_rank
 
 
+class Network(NamedTuple):
+    """The matrices that make one factor of ΔW out of W₀; the other factor is s·Θ_L.
+
+    Args:
+        over: Which side of W₀ is mapped: "out" makes the right factor of ΔW, "in" the left one.
+        before: What the first σ is applied to, r × n.
+        first: Θ₁ᵀ, r × m; None where a free matrix stands in the place of Θ₁ᵀW₀.
+        inner: Θ₂ᵀ … Θ_{L−1}ᵀ, each r × r.
+    """
+
+    over: Literal["out", "in"]
+    before: "Tensor"
+    first: "Tensor | None"
+    inner: "list[Tensor]"
+
+
 @dataclass(frozen=True)
 class Method:
     """One row of METHODS.
@@ -141,6 +157,9 @@ class Method:
         takes_from_weight: Whether its start takes the first factors out of W₀, which ΔW is then counted from.
         fits_conv1d: Whether PEFT has it on transformers' Conv1D as well as on nn.Linear.
         magnitudes: Whether it has a magnitude for each output, which LoRA holds as DoRA.
+        factors: Names of the thin factors of ΔW, d_out × r and r × d_in, of a network the last map and what it maps;
+            None where ΔW has none.
+        network: (layer, adapter, W₀) → the network of W₀ that makes its factors; None where none does.
     """
 
     title: str
@@ -160,6 +179,8 @@ class Method:
     takes_from_weight: bool = False
     fits_conv1d: bool = True
     magnitudes: bool = False
+    factors: tuple[str, str] | None = None
+    network: Callable[[Any, str, "Tensor"], Network] | None = None
 
     @property
     def served_as_lora(self) -> str:

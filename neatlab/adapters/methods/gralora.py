@@ -93,4 +93,5 @@ METHOD = Method(
     ),
     forms={"lora": write_lora, "merged": write_merged},
     rank="rank of a row of blocks; that of ΔW is at most k times it",
+    factors=("s·B", "A"),
 )

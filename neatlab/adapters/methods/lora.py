@@ -104,9 +104,9 @@ def _difference(now: "Factors", start: "Factors") -> "Factors":
 
     from neatlab.adapters.factors import Factors
 
-    if torch.equal(now.left, start.left) and torch.equal(now.right, start.right):
-        return Factors(torch.zeros_like(now.left), now.right)
-    return Factors(torch.cat([now.left, -start.left], 1), torch.cat([now.right, start.right]))
+    left, right = torch.cat([now.left, -start.left], 1), torch.cat([now.right, start.right])
+    unchanged = torch.equal(now.left, start.left) and torch.equal(now.right, start.right)
+    return Factors(torch.zeros_like(left) if unchanged else left, right)
 
 
 def write_neat(adapted: "Adapted", folder: "PathLike") -> "Errors":
@@ -163,6 +163,7 @@ LORA = Method(
         initial=_initial,
     ),
     forms={"lora": write_lora, "neat": write_neat, "merged": write_merged},
+    factors=("s·B", "A"),
 )
 RSLORA = replace(LORA, title="rsLoRA", config=_rslora, equation="ΔW = (α/√r)·B A")
 DORA = replace(
@@ -175,6 +176,7 @@ DORA = replace(
     forms={"lora": write_saved, "merged": write_merged},
     rank="rank of B A; ΔW has any",
     magnitudes=True,
+    factors=None,
 )
 PISSA = replace(
     LORA,
@@ -184,5 +186,6 @@ PISSA = replace(
     forms={"lora": write_lora, "merged": write_merged},
     rank="half the ceiling on the rank of ΔW",
     takes_from_weight=True,
+    factors=("s·[B −B₀]", "[A; A₀]"),
     start="0 up to the rounding of W₀ − B₀A₀ + B₀A₀",
 )

@@ -57,4 +57,5 @@ METHOD = Method(
     AdapterFiles("MISS", ("r",), harmless=("miss_dropout", "mini_r"), check=_check, rank=_layer_rank),
     forms={"lora": write_lora, "merged": write_merged},
     fits_conv1d=False,
+    factors=("Dᵀ", "E"),
 )

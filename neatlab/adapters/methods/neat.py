@@ -10,6 +10,7 @@ from neatlab.adapters.methods.base import (
     AdapterFiles,
     Config,
     Method,
+    Network,
     Parts,
     RankOptions,
     Shape,
@@ -73,6 +74,14 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     return layer.dense_delta(adapter) if layer.is_dora(adapter) else layer.factors(adapter)
 
 
+def network(layer: Any, adapter: str, weight: "Tensor") -> Network:
+    """Θ₁ᵀ, what σ is applied to, and Θ₂ᵀ … Θ_{L−1}ᵀ."""
+    first, *inner, _ = layer.thetas(adapter)
+    conditioned = layer.neat_config[adapter].conditioning == "weight"
+    over: Literal["out", "in"] = "out" if layer.maps_out(adapter) else "in"
+    return Network(over, layer.before_activation(adapter), first if conditioned else None, inner)
+
+
 def write_peanut(adapted: "Adapted", folder: "PathLike") -> "Errors":
     """PEANuT, where its settings can say the same."""
     from neatlab.adapters.convert import neat_to_peanut
@@ -124,4 +133,6 @@ METHOD = Method(
         rank=_layer_rank,
     ),
     forms={"neat": write_saved, "peanut": write_peanut, "lora": write_lora, "merged": write_merged},
+    factors=("s·Θ_Lᵀ", "H"),
+    network=network,
 )

@@ -9,6 +9,7 @@ from neatlab.adapters.methods.base import (
     BOUND,
     AdapterFiles,
     Method,
+    Network,
     RankOptions,
     Targets,
     always,
@@ -66,10 +67,19 @@ def delta(layer: Any, adapter: str, weight: "Tensor", start: "Factors | None") -
     from neatlab.adapters.neat.hidden import hidden_layers
 
     first, last = layer.peanut_A[adapter].weight, layer.peanut_B[adapter].weight
-    inner = [m.weight for m in [*layer.peanut_encoders[adapter], *layer.peanut_decoders[adapter]]]
     product = first @ weight.to(first.dtype)  # r × d_in
-    hidden = hidden_layers(product, inner, ACT2FN[layer.act_fn[adapter]], paired=True)
+    hidden = hidden_layers(product, _inner(layer, adapter), ACT2FN[layer.act_fn[adapter]], paired=True)
     return Factors(last * layer.scaling[adapter], hidden)
+
+
+def network(layer: Any, adapter: str, weight: "Tensor") -> Network:
+    """Θ₁ᵀ, what σ is applied to, and Θ₂ᵀ … Θ_{L−1}ᵀ."""
+    first = layer.peanut_A[adapter].weight
+    return Network("out", first @ weight.to(first.dtype), first, _inner(layer, adapter))
+
+
+def _inner(layer: Any, adapter: str) -> "list[Tensor]":
+    return [module.weight for module in [*layer.peanut_encoders[adapter], *layer.peanut_decoders[adapter]]]
 
 
 def write_neat(adapted: "Adapted", folder: "PathLike") -> "Errors":
@@ -93,4 +103,6 @@ METHOD = Method(
     AdapterFiles("PEANUT", ("r", "depth", "act_fn", "scaling"), unknown_shape, always, ("r", "depth")),
     forms={"peanut": write_saved, "neat": write_neat, "lora": write_lora, "merged": write_merged},
     fits_conv1d=False,
+    factors=("s·Θ_Lᵀ", "H"),
+    network=network,
 )

@@ -66,4 +66,5 @@ METHOD = Method(
     ),
     forms={"lora": write_lora, "merged": write_merged},
     rank="rank of the frozen matrices, one parameter each",
+    factors=("b⊙B", "d⊙A"),
 )

@@ -131,6 +131,11 @@ class NeatParameters(nn.Module, MergingLayer):
         """Root mean square of the matrix that PEFT's LoRA draws for such a layer: A, uniform in ±1/√d_in."""
         return 1 / math.sqrt(3 * self.in_features)
 
+    def before_activation(self, adapter_name: str) -> Tensor:
+        """What the first σ is applied to, r × n, without a graph."""
+        with torch.no_grad():
+            return self._product(adapter_name)
+
     def _product(self, adapter_name: str) -> Tensor:
         """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
         first, *_ = self.thetas(adapter_name)  # r × m

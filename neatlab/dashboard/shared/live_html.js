@@ -1,3 +1,6 @@
+// Charts that draw themselves: name → what draws a value into their area, and says whether there is anything.
+const painters = {};
+
 // A chart that is HTML: what one has opened stays open, what one has scrolled to stays in sight.
 function putHtml(area, html) {
   if (area.shownHtml === html) return;

@@ -54,6 +54,7 @@ function live(figure) {
     caption.textContent = value ? value.caption : "";
     if (!value?.figure) {
       if (chart.data) Plotly.purge(chart);
+      if (painters[figure.id]) return void (empty.hidden = painters[figure.id](chart, value?.own ?? null));
       return putHtml(chart, value?.html ?? "");
     }
     if (switches && value.figure.layout.meta?.axes) onScales(value.figure, scales, switches);

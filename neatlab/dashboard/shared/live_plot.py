@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gradio as gr
 import orjson
@@ -18,9 +18,7 @@ from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-SCRIPT = "\n".join(
-    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("live_html.js", "live_plot.js")
-)
+FIRST, LAST = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("live_html.js", "live_plot.js"))
 # As text: Gradio copies a component's properties with every update, and objects part by part.
 THEMES = orjson.dumps({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_json()}).decode()
 
@@ -40,6 +38,8 @@ class Chart(NamedTuple):
         height: In pixels; fixed, so that nothing moves when the data come.
         hint: How to read it, opened by whoever asks.
         scales: Whether its reader may choose logarithmic axes and normalised values, as `layout.meta` says.
+        script: Where it draws itself, JavaScript that sets `painters.NAME`, a function of its area and value, which
+            says whether there is anything.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Chart(NamedTuple):
     height: int
     hint: str = ""
     scales: bool = False
+    script: str = ""
 
 
 def live_plot(*charts: Chart) -> gr.HTML:
@@ -62,7 +63,7 @@ def live_plot(*charts: Chart) -> gr.HTML:
     return gr.HTML(
         None,
         html_template=_HTML.figures(charts),
-        js_on_load=SCRIPT,
+        js_on_load="\n".join([FIRST, *(chart.script for chart in charts), LAST]),
         head=_HTML.script(PLOTLY_JS),
         apply_default_css=False,
         elem_classes=["live-plot"],
@@ -91,6 +92,16 @@ def shown_html(html: Markup, caption: str) -> str:
         caption: The summary.
     """
     return orjson.dumps({"html": str(html), "caption": caption}).decode()
+
+
+def shown_script(value: Mapping[str, Any], caption: str) -> str:
+    """A live chart's value where its own script draws it.
+
+    Args:
+        value: What the script is given.
+        caption: The summary.
+    """
+    return orjson.dumps({"own": value, "caption": caption}).decode()
 
 
 def together(values: Mapping[str, str | None]) -> str:

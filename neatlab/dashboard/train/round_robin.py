@@ -65,7 +65,8 @@ def round_robin(configs: Sequence[RunConfig], store: Store, control: Control) ->
     Yields:
         (index of the run, its event), each event after it is in the store.
     """
-    generators = {i: execute(config, store) for i, config in enumerate(configs) if store.finished(config) is None}
+    unfinished = {index: config for index, config in enumerate(configs) if store.finished(config) is None}
+    generators = {index: execute(config, store, is_film=True) for index, config in unfinished.items()}
     waiting = dict(generators)
     try:
         while waiting and control.should_continue():

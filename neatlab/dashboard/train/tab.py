@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
+import orjson
 from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import api
@@ -13,6 +14,7 @@ from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.live_plot import live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
 from neatlab.dashboard.train.charts import CHARTS
+from neatlab.dashboard.train.charts.weights import sketch_table
 from neatlab.dashboard.train.controls import Form, arm_controls, run_controls
 from neatlab.dashboard.train.data_form import DataForm
 from neatlab.dashboard.train.feed import Feed
@@ -29,6 +31,11 @@ CHOOSE_LAYER = "(layer) => window.neatlabChooseLayer(layer)"
 LINK_LAYER = "(layer) => window.neatlabSetLink({layer})"
 LINK_STEP = "(at) => window.neatlabLinkStep(at)"
 MOVED = "(at) => window.neatlabMoved(at)"
+KEEP_FORM = """(...values) => {{
+  window.neatlabForm = {{ table: {table}, names: {names}, values }};
+  document.dispatchEvent(new Event("neatlab-form"));
+}}"""
+SKETCHED = ("method", "rank", "depth", "orientation")  # what the shapes of an arm's matrices follow from
 FIRST_METHODS = ("lora", "neat", "", "")  # of the arms in a fresh form
 
 
@@ -108,6 +115,7 @@ class TrainTab(Tab[TrainLink]):
         """Attach the handlers."""
         self._connect_buttons()
         self._connect_view()
+        self._connect_sketch()
         self._data.connect(demo)
         demo.unload(self._handlers.close)
 
@@ -147,3 +155,11 @@ class TrainTab(Tab[TrainLink]):
         self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)
         self._layer.input(None, self._layer, None, js=LINK_LAYER)
         self._at.input(None, self._at, None, js=LINK_STEP)
+
+    def _connect_sketch(self) -> None:
+        """The form's shapes as it is filled, in the browser alone."""
+        names = ["task", *(f"{part}.{name}" for part in PARTS for name in SKETCHED)]
+        fields: list[Any] = [self._form.fields[name] for name in names]
+        script = KEEP_FORM.format(table=orjson.dumps(sketch_table()).decode(), names=orjson.dumps(names).decode())
+        gr.on([field.change for field in fields], None, fields, None, js=script)
+        self.restored.append((None, fields, None, {"js": script}))

@@ -5,7 +5,16 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from neatlab.dashboard.train.charts import answers, layer_map, layers, learning, other_layers, parameters, spectrum
+from neatlab.dashboard.train.charts import (
+    answers,
+    layer_map,
+    layers,
+    learning,
+    other_layers,
+    parameters,
+    spectrum,
+    weights,
+)
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState
 
@@ -13,6 +22,7 @@ T = TypeVar("T")
 Charts = Mapping[str, str | None]  # name → value of a live chart; None for an empty one
 
 CHARTS: tuple[LiveChart, ...] = (
+    weights.CHART,
     spectrum.CHART,
     learning.CHART,
     answers.CHART,
