@@ -71,6 +71,8 @@ class TrainTab(Tab[TrainLink]):
             self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=60)
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=60)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=60)
+            replay = gr.Button("Replay", elem_id="replay", min_width=60)
+        replay.click(None, None, None, js="() => window.neatlabReplay()")
         with gr.Row(elem_classes=["scrub"]) as self._scrub:
             self._at = gr.Slider(0, 1, 0, step=1, label="step shown", elem_id="at", interactive=True)
             self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)

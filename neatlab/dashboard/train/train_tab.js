@@ -70,3 +70,18 @@ window.neatlabKeepLayers = (layers) => {
   window.neatlabLayers.layers = layers;
   changed();
 };
+
+// From the first step to the last in some seconds; a second press, or a hand on the slider, ends it.
+const [REPLAY, FRAME] = [5000, 80]; // milliseconds: of it all, and of a step
+let replay = null;
+window.neatlabReplay = () => {
+  if (replay) return clearInterval(replay), (replay = null);
+  const [range, begun] = [document.querySelector("#at input[type=range]"), performance.now()];
+  replay = setInterval(() => {
+    const share = Math.min(1, (performance.now() - begun) / REPLAY);
+    range.value = Math.round(share * range.max);
+    range.dispatchEvent(new Event("input", { bubbles: true }));
+    if (share === 1) window.neatlabReplay();
+  }, FRAME);
+};
+document.addEventListener("pointerdown", ({ target }) => replay && target.closest("#at") && window.neatlabReplay(), true);
