@@ -85,3 +85,21 @@ window.neatlabReplay = () => {
   }, FRAME);
 };
 document.addEventListener("pointerdown", ({ target }) => replay && target.closest("#at") && window.neatlabReplay(), true);
+
+// A question from the first page: its preset is opened and trained, or the panel for one's own data.
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-train]")) sessionStorage.setItem("neatlab-train", "yes");
+  const panel = document.getElementById(target.closest("[data-open]")?.dataset.open);
+  if (!panel) return;
+  if (!panel.querySelector("input[type=file]")?.checkVisibility()) panel.querySelector("button").click();
+  panel.scrollIntoView({ block: "nearest" });
+  panel.querySelector("button").focus();
+});
+if (sessionStorage.getItem("neatlab-train")) {
+  sessionStorage.removeItem("neatlab-train");
+  (function whenOpened() {
+    const button = document.querySelector("#train");
+    if (window.neatlabOpened && button && !button.disabled) button.click();
+    else requestAnimationFrame(whenOpened);
+  })();
+}
