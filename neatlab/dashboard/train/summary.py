@@ -13,6 +13,7 @@ from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 HEAD = ("arm", "run", "adapter params", "trainable params", "validation", "test", "s/step", "saved", "effective rank")
+FORGOTTEN = "base task before → after"
 RECENT = 25  # steps over which the time of a step is measured while it trains
 
 
@@ -24,8 +25,7 @@ def table(runs: RunsSnapshot, stored: Collection[str] = ()) -> str:
         stored: Ids of runs that were in the store before.
     """
     head = [f"{name} {runs.metric.name}" if name in ("validation", "test") else name for name in HEAD]
-    base = next((run.config.spec.row.base_metric for run in runs.runs), None)
-    head += [f"{base.name} before → after"] if base else []
+    head += [FORGOTTEN] if any(run.config.spec.row.base_metric for run in runs.runs) else []
     return _HTML.table(head, [_row(run, runs, stored) for run in runs.runs])
 
 

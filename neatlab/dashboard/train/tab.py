@@ -22,6 +22,7 @@ from neatlab.dashboard.train.form import SETTINGS, arm_fields, arm_text, read_fo
 from neatlab.dashboard.train.handlers import Handlers
 from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.snapshot import ViewState
+from neatlab.dashboard.train.take import TakeAway
 from neatlab.dashboard.train.window import TrainWindow, resume
 from neatlab.dashboard.train.words import NO_TABLE, NOTE, READY
 
@@ -83,6 +84,7 @@ class TrainTab(Tab[TrainLink]):
         self._charts = live_plot(*(row.chart for row in CHARTS))
         self._others = gr.HTML("{}", js_on_load=KEEP_LAYERS, apply_default_css=False, elem_classes=["unseen"])
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
+        self._take = TakeAway(self.context, self._windows)
         self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
 
     @property
@@ -119,6 +121,7 @@ class TrainTab(Tab[TrainLink]):
         self._connect_view()
         self._connect_sketch()
         self._data.connect(demo)
+        self._take.connect()
         demo.unload(self._handlers.close)
 
     @property

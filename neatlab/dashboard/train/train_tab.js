@@ -103,3 +103,11 @@ if (sessionStorage.getItem("neatlab-train")) {
     else requestAnimationFrame(whenOpened);
   })();
 }
+
+document.addEventListener("click", async ({ target }) => {
+  if (!target.matches("[data-copy]")) return;
+  const code = target.parentElement.querySelector("code");
+  getSelection().selectAllChildren(code); // where the clipboard is refused, it can be copied by hand
+  await navigator.clipboard?.writeText(code.textContent).then(() => (target.textContent = "Copied"), () => {});
+  setTimeout(() => (target.textContent = "Copy"), 1500);
+});
