@@ -1,17 +1,32 @@
 // Keeps the address in step with the page, so that it can be copied, bookmarked and loaded again.
 // `props`, `watch` and `trigger` are what gr.HTML hands to js_on_load.
-const ours = ["tab", "hide", "lesson"]; // said by the page itself, not by its fields
+const ours = ["tab", "hide", "lesson", "view"]; // said by the page itself, not by its fields
+let shown = location.search;
+const tabOf = (query) => query.get("tab") ?? "train";
 
 // The first tab is selected before the link has been read: what it says must not be written over.
 window.neatlabSetLink = (changes) => {
   if (!window.neatlabOpened) return;
   const query = new URLSearchParams(location.search);
+  const before = tabOf(query);
   for (const [name, value] of Object.entries(changes)) {
     query.delete(name);
     for (const item of [value ?? []].flat()) query.append(name, item);
   }
-  show(query);
+  show(query, tabOf(query) !== before);
 };
+
+// Back goes to the tab before; what is in the fields stays.
+window.addEventListener("popstate", () => {
+  const tab = tabOf(new URLSearchParams(location.search));
+  const query = new URLSearchParams(shown);
+  query.set("tab", tab);
+  show(query);
+  document.getElementById(`tab-${tab}-button`)?.click();
+});
+// On the body for scripts; Gradio's rules for styles reach only what lies within its page.
+if (new URLSearchParams(location.search).get("view") === "projector")
+  for (const part of [document.body, element.closest(".contain > .column")]) part?.classList.add("projector");
 
 // The server writes the link of what is in the fields, once for several edits in a row.
 const EDITING = 50; // milliseconds
@@ -70,9 +85,10 @@ window.neatlabSwitchTheme = () => {
   localStorage.setItem("neatlab-theme", document.body.classList.contains("dark") ? "dark" : "light");
 };
 
-function show(query) {
+function show(query, isNew = false) {
   const text = query.toString().replaceAll("%3A", ":").replaceAll("%2C", ",").replaceAll("%3D", "=");
-  history.replaceState(history.state, "", text ? `?${text}` : location.pathname);
+  history[isNew ? "pushState" : "replaceState"](history.state, "", text ? `?${text}` : location.pathname);
+  shown = location.search;
 }
 
 watch("value", () => {

@@ -2,6 +2,7 @@
 
 config.json           the configuration, package versions, device
 events.jsonl          one event a line, flushed as it happens
+weights.json, .bin    thin factors of ΔW every few steps, in half precision; at most 16 MB
 adapter/              what was trained, as safetensors
 outcomes.safetensors  true and predicted value of each test example, where the task has them
 summary.json          the result; its presence means that the run ended by itself

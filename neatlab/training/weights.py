@@ -1,4 +1,4 @@
-"""What a run keeps of its weights while it trains: the thin factors of ΔW every few steps, from which all is drawn."""
+"""What a run stores of its weights while it trains: the thin factors of ΔW every few steps, from which all is drawn."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from neatlab.config import TrainingConfig
 from neatlab.tasks.base import Task
 
 FRAMES = 60  # that are wished for where someone looks on; the steps at which spectra are measured come besides
-MAX_BYTES = 2**24  # of what a run keeps
+MAX_BYTES = 2**24  # of what a run stores
 MAX_SIDE = 512  # of a true ΔW whose singular values are computed
 
 
 @dataclass(frozen=True)
 class Film:
-    """Which steps are kept, and of which layers.
+    """Which steps are stored, and of which layers.
 
     Args:
-        begun: What is kept.
-        every: Steps between two that are kept.
+        begun: What is stored.
+        every: Steps between two that are stored.
         config: The run's training.
     """
 
@@ -37,10 +37,10 @@ class Film:
 
     @cached_property
     def steps(self) -> set[int]:
-        """The steps after which weights are kept: the first, the last, and those of the spectra where they are near."""
+        """Steps after which weights are stored: the first, the last, and those of the spectra where they are near."""
         last, measured = self.config.steps, self.config.spectrum_every
-        kept = {0, last, *range(0, last, self.every)}
-        return kept | set(range(0, last, measured)) if self.every < measured else kept
+        stored = {0, last, *range(0, last, self.every)}
+        return stored | set(range(0, last, measured)) if self.every < measured else stored
 
     @property
     def fits(self) -> bool:
@@ -50,23 +50,23 @@ class Film:
     def measure(
         self, adapted: Adapted, step: int, deltas: Mapping[str, Delta], spectra: Mapping[str, Spectrum]
     ) -> WeightsMeasured:
-        """What is kept of the weights as they are now."""
+        """What is stored of the weights as they are now."""
         networks = adapted.networks()
-        kept = self.begun.layers
+        layers = self.begun.layers
         return WeightsMeasured(
             step,
-            {name: {**_matrices(deltas[name], networks.get(name)), "sigma": _sigma(spectra[name])} for name in kept},
+            {name: {**_matrices(deltas[name], networks.get(name)), "sigma": _sigma(spectra[name])} for name in layers},
         )
 
 
 def plan_film(adapted: Adapted, task: Task, config: TrainingConfig, is_film: bool) -> Film:
-    """What is kept of a run, from the sizes of its layers.
+    """What is stored of a run, from the sizes of its layers.
 
     Args:
         adapted: The model before the first step.
         task: Knows the true ΔW, if anyone does.
         config: Steps and intervals.
-        is_film: Whether to keep weights more often than spectra are measured, for whoever looks on.
+        is_film: Whether to store weights more often than spectra are measured, for whoever looks on.
     """
     networks, true = adapted.networks(), task.true_deltas()
     layers = {
@@ -97,14 +97,14 @@ def _fitted(wished: Film) -> Film:
 
 
 def _note(wished: Film, film: Film) -> str:
-    kept, total = len(film.begun.layers), len(wished.begun.layers)
-    if kept < total:
-        fits = f"those of {kept or 'none'} of {total} layers fit"
+    fitting, total = len(film.begun.layers), len(wished.begun.layers)
+    if fitting < total:
+        fits = f"those of {fitting or 'none'} of {total} layers fit"
     elif film.every > wished.every:
         fits = f"those of every {film.every} steps fit"
     else:
         return ""
-    return f"A run keeps at most {MAX_BYTES >> 20} MB of its weights: {fits}."
+    return f"A run stores at most {MAX_BYTES >> 20} MB of its weights: {fits}."
 
 
 def _layer(weight: Tensor, delta: Delta, network: Network | None, true: Tensor | None) -> LayerStart:
@@ -126,12 +126,12 @@ def _matrices(delta: Delta, network: Network | None) -> dict[str, NDArray]:
     """A layer's ΔW, as its factors with the network that makes them, or pooled."""
     if not isinstance(delta, Factors):
         return {"delta": pooled(_array(delta))}
-    kept = {"left": delta.left, "right": delta.right}
+    matrices = {"left": delta.left, "right": delta.right}
     if network is not None:
-        kept |= {"before": network.before}
-        kept |= {} if network.first is None else {"first": network.first}
-        kept |= {f"inner{i}": theta for i, theta in enumerate(network.inner)}
-    return {name: _array(matrix) for name, matrix in kept.items()}
+        matrices |= {"before": network.before}
+        matrices |= {} if network.first is None else {"first": network.first}
+        matrices |= {f"inner{i}": theta for i, theta in enumerate(network.inner)}
+    return {name: _array(matrix) for name, matrix in matrices.items()}
 
 
 def _array(matrix: Tensor) -> NDArray:

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.presets import PRESETS
-from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows
+from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
 FIELDS = ["task", "steps", "seed", "batch", "lr", "match"]
@@ -149,3 +149,32 @@ def test_a_name_with_a_script_in_it_is_shown_as_text(page: Page, app: App) -> No
     page.click("#train")
     says(page, "Done.")
     assert page.evaluate("window.pwned") is None
+
+
+def test_back_goes_to_the_tab_before_and_leaves_what_was_typed(page: Page, app: App) -> None:
+    open_page(page, app, "?seed=57")
+    page.get_by_role("tab", name="Ablate").click()
+    expect(page).to_have_url(re.compile("tab=ablate"))
+    page.get_by_role("tab", name="Runs").click()
+    expect(page).to_have_url(re.compile("tab=runs"))
+    page.go_back()
+    expect(page.get_by_role("tab", name="Ablate")).to_have_attribute("aria-selected", "true")
+    page.go_back()
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+    fill(page, seed=58)
+    expect(page).to_have_url(re.compile("seed=58"))
+    page.go_forward()
+    expect(page.get_by_role("tab", name="Ablate")).to_have_attribute("aria-selected", "true")
+    expect(page).to_have_url(re.compile("(?=.*tab=ablate)(?=.*seed=58)"))
+
+
+def test_for_a_projector_the_charts_are_lettered_larger(page: Page, app: App) -> None:
+    train(page, app, "?task=digits&steps=3&seed=59&view=projector")
+    says(page, "Done.")
+    page.wait_for_function("document.querySelector('#spectrum-chart').data")
+    sizes = page.eval_on_selector_all(
+        "#spectrum-chart text", "texts => texts.map(text => parseFloat(getComputedStyle(text).fontSize))"
+    )
+    assert min(sizes) >= 16
+    assert page.eval_on_selector("#spectrum .live-caption", "part => parseFloat(getComputedStyle(part).fontSize)") >= 16
+    expect(page).to_have_url(re.compile("view=projector"))

@@ -1,7 +1,7 @@
 """What a link can say of the page and of one tab, and how a link is written."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlencode
 
 from pydantic import StringConstraints
@@ -29,6 +29,7 @@ class PageLink(Schema):
     preset: Name | None = None
     lesson: Name | None = None
     hide: tuple[Name, ...] | None = None
+    view: Literal["projector"] | None = None
 
     def said(self) -> dict[str, Any]:
         """What the link does say."""

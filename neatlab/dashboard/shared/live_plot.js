@@ -58,7 +58,7 @@ function live(figure) {
       return putHtml(chart, value?.html ?? "");
     }
     if (switches && value.figure.layout.meta?.axes) onScales(value.figure, scales, switches);
-    const template = dark ? themes.dark : themes.light;
+    const template = forReaders(dark ? themes.dark : themes.light);
     beyondLinks(chart, () => Plotly.react(chart, value.figure.data, { ...value.figure.layout, template }, config));
     if (!table.hidden) fillTable(chart, table);
   }
@@ -94,6 +94,16 @@ function live(figure) {
   // Plotly's own `responsive` overlooks a window that changes its width while another tab is open.
   new ResizeObserver(() => chart.clientWidth && chart.data && Plotly.Plots.resize(chart)).observe(chart);
   return { name: figure.id, show: ask, draw };
+}
+
+// At the back of a room as on a desk.
+function forReaders(template) {
+  if (!document.body.classList.contains("projector")) return template;
+  const [font, title] = [{ size: 16 }, { font: { size: 16 } }];
+  const { layout } = template;
+  const axis = (name) => ({ ...layout[name], title: { ...layout[name]?.title, ...title } });
+  const legend = { ...layout.legend, font };
+  return { ...template, layout: { ...layout, font: { ...layout.font, ...font }, legend, xaxis: axis("xaxis"), yaxis: axis("yaxis") } };
 }
 
 // The same figure with the lines of the layer that was chosen, where the server has not drawn that one yet.
