@@ -16,22 +16,15 @@ import argparse
 import json
 import os
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page, sync_playwright
+from serving import app, p95, served
 
-ROOT = Path(__file__).parents[1]
 EMPTY = """
 import sys, gradio as gr, torch
 with gr.Blocks(analytics_enabled=False) as demo:
@@ -63,47 +56,13 @@ LONG = "?task=teacher:kind=weight-aware&arm=lora:rank=4&arm=neat:rank=4&steps=30
 CHOICES = 30  # of a layer
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-@contextmanager
-def served(*command: str) -> Iterator[tuple[str, float]]:
-    """The page of a command that takes a port: its address, and the seconds until it answered."""
-    port = free_port()
-    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
-    begin = time.perf_counter()
-    process = subprocess.Popen([*command, str(port)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        while not answers(url):
-            time.sleep(0.02)
-        yield url, time.perf_counter() - begin
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as page:
-            return b"gradio" in page.read()
-    except OSError:
-        return False
-
-
-def app(runs: str) -> tuple[str, ...]:
-    return (sys.executable, "app.py", "--runs", runs, "--port")
-
-
 def start_times(rounds: int, runs: str) -> dict[str, float]:
     """Medians in turns, and their ratio."""
     seconds: dict[str, list[float]] = {"app": [], "empty": []}
     for _ in range(rounds):
         for name, command in (("empty", (sys.executable, "-c", EMPTY)), ("app", app(runs))):
-            with served(*command) as (_, taken):
-                seconds[name].append(taken)
+            with served(*command) as server:
+                seconds[name].append(server.seconds)
     medians = {name: statistics.median(found) for name, found in seconds.items()}
     return {"ratio": medians["app"] / medians["empty"], "app_s": medians["app"], "empty_s": medians["empty"]}
 
@@ -176,10 +135,6 @@ def long_run(browser: Browser, url: str) -> dict[str, float]:
     return {"first_per_s": early, "last_per_s": late}
 
 
-def p95(values: list[float]) -> float:
-    return statistics.quantiles(values, n=20)[-1]
-
-
 def chromium() -> str | None:
     names = ("chromium", "chromium-browser", "google-chrome")
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
@@ -189,7 +144,8 @@ def measure(rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
         found: dict[str, Any] = {"start": start_times(rounds, runs)}
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        with served(*app(runs)) as (url, _):
+        with served(*app(runs)) as server:
+            url = server.url
             found["click"] = click_times(browser, url, rounds)
             found["two windows"] = layer_times(browser, url, (1001, 1002), behind=True)
             found["both seen"] = layer_times(browser, url, (1003, 1004), behind=False)

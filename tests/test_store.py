@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,7 +10,9 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
 from neatlab.experiments.execute import execute
+from neatlab.runs.started import NEWEST
 from neatlab.runs.store import Store
+from neatlab.runtime import environment
 
 SMALL = {"d_in": 12, "d_out": 8, "samples": 40}
 
@@ -162,7 +165,7 @@ def test_a_deleted_run_is_gone_and_no_other(runs):
     store = Store(runs)
     gone, kept = (ran(store, config(seed=seed)) for seed in (0, 1))
     store.delete(gone.name)
-    assert [path.name for path in runs.iterdir()] == [kept.name]
+    assert [path.name for path in runs.iterdir() if path.is_dir()] == [kept.name]
     assert store.get(kept.name).status == "finished"
     with pytest.raises(BadInput, match="no run"):
         store.delete(gone.name)
@@ -284,3 +287,53 @@ def test_a_folder_that_is_moved_away_is_noticed_at_the_next_event_and_not_writte
         next(going)
     assert (tmp_path / "elsewhere" / run.run_id / "events.jsonl").read_bytes() == before
     assert not runs.exists()
+
+
+class BackwardClock:
+    """A machine's clock that is put back by an hour whenever it is read."""
+
+    def __init__(self):
+        self.reading = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+    def now(self, zone):
+        self.reading -= timedelta(hours=1)
+        return self.reading.astimezone(zone)
+
+
+def test_runs_stay_in_the_order_in_which_they_were_started_though_the_clock_goes_back(runs, monkeypatch):
+    monkeypatch.setattr(environment, "datetime", BackwardClock())
+    store, seeds = Store(runs), [3, 1, 4, 0, 2]
+    for seed in seeds:
+        ran(store, config(seed))
+    assert [run.config.seed for run in store.runs()] == seeds
+    assert all(0 <= event["seconds"] < 60 for run in store.runs() for event in run.events if event["type"] == "Step")
+    adopted = {"config.json": (runs / config(2).run_id / "config.json").read_bytes()}
+    Store(runs / "other").adopt(config(2).run_id, adopted)
+    ran(Store(runs / "other"), config(0))
+    assert [run.config.seed for run in Store(runs / "other").runs()] == [2, 0]
+
+
+@pytest.mark.parametrize("content", [b"", b"yesterday", b"9999-12-31T23:59:59.999+00:00", b"\xff", b"x" * 1000, None])
+def test_a_note_of_the_newest_run_that_cannot_be_read_is_written_anew(runs, content):
+    store = Store(runs)
+    store.check_writable()
+    os.mkfifo(runs / NEWEST) if content is None else (runs / NEWEST).write_bytes(content)
+    path = ran(store, config())
+    assert (runs / NEWEST).read_text() == store.get(path.name).environment["created"]
+    assert store.get(path.name).environment["created"] < "9999"
+
+
+def test_a_run_is_read_anew_when_its_files_change_and_its_events_each_time(runs):
+    store, run = Store(runs), config()
+    list(zip(range(4), execute(run, store), strict=False))
+    (first,) = store.runs()
+    assert (first.status, len(first.events)) == ("interrupted", 5)
+    ran(store, run)
+    (second,) = store.runs()
+    assert (second.status, second.summary) == ("finished", store.get(run.run_id).summary)
+    assert len(second.events) > len(first.events)
+    assert "events" not in vars(store.runs()[0])  # a thousand runs' events are not kept
+    (runs / run.run_id / "summary.json").write_text("{}")
+    assert [*store.survey()[1]] == [run.run_id]
+    store.delete(run.run_id)
+    assert store.survey() == ([], {})

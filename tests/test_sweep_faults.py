@@ -39,7 +39,10 @@ def assert_whole(store, wanted):
         kinds = [event["type"] for event in run.events]
         assert kinds.count("RunStarted") == kinds.count("RunFinished") == 1
         assert [e["step"] for e in run.events if e["type"] == "Step"] == list(range(1, run.config.training.steps + 1))
-    assert {path.name for path in store.root.iterdir()} - {run.run_id for run in store.runs()} <= {".neatlab-store"}
+    assert {path.name for path in store.root.iterdir()} - {run.run_id for run in store.runs()} <= {
+        ".neatlab-store",
+        ".neatlab-newest",
+    }
 
 
 @pytest.fixture(scope="module")

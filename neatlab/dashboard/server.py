@@ -20,6 +20,7 @@ from gradio.utils import get_upload_folder
 from neatlab.dashboard.doors.guard import lifespan
 from neatlab.dashboard.doors.hosts import TrustedHosts
 from neatlab.dashboard.doors.passwords import login
+from neatlab.dashboard.doors.sessions import MAX_SESSIONS
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
@@ -125,6 +126,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, guarded: An
         footer_links=["api"],
         max_file_size=MAX_UPLOAD,
         max_threads=THREADS,
+        state_session_capacity=MAX_SESSIONS,
         theme=theme(),
         css_paths=STYLES,
         app_kwargs={"lifespan": guarded},

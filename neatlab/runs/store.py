@@ -14,11 +14,14 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
+from neatlab.runs.known import KnownRuns
 from neatlab.runs.run import Run, read_run
+from neatlab.runs.started import note_start
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime.files import PathLike
 
@@ -34,6 +37,7 @@ class Store:
 
     def __init__(self, root: PathLike) -> None:
         self.root = Path(root)
+        self._known = KnownRuns()
 
     def check_writable(self) -> None:
         """Make the folder and a file in it.
@@ -119,6 +123,8 @@ class Store:
             if path.exists():
                 shutil.rmtree(path)
             whole.replace(path)
+        with suppress(StoreError):  # it is named as damaged where it is read
+            note_start(self.root, str(read_run(path).environment.get("created")))
 
     def get(self, run_id: str) -> Run:
         """One run by its id.
@@ -166,9 +172,10 @@ class Store:
         for path in sorted(self.root.iterdir()) if self.root.exists() else []:
             if RUN_ID.fullmatch(path.name):
                 try:
-                    readable.append(read_run(path))
+                    readable.append(self._known.read(path))
                 except StoreError as error:
                     damaged[path.name] = error
+        self._known.keep(run.run_id for run in readable)
         return sorted(readable, key=lambda run: str(run.environment.get("created"))), damaged
 
 

@@ -14,6 +14,7 @@ from neatlab.config import RunConfig
 from neatlab.errors import StoreError
 from neatlab.events import Event, RunInterrupted, to_dict
 from neatlab.runs.run import read_json, seal
+from neatlab.runs.started import start_time
 from neatlab.runtime.environment import environment
 
 
@@ -29,6 +30,7 @@ class RunWriter:
         self.config = config
         self._owner = uuid.uuid4().hex
         now = environment(config.training.device)
+        now["created"] = start_time(path.parent, now["created"])
         values = config.model_dump()
         stored = {"run": values, "seal": seal(path.name, values), "environment": now, "owner": self._owner}
         if resume_at is None:

@@ -1,16 +1,21 @@
 """Uploads lie in a folder of the server's own, within a quota for each visitor and for all."""
 
+import asyncio
+import os
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from neatlab.dashboard.doors.uploads import AT_ONCE_EACH, EACH_BYTES, remove_oldest
+from neatlab.dashboard.doors.upload_folder import MIN_BYTES, UploadFolder
+from neatlab.dashboard.doors.uploads import AT_ONCE_EACH, EACH_BYTES, UploadDoor
 from neatlab.dashboard.shared.quota import Quota
+from neatlab.dashboard.shared.visitors import VISITOR
 from tests.browser.conftest import App, wait_until
 from tests.doors.window import Window
 
@@ -39,7 +44,7 @@ class TestServer:
         size = 45 * MEGABYTE
         kept = EACH_BYTES // size
         paths = [Path(window.upload(f"{n}.txt", bytes([n]) * size)["path"]) for n in range(kept + 2)]
-        assert [path.exists() for path in paths] == [False] * 2 + [True] * kept
+        wait_until(lambda: [path.exists() for path in paths] == [False] * 2 + [True] * kept)
 
     def test_a_file_above_the_limit_is_not_kept(self, window: Window, folder: Path) -> None:
         files = {"files": ("large.txt", bytes(51 * MEGABYTE))}
@@ -95,10 +100,71 @@ def test_a_quota_drops_the_oldest_of_the_visitor_then_of_all(files: list[Path]) 
     assert quota.take(a, "three", 100) == [c, d]  # what is new stays, whatever its size
 
 
-def test_a_folder_is_kept_within_its_size(files: list[Path], tmp_path: Path) -> None:
-    inner = tmp_path / "kept"
-    inner.mkdir()
-    moved = [path.replace(inner / path.name) for path in files[:3]]
-    remove_oldest(tmp_path, 25, files[3].stat().st_mtime + 1)
-    assert not files[3].exists()  # it lies in the folder itself, and nothing is on its way
-    assert [path.exists() for path in moved] == [False, True, True]
+def upload(folder: Path, name: str, size: int = MIN_BYTES) -> Path:
+    """A finished upload, in a folder of its own; each is older than the one before, as under a clock that goes back."""
+    path = folder / name / "a.txt"
+    path.parent.mkdir()
+    path.write_bytes(bytes(size))
+    os.utime(path, (1e9 - len(list(folder.iterdir())),) * 2)
+    return path
+
+
+def test_the_files_that_came_first_go_first_whatever_the_clock_says(tmp_path: Path) -> None:
+    folder = UploadFolder(tmp_path, each=10 * MIN_BYTES, total=2 * MIN_BYTES)
+    paths = []
+    for name in "abcd":
+        paths.append(upload(tmp_path, name))
+        folder.tidy("one", [paths[-1]], [])
+    assert [path.parent.exists() for path in paths] == [False, False, True, True]
+
+
+def test_what_was_made_for_downloads_counts_and_a_small_file_counts_as_more(tmp_path: Path) -> None:
+    folder = UploadFolder(tmp_path, each=10 * MIN_BYTES, total=2 * MIN_BYTES)
+    made = tmp_path / "neatlab-a" / "inspection" / "report.html"
+    made.parent.mkdir(parents=True)
+    made.write_bytes(bytes(MIN_BYTES))
+    folder.tidy("one", [], [])
+    small = [upload(tmp_path, name, size=1) for name in "ab"]
+    folder.tidy("one", small, [])
+    assert (made.exists(), made.parent.exists()) == (False, True)  # its window may write there again
+    assert all(path.exists() for path in small)
+
+
+def test_an_upload_on_its_way_stays_when_the_clock_is_put_back_and_one_that_was_cut_off_goes(tmp_path: Path) -> None:
+    async def receive_upload(scope: Scope, receive: Receive, send: Send) -> None:
+        part = tmp_path / str(scope["name"])
+        part.write_bytes(b"half")
+        os.utime(part, (1e9, 1e9))  # long before it began
+        await scope["until"].wait()
+
+    async def main() -> None:
+        door = UploadDoor(receive_upload, tmp_path)
+        first, second, third = (asyncio.Event() for _ in range(3))
+        going = [asyncio.create_task(pass_upload(door, *one)) for one in (("first", first), ("second", second))]
+        await until(lambda: (tmp_path / "second").exists())
+        second.set()
+        await going[1]
+        assert (tmp_path / "first").exists()
+        going.append(asyncio.create_task(pass_upload(door, "third", third)))
+        await until(lambda: (tmp_path / "third").exists())
+        first.set()
+        await going[0]
+        assert {path.name for path in tmp_path.iterdir()} == {"third"}
+        third.set()
+        await going[2]
+        assert not list(tmp_path.iterdir())
+
+    asyncio.run(main())
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0)
+
+
+async def pass_upload(door: UploadDoor, name: str, until: asyncio.Event) -> None:
+    async def none(*_: Message) -> Message:
+        return {}
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", VISITOR: name, "name": name}
+    await door({**scope, "until": until}, none, none)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -13,6 +14,7 @@ from neatlab.dashboard.doors.calls import CallDoor
 from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
 from neatlab.dashboard.doors.logins import LoginDoor
+from neatlab.dashboard.doors.sessions import forget, keep_little
 from neatlab.dashboard.doors.uploads import UploadDoor
 from neatlab.dashboard.doors.visits import VisitDoor
 from neatlab.dashboard.shared.visitors import Visitors
@@ -36,8 +38,9 @@ def lifespan(
         if behind is None:
             raise RuntimeError("the app has not been built before its start")
         print_no_tracebacks()
+        keep_little()
         door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads)
-        door = VisitDoor(BodyDoor(LoginDoor(door, app)), visitors)
+        door = VisitDoor(BodyDoor(LoginDoor(door, app)), visitors, partial(forget, app))
         app.middleware_stack = _HttpOnly(behind, FailureDoor(HostDoor(door, hosts)))
         yield
 

@@ -1,5 +1,6 @@
 """Marks browsers, so that one visitor can be told from another."""
 
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,10 +17,11 @@ class VisitDoor:
     Args:
         app: What is behind.
         visitors: The visitors of this server.
+        forget: Takes the session hash of a window that its visitor has closed.
     """
 
-    def __init__(self, app: ASGIApp, visitors: Visitors) -> None:
-        self._app, self._visitors = app, visitors
+    def __init__(self, app: ASGIApp, visitors: Visitors, forget: Callable[[str], None]) -> None:
+        self._app, self._visitors, self._forget = app, visitors, forget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = f"neatlab-visitor-{(scope.get('server') or ('', 0))[1]}"  # a browser sends cookies to every port
@@ -31,7 +33,11 @@ class VisitDoor:
             await self._app(scope, receive, self._marking(name, send) if is_new else send)
         finally:
             if str(scope["path"]).startswith(HEARTBEAT):  # it lasts as long as the window
-                self._visitors.leave(str(scope["path"]).removeprefix(HEARTBEAT), visitor)
+                self._leave(str(scope["path"]).removeprefix(HEARTBEAT), visitor)
+
+    def _leave(self, window: str, visitor: str) -> None:
+        if self._visitors.leave(window, visitor):
+            self._forget(window)
 
     def _marking(self, name: str, send: Send) -> Send:
         async def marking(message: Message) -> None:

@@ -52,11 +52,13 @@ class Visitors:
                 self._windows.popitem(last=False)
         return True
 
-    def leave(self, window: str, visitor: str) -> None:
-        """Note that a visitor has closed a window of theirs."""
+    def leave(self, window: str, visitor: str) -> bool:
+        """Note that a visitor has closed a window of theirs; False where it is none of theirs."""
         with self._lock:
-            if self._windows.get(window) == visitor:
+            is_theirs = self._windows.get(window) == visitor
+            if is_theirs:
                 del self._windows[window]
+        return is_theirs
 
     def of(self, window: str | None) -> str:
         """The visitor who uses a window; empty where that is not known."""

@@ -1,5 +1,6 @@
 """What the Train tab does when a button is pressed or a view is chosen."""
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zlib import crc32
@@ -24,6 +25,7 @@ from neatlab.tasks import TaskSpec
 
 _HTML = macros(__file__)
 ENDED = ("idle", "shown", "ended")  # phases after which a window gets no updates by itself
+SERVER = secrets.token_hex(4)  # the page compares the numbers of one server's updates alone
 MAX_NAME = 200  # characters of a layer or an arm
 
 
@@ -157,11 +159,11 @@ def _shown(window: TrainWindow, now: Update | None, session: str | None) -> list
 
 
 def _status(window: TrainWindow, now: Update, session: str | None) -> str:
-    """The status with the number of its update, its window, whether another is to come, and a mark of the controls."""
+    """The status with its number, server and window, whether another is to come, and a mark of the controls."""
     text = refused(window.refusal.field, str(window.refusal)) if window.refusal else now.status
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, window.commands, now.layers, now.arms)).encode())
-    return _HTML.update(now.number, session, f"{mark:x}", now.phase not in ENDED, text)
+    return _HTML.update(now.number, SERVER, session, f"{mark:x}", now.phase not in ENDED, text)
 
 
 def _slider(window: TrainWindow, now: Update) -> Any:

@@ -2,9 +2,9 @@
 // to js_on_load.
 
 // Gradio does not order the updates of two events, and an update may be lost on its way: each has a number, an older one
-// is put back, and a window that hears nothing though there is more to come asks again.
+// of the same server is put back, and a window that hears nothing though there is more to come asks again.
 const [SILENCE, MAX_SILENCE] = [4000, 60000]; // milliseconds; longer each time, for a server that is slow
-const newest = { number: 0, value: props.value, more: false };
+const newest = { number: 0, server: null, value: props.value, more: false };
 // The next update comes when this one is drawn, and as much time again has passed: the page is there for its reader too.
 function sayDrawn(session) {
   const begun = performance.now();
@@ -19,13 +19,14 @@ function sayDrawn(session) {
 let [known, heard, silence] = [null, performance.now(), SILENCE];
 
 watch("value", () => {
-  const { update, session, controls, more, lost } = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
+  const said = element.querySelector("[data-update], [data-lost]")?.dataset ?? {};
+  const { update = 0, server = newest.server, session, controls, more, lost } = said;
   if (lost) return location.reload();
-  if (Number(update ?? 0) < newest.number) {
+  if (server === newest.server && Number(update) < newest.number) {
     props.value = newest.value;
     return trigger("retry");
   }
-  Object.assign(newest, { number: Number(update ?? 0), value: props.value, more: Boolean(more) });
+  Object.assign(newest, { number: Number(update), server, value: props.value, more: Boolean(more) });
   [heard, silence] = [performance.now(), SILENCE];
   if (more) sayDrawn(session);
   // An update reaches few components. The buttons and lists seldom change: they are asked for when the status says so.
