@@ -7,7 +7,10 @@ click     click on Train to the first point on the chart, base checkpoint in the
 windows   two trainings going, one's window behind the other's: from the press on another layer to its redrawn
           spectrum, and redraws of the loss chart a second
 seen      the same with both windows drawn, which takes this machine a second browser's work
+panels    redraws a second of each of the four panels, with two trainings, the other window behind this
 points    redraws of the loss chart a second, in the first and in the last fifth of 3,000 steps an arm
+load      transferred to show the page the first time, without and with Plotly; cumulative layout shift from the
+          request to a training that is done, and from the page that is ready
 
 Needs the requirements of the tests (Playwright) and a Chromium.
 """
@@ -36,6 +39,17 @@ COUNT = """() => {
   window.draws = [];
   chart.on("plotly_afterplot", () => window.draws.push([performance.now(), chart.calcdata[0].length]));
 }"""
+PANELS = """() => {
+  window.redraws = { weights: 0, spectrum: 0, learning: 0, answers: 0 };
+  for (const name of Object.keys(window.redraws)) {
+    const [chart, drawn] = [document.getElementById(`${name}-chart`), () => window.redraws[name]++];
+    if (chart.data) chart.on("plotly_afterplot", drawn);
+    else new MutationObserver(drawn).observe(chart, { childList: true, subtree: true });
+  }
+}"""
+SHIFTS = """new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift = (window.shift ?? 0) + entry.value;
+}).observe({ type: "layout-shift", buffered: true });"""
 # From the press of the button, as the browser heard it, to the spectrum drawn for the layer pressed on.
 PRESS = """() => {
   const caption = document.querySelector("#spectrum-caption");
@@ -111,6 +125,48 @@ def layer_times(browser: Browser, url: str, seeds: tuple[int, int], behind: bool
     return {"layer_p95_s": p95(seconds), "layer_median_s": statistics.median(seconds), "updates_per_s": rate}
 
 
+def panel_rates(browser: Browser, url: str, seeds: tuple[int, int], seconds: float = 15.0) -> dict[str, float]:
+    """Redraws of each panel a second while two windows train, the other one behind this."""
+    page, other = (open_page(browser, f"{url}?steps=3000&seed={seed}") for seed in seeds)
+    for one in (page, other):
+        one.click("#train")
+        one.wait_for_function(POINTS)
+    other.evaluate(BEHIND)
+    page.wait_for_selector("#answers .live-html")
+    page.evaluate(PANELS)
+    begin = time.perf_counter()
+    time.sleep(seconds)
+    counts = page.evaluate("window.redraws")
+    rates = {f"{name}_per_s": count / (time.perf_counter() - begin) for name, count in counts.items()}
+    for one in (page, other):
+        one.dispatch_event("#stop", "click")
+        one.wait_for_selector("#status:has-text('Stopped')")
+        one.close()
+    return rates
+
+
+def load_cost(browser: Browser, url: str) -> dict[str, float]:
+    """Megabytes transferred for the first look, and the layout shift until a training is done."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page, sizes, urls = context.new_page(), {}, {}
+    network = context.new_cdp_session(page)
+    network.on("Network.responseReceived", lambda event: urls.update({event["requestId"]: event["response"]["url"]}))
+    network.on("Network.loadingFinished", lambda event: sizes.update({event["requestId"]: event["encodedDataLength"]}))
+    network.send("Network.enable")
+    page.add_init_script(SHIFTS)
+    page.goto(f"{url}?seed=1007&steps=40")
+    page.wait_for_selector("#train:not([disabled])")
+    page.wait_for_function("() => window.Plotly")
+    loaded = page.evaluate("window.shift ?? 0")
+    plotly = sum(size for name, size in sizes.items() if "plotly" in urls.get(name, ""))
+    page.click("#train")
+    page.wait_for_selector("#status:has-text('Done.')")
+    shift = page.evaluate("window.shift ?? 0")
+    context.close()
+    whole = sum(sizes.values()) / 1e6
+    return {"mb": whole - plotly / 1e6, "with_plotly_mb": whole, "shift": shift, "shift_when_ready": shift - loaded}
+
+
 def choose(page: Page, layer: str) -> float:
     page.click("#layer input")
     option = page.get_by_role("option", name=layer)
@@ -149,6 +205,8 @@ def measure(rounds: int) -> dict[str, Any]:
             found["click"] = click_times(browser, url, rounds)
             found["two windows"] = layer_times(browser, url, (1001, 1002), behind=True)
             found["both seen"] = layer_times(browser, url, (1003, 1004), behind=False)
+            found["panels"] = panel_rates(browser, url, (1005, 1006))
+            found["load"] = load_cost(browser, url)
             found["3,000 points"] = long_run(browser, url)
         browser.close()
     return found
@@ -164,7 +222,7 @@ def main() -> None:
         print(json.dumps(found, indent=2))
         return
     for name, values in found.items():
-        print(f"{name:14}", "  ".join(f"{key} {value:.2f}" for key, value in values.items()))
+        print(f"{name:14}", "  ".join(f"{key} {value:.3g}" for key, value in values.items()))
 
 
 if __name__ == "__main__":
