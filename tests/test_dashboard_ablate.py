@@ -196,7 +196,7 @@ def by_depth(config: RunConfig) -> float:
 def test_an_empty_store_invites(runs: Path) -> None:
     seen = read_sweep(checked(), Store(runs))
     drawn = draw_sweep(seen, 0.5)
-    assert (drawn.decision, drawn.scores, drawn.verdict) == ("", None, NO_VERDICT)
+    assert (drawn.scores, drawn.verdict) == (None, NO_VERDICT) and 'class="hint"' in drawn.decision
     assert drawn.grid.count('class="cell planned"') == 5 and drawn.grid.count("2 runs") == 5
     assert drawn.grid.count("≈ 5 s") == 5  # two seeds of five steps
     assert "10 runs" in run_count(seen) and "holds 0 of them" in run_count(seen)
@@ -228,14 +228,14 @@ def test_the_verdict_says_which_way_each_arm_differs(runs: Path) -> None:
     shades = re.findall(r'<td class="cell (\w+)"', drawn.grid)
     assert shades == ["reference", "better", "better", "worse", "worse"]
     assert "leaves zero (4 of 4)" in drawn.grid
-    assert (drawn.asks_seeds, drawn.asks_rates) == (False, True)
+    assert (drawn.more_seeds, drawn.asks_rates) == ("", True)
 
 
 def test_what_is_not_shown_is_not_shaded_and_asks_for_seeds(runs: Path) -> None:
     order, store = filled(runs, lambda config: 0.5 + 0.1 * ((config.seed * len(config.arm.label)) % 5), seeds=3)
     drawn = draw_sweep(read_sweep(order, store))
     assert set(re.findall(r'<td class="cell (\w+)"', drawn.grid)) == {"reference", "ended"}
-    assert drawn.asks_seeds and "(0 of 4)" in drawn.grid
+    assert drawn.more_seeds == "auto" and "(0 of 4)" in drawn.grid
 
 
 def test_a_cell_opens_its_first_run_beside_the_reference(runs: Path) -> None:

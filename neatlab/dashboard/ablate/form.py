@@ -11,7 +11,7 @@ from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.ablate.axes import AXES, FIRST, MORE, has_axis, offered
 from neatlab.dashboard.ablate.link import AblateLink
 from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder
-from neatlab.dashboard.shared.arm_form import arm_controls
+from neatlab.dashboard.shared.arm_form import arm_controls, arm_title
 from neatlab.dashboard.shared.arm_values import arm_text, written_arm
 from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
@@ -20,6 +20,7 @@ from neatlab.tasks import TASKS, TaskSpec
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]
 SEEDS = [*COUNTS, ("until it is decided", "auto")]
 RATES = [("the task's", ""), ("tuned for each arm", "auto")]
+TO_VARY = arm_title("To vary, of the base arm")
 SAME_RANK = ("LoRA of the same rank", "")
 FIRST_TASK, FIRST_METHOD = "digits", "neat"
 FIRST_VALUES: dict[str, list[Any]] = {"depth": ["2", "4"], "activation": ["relu", "gelu", "tanh"]}
@@ -51,6 +52,7 @@ class SweepForm:
             self._lay_settings()
 
     def _lay_axes(self) -> None:
+        gr.HTML(TO_VARY, apply_default_css=False)
         for name in FIRST:
             self.fields[f"axis.{name}"] = _axis(name)
             self._message(name)

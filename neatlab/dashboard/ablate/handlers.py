@@ -166,5 +166,6 @@ def _buttons(known: Known, busy: bool) -> list[Any]:
     seen, charts = known.seen, known.charts
     begun = not busy and seen is not None and 0 < len(seen.ended) < seen.total
     start = gr.update(value="Resume" if begun else "Start", interactive=not busy)
-    asks = [gr.update(visible=asked and not busy) for asked in (charts.asks_seeds, charts.asks_rates)]
-    return [start, gr.update(interactive=busy), *asks]
+    label = "Until decided" if charts.more_seeds == "auto" else f"{charts.more_seeds} seeds"
+    seeds = gr.update(visible=bool(charts.more_seeds) and not busy, value=label)
+    return [start, gr.update(interactive=busy), seeds, gr.update(visible=charts.asks_rates and not busy)]

@@ -147,13 +147,17 @@ class SweepOrder(SweepLimits):
         """How many runs a search for learning rates takes at most."""
         return sum(map(_tries, self.cells)) if self.rates else 0
 
+    def fits(self, seeds: int) -> bool:
+        """Whether so many seeds stay within this page's limit."""
+        return self.search_count + seeds * len(self.cells) <= MAX_RUNS
+
     @property
     def can_tune(self) -> bool:
         """Whether a search would find another rate for some arm, and fits into this page's limit."""
         searched = self.model_copy(update={"rates": "auto"})
         least = LOOKS[0] if self.seeds == "auto" else self.seeds
         is_apart = not {"scaling", "alpha"} & dict(self.axes).keys()
-        return is_apart and self.rates is None and 0 < searched.search_count <= MAX_RUNS - least * len(self.cells)
+        return is_apart and self.rates is None and searched.search_count > 0 and searched.fits(least)
 
     @property
     def grid(self) -> dict[str, list[Any]]:

@@ -9,7 +9,7 @@ from gradio.components import Component
 from neatlab.dashboard.ablate.form import SweepForm, written_link
 from neatlab.dashboard.ablate.handlers import Handlers
 from neatlab.dashboard.ablate.link import AblateLink
-from neatlab.dashboard.ablate.verdict import NO_VERDICT
+from neatlab.dashboard.ablate.verdict import NO_DECISION, NO_VERDICT
 from neatlab.dashboard.ablate.view import INTRO, INVITATION
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
@@ -17,6 +17,7 @@ from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab
 
 AUTO = "() => 'auto'"
+SEEDS_ON_BUTTON = "(label) => parseInt(label) || 'auto'"
 
 
 class AblateTab(Tab[AblateLink]):
@@ -40,17 +41,14 @@ class AblateTab(Tab[AblateLink]):
         with gr.Row(elem_classes=["actions"]):
             self._start = gr.Button("Start", variant="primary", elem_id="ablate-start", min_width=90)
             self._stop = gr.Button("Stop", interactive=False, elem_id="ablate-stop", min_width=90)
+            # What next, once all runs are there.
+            self._more_seeds = gr.Button("Until decided", visible=False, elem_id="ablate-more-seeds", min_width=90)
+            self._tune = gr.Button("Tune rates", visible=False, elem_id="ablate-tune", min_width=90)
         self._status = gr.HTML(INVITATION, elem_id="ablate-status", apply_default_css=False)
         self._run_count = gr.HTML("", elem_id="ablate-outlook", apply_default_css=False)
-        self._decision = gr.HTML("", elem_id="ablate-decision", apply_default_css=False)
-        with gr.Row(elem_classes=["next"]):
-            self._more_seeds = gr.Button(
-                "More seeds for the undecided", visible=False, elem_id="ablate-more-seeds", size="sm"
-            )
-            self._tune = gr.Button("Tune the learning rates", visible=False, elem_id="ablate-tune", size="sm")
-        with gr.Row(elem_classes=["charts"]):
-            self._grid = gr.HTML("", elem_id="ablate-grid", apply_default_css=False)
-            self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 380))
+        self._decision = gr.HTML(NO_DECISION, elem_id="ablate-decision", apply_default_css=False)
+        self._grid = gr.HTML("", elem_id="ablate-grid", apply_default_css=False)
+        self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 380))
         self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 
@@ -76,8 +74,8 @@ class AblateTab(Tab[AblateLink]):
         self._form.switched(handlers.look, fields, shown, **newest)
         # For a press too: the follower of the press before may still be sending its last words.
         self._start.click(handlers.begin, fields, shown, **newest)
-        for button, field in ((self._more_seeds, "seeds"), (self._tune, "rates")):
-            asked = button.click(None, None, self.fields[field], js=AUTO)
+        for button, field, value in ((self._more_seeds, "seeds", SEEDS_ON_BUTTON), (self._tune, "rates", AUTO)):
+            asked = button.click(None, button, self.fields[field], js=value)
             asked.then(handlers.begin, fields, shown, **newest)
         self.link_events = [self._more_seeds.click, self._tune.click]
         self.restored = [(handlers.look, fields, shown, LONG | UNCHECKED)]

@@ -17,6 +17,7 @@ from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
 NO_VERDICT = _HTML.no_verdict()
+NO_DECISION = _HTML.no_decision()
 ONE_RATE = "Every arm trained at one learning rate: another may turn the order round."
 TUNED = "Learning rate and scaling of each arm are those that did best on the validation split, of the same tries."
 HEAD = ("arm", "adapter params", "seeds", "mean", "95 % interval", "against the reference", "p corrected", "verdict")
@@ -55,9 +56,9 @@ def against(whole: Comparison) -> dict[str, Against]:
 
 
 def decision(seen: SweepSnapshot, whole: Comparison | None) -> str:
-    """Which arm to take, once all runs are there; judged then alone, not whenever someone looks."""
+    """Which arm to take; judged when all runs are there, not whenever someone looks."""
     if whole is None or not seen.complete:
-        return ""
+        return str(NO_DECISION)
     return str(_HTML.decision(breakable(whole.decision())))
 
 
@@ -85,7 +86,7 @@ def verdict(seen: SweepSnapshot, whole: Comparison, judged: Mapping[str, Against
 def _title(seen: SweepSnapshot, whole: Comparison) -> str:
     metric = whole.metric
     better = "higher is better" if metric.higher_is_better else "lower is better"
-    text = f"Reference: {seen.reference}. {metric.name} ({metric.unit}) on the test split; {better}."
+    text = f"Reference: {seen.reference}. Judged by {metric.name} ({metric.unit}) on the test split; {better}."
     waits = f" {len(whole.runs)} of {len(seen.wanted)} runs: differences are judged when all of them are there."
     return text + ("" if seen.complete else waits)
 

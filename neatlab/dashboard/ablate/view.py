@@ -1,15 +1,16 @@
 """What the Ablate tab shows of a sweep: status, cost, decision, grid, intervals, verdict, and what to do next."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from neatlab import plots
 from neatlab.analysis.looks import LOOKS
 from neatlab.dashboard.ablate.estimate import run_seconds, seconds_left
 from neatlab.dashboard.ablate.grid import draw_grid
-from neatlab.dashboard.ablate.request import SweepOrder, has_odd_depth
+from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder, has_odd_depth
 from neatlab.dashboard.ablate.snapshot import SweepSnapshot
-from neatlab.dashboard.ablate.verdict import NO_VERDICT, against, decision, verdict
+from neatlab.dashboard.ablate.verdict import NO_DECISION, NO_VERDICT, Against, against, decision, verdict
 from neatlab.dashboard.shared.follow import queue_text
 from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.job import Job
@@ -33,7 +34,7 @@ class SweepCharts(NamedTuple):
         grid: The arms as a grid; empty where there is no sweep.
         scores: The chart of intervals.
         verdict: The table of arms.
-        asks_seeds: Whether more seeds may decide what is undecided.
+        more_seeds: How many seeds to take next, "auto" for as many as decide; empty where more would change nothing.
         asks_rates: Whether no learning rate has been searched for yet.
     """
 
@@ -41,11 +42,11 @@ class SweepCharts(NamedTuple):
     grid: str
     scores: str | None
     verdict: str
-    asks_seeds: bool = False
+    more_seeds: str = ""
     asks_rates: bool = False
 
 
-EMPTY = SweepCharts("", "", None, NO_VERDICT)
+EMPTY = SweepCharts(NO_DECISION, "", None, NO_VERDICT)
 
 
 def draw_sweep(seen: SweepSnapshot, step_seconds: float | None = None) -> SweepCharts:
@@ -59,15 +60,25 @@ def draw_sweep(seen: SweepSnapshot, step_seconds: float | None = None) -> SweepC
     if whole is None:
         return EMPTY._replace(grid=draw_grid(seen, None, {}, step_seconds))
     judged = against(whole) if seen.complete else {}
-    undecided = any(one.verdict == "undecided" and math.isfinite(one.mean) for one in judged.values())
     return SweepCharts(
         decision(seen, whole),
         draw_grid(seen, whole, judged, step_seconds),
         _scores(whole),
         verdict(seen, whole, judged),
-        asks_seeds=undecided and seen.order.seeds != "auto",
+        more_seeds=_more_seeds(seen, whole, judged) if seen.complete else "",
         asks_rates=seen.complete and seen.order.can_tune,
     )
+
+
+def _more_seeds(seen: SweepSnapshot, whole: Comparison, judged: Mapping[str, Against]) -> str:
+    """Until each arm is decided against the reference; where that is so, as many as may tell the arms apart."""
+    seeds = seen.order.seeds
+    if seeds == "auto":
+        return ""
+    if any(one.verdict == "undecided" and math.isfinite(one.mean) for one in judged.values()):
+        return "auto"
+    open_still = any(decision.take is None and decision.more_seeds for decision in whole.decisions())
+    return str(MAX_FIXED_SEEDS) if open_still and seen.order.fits(MAX_FIXED_SEEDS) and seeds < MAX_FIXED_SEEDS else ""
 
 
 def _scores(whole: Comparison) -> str | None:

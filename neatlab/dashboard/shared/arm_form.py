@@ -122,7 +122,7 @@ def arm_controls(part: str, method: str, title: str = "") -> Form:
     """
     title = title or f"Arm {part.upper()}"
     with gr.Group(elem_classes=["arm"]) as group:
-        gr.HTML(_HTML.arm_title(title), apply_default_css=False)
+        gr.HTML(arm_title(title), apply_default_css=False)
         formula = gr.HTML(equation(method), apply_default_css=False)
         options = _all_options() | (METHODS[method].options.model_fields if method else {})
         with gr.Row(elem_classes=["fields"]):
@@ -135,6 +135,11 @@ def arm_controls(part: str, method: str, title: str = "") -> Form:
     groups: dict[str, list[Block]] = {"arms": [group], "more": [more]}
     form = Form({f"{part}.method": picker, **fields}, {part: slot}, groups, {part: (formula, more)}, {})
     return form._replace(switched={part: _show_options_of_method(part, picker, form)})
+
+
+def arm_title(text: str) -> str:
+    """A heading of the form."""
+    return str(_HTML.arm_title(text))
 
 
 def equation(method: str) -> str:
