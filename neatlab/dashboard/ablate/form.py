@@ -67,8 +67,7 @@ class SweepForm:
             [SAME_RANK, *methods],
             value="",
             allow_custom_value=True,
-            label="reference",
-            info="or any arm, such as lora:rank=8",
+            label="reference, or any arm as lora:rank=8",
             elem_id="ablate-reference",
         )
         self._message("reference")
@@ -76,8 +75,8 @@ class SweepForm:
             rates = gr.Dropdown(RATES, value="", label="learning rates", elem_id="ablate-rates", min_width=110)
             seeds = gr.Dropdown(SEEDS, value=3, label="seeds", elem_id="ablate-seeds", min_width=110)
             # A line of text: an empty gr.Number sends 0, and empty means the task's default.
-            steps = _line("steps", _steps(FIRST_TASK))
-            margin = _line("margin", _margin(FIRST_TASK), "a smaller difference does not matter")
+            steps = _line("steps", _steps(FIRST_TASK), "steps")
+            margin = _line("margin", _margin(FIRST_TASK), "margin that matters")
         self.fields |= {"rates": rates, "seeds": seeds, "ablate_steps": steps, "margin": margin}
         self._message("run")
 
@@ -139,7 +138,8 @@ class SweepForm:
             {**update, "value": axes[name]} if name in axes else update
             for name, update in zip(AXES, shown, strict=True)
         ]
-        plain = [gr.update(value=said[name]) if name in said else gr.update() for name in PLAIN]
+        hints = dict(zip(("ablate_steps", "margin"), _hints(task), strict=True))
+        plain = [{**hints.get(name, gr.update()), **({"value": said[name]} if name in said else {})} for name in PLAIN]
         return [*plain, *filled, *self.base.updates(base)]
 
 
@@ -184,10 +184,8 @@ def _task_name(task: Any) -> str:
     return offered_task(task).name if task in task_choices().values() else "custom"
 
 
-def _line(name: str, placeholder: str, info: str | None = None) -> gr.Textbox:
-    return gr.Textbox(
-        "", label=name, placeholder=placeholder, info=info, elem_id=f"ablate-{name}", max_lines=1, min_width=110
-    )
+def _line(name: str, placeholder: str, label: str) -> gr.Textbox:
+    return gr.Textbox("", label=label, placeholder=placeholder, elem_id=f"ablate-{name}", max_lines=1, min_width=110)
 
 
 def _hints(task: Any) -> list[Any]:

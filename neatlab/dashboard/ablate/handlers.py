@@ -30,6 +30,7 @@ from neatlab.dashboard.shared.follow import follow
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.errors import NeatlabError
 
+MORE_SEEDS = "More seeds"
 POLL_SECONDS = 0.5  # between two looks at a sweep
 
 
@@ -166,6 +167,7 @@ def _buttons(known: Known, busy: bool) -> list[Any]:
     seen, charts = known.seen, known.charts
     begun = not busy and seen is not None and 0 < len(seen.ended) < seen.total
     start = gr.update(value="Resume" if begun else "Start", interactive=not busy)
-    label = "Until decided" if charts.more_seeds == "auto" else f"{charts.more_seeds} seeds"
-    seeds = gr.update(visible=bool(charts.more_seeds) and not busy, value=label)
-    return [start, gr.update(interactive=busy), seeds, gr.update(visible=charts.asks_rates and not busy)]
+    labels = {"": MORE_SEEDS, "auto": "Until decided"}
+    label = labels.get(charts.more_seeds, f"{charts.more_seeds} seeds")
+    seeds = gr.update(interactive=bool(charts.more_seeds) and not busy, value=label)
+    return [start, gr.update(interactive=busy), seeds, gr.update(interactive=charts.asks_rates and not busy)]

@@ -7,7 +7,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.dashboard.ablate.form import SweepForm, written_link
-from neatlab.dashboard.ablate.handlers import Handlers
+from neatlab.dashboard.ablate.handlers import MORE_SEEDS, Handlers
 from neatlab.dashboard.ablate.link import AblateLink
 from neatlab.dashboard.ablate.verdict import NO_DECISION, NO_VERDICT
 from neatlab.dashboard.ablate.view import INTRO, INVITATION
@@ -42,13 +42,13 @@ class AblateTab(Tab[AblateLink]):
             self._start = gr.Button("Start", variant="primary", elem_id="ablate-start", min_width=90)
             self._stop = gr.Button("Stop", interactive=False, elem_id="ablate-stop", min_width=90)
             # What next, once all runs are there.
-            self._more_seeds = gr.Button("Until decided", visible=False, elem_id="ablate-more-seeds", min_width=90)
-            self._tune = gr.Button("Tune rates", visible=False, elem_id="ablate-tune", min_width=90)
+            self._more_seeds = gr.Button(MORE_SEEDS, interactive=False, elem_id="ablate-more-seeds", min_width=90)
+            self._tune = gr.Button("Tune rates", interactive=False, elem_id="ablate-tune", min_width=90)
         self._status = gr.HTML(INVITATION, elem_id="ablate-status", apply_default_css=False)
         self._run_count = gr.HTML("", elem_id="ablate-outlook", apply_default_css=False)
         self._decision = gr.HTML(NO_DECISION, elem_id="ablate-decision", apply_default_css=False)
         self._grid = gr.HTML("", elem_id="ablate-grid", apply_default_css=False)
-        self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 380))
+        self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 480))
         self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 

@@ -22,7 +22,7 @@ from neatlab.runtime.numbers import duration
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
-MAX_DRAWN = 10  # arms in the chart of intervals; the table has all
+MAX_DRAWN = 8  # arms in the chart of intervals; the table has all
 PLAIN = "All arms have residual=none: the paired one needs an even depth."
 
 
