@@ -72,7 +72,7 @@ class SweepForm:
         )
         self._message("reference")
         with gr.Row(elem_classes=["fields"]):
-            rates = gr.Dropdown(RATES, value="", label="learning rates", elem_id="ablate-rates", min_width=110)
+            rates = gr.Dropdown(RATES, value="", label="rate and scaling", elem_id="ablate-rates", min_width=110)
             seeds = gr.Dropdown(SEEDS, value=3, label="seeds", elem_id="ablate-seeds", min_width=110)
             # A line of text: an empty gr.Number sends 0, and empty means the task's default.
             steps = _line("steps", _steps(FIRST_TASK), "steps")
@@ -122,7 +122,12 @@ class SweepForm:
     @property
     def linked(self) -> list[Block]:
         """What a link updates."""
-        return [*(self.fields[name] for name in PLAIN), *(self.fields[f"axis.{n}"] for n in AXES), *self.base.blocks]
+        return [
+            *(self.fields[name] for name in PLAIN),
+            *(self.fields[f"axis.{n}"] for n in AXES),
+            *self.base.blocks,
+            self._more,
+        ]
 
     def read_link(self, link: AblateLink) -> list[Any]:
         """Updates of `linked`.
@@ -140,7 +145,8 @@ class SweepForm:
         ]
         hints = dict(zip(("ablate_steps", "margin"), _hints(task), strict=True))
         plain = [{**hints.get(name, gr.update()), **({"value": said[name]} if name in said else {})} for name in PLAIN]
-        return [*plain, *filled, *self.base.updates(base)]
+        more = gr.update(open=True) if link.grid else gr.update()
+        return [*plain, *filled, *self.base.updates(base), more]
 
 
 def written_link(form: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,13 +119,14 @@ class Handlers:
         turn, known = window.turn, NOTHING
         if window.job:
             async for _ in follow(self._context.jobs, window.job, seconds=POLL_SECONDS):
-                if window.turn != turn:
-                    return
                 known = await asyncio.to_thread(self._read, window, known)
+                if window.turn != turn:  # another may have taken over while this one read
+                    return
                 self._windows.touch(request.session_hash)
                 yield self._shown(window, known)
+        known = await asyncio.to_thread(self._read, window, known)
         if window.turn == turn:
-            yield self._shown(window, await asyncio.to_thread(self._read, window, known))
+            yield self._shown(window, known)
 
     def _read(self, window: AblateWindow, before: Known) -> Known:
         """What the store has of the window's sweep now, drawn anew only where a run has ended."""
