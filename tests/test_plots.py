@@ -200,6 +200,19 @@ def test_a_normalised_spectrum_has_each_seeds_shape() -> None:
     assert plots.spectrum(TABLES, normalised=True).layout.yaxis.title.text == "σᵢ/σ₁ of ΔW"
 
 
+def test_earlier_steps_are_fainter_and_the_goal_goes_beyond_the_ceiling() -> None:
+    spectra = [measured("lora", 0, step, "q", (step + 1.0, step / 2), 1.0) for step in range(-1, 9)]
+    figure = plots.spectrum(pd.DataFrame(spectra), trails=3, goal=(9.0, 8.0, 7.0, 6.0, 5.0))
+    line, goal, *trails = figure.data
+    assert list(goal.y) == [9, 8, 7, 6]  # of twice as many as an arm has
+    assert figure.layout.xaxis.range[1] > 4
+    assert [trail.y[0] for trail in trails] == [1, 5, 8]  # none of the start, and not the last, which is `line`
+    assert line.y[0] == 9
+    shades = [float(trail.line.color.rpartition(",")[2].rstrip(")")) for trail in trails]
+    assert shades == sorted(shades)
+    assert shades[0] < shades[-1] < 1
+
+
 def test_a_panel_of_arms_that_differ_a_hundredfold_is_logarithmic() -> None:
     frame = sized(lora=(1.0,), full=(1.0,)).assign(relative_norm=[4.0, 4.0, 0.02, 0.03], dead_units=None)
     figure = plots.layer_curves(frame)

@@ -33,6 +33,8 @@ _HTML = macros(__file__)
 
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
+KEYS = (SCRIPTS / "keys.js").read_text(encoding="utf-8")
+SHOW_KEYS = "() => window.neatlabShowKeys()"
 SWITCH_THEME = "() => window.neatlabSwitchTheme()"
 COPY_LINK = "() => window.neatlabCopyLink()"
 EDITED = "() => window.neatlabEdited()"
@@ -73,8 +75,11 @@ class _Page:
         with gr.Row(elem_classes=["top"]):
             gr.HTML(HEADER, apply_default_css=False)
             self._preset = preset_control()
+            keys = gr.Button("Keys", elem_id="show-keys", size="sm", min_width=50, scale=0)
             theme = gr.Button("Theme", elem_id="theme", size="sm", min_width=70, scale=0)
             self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=90, scale=0)
+        gr.HTML(_HTML.keys([kind.title for kind in TABS]), js_on_load=KEYS, elem_id="keys", apply_default_css=False)
+        keys.click(None, None, None, js=SHOW_KEYS)
         theme.click(None, None, None, js=SWITCH_THEME)
         self._message = message_slot("message-page")
         self._lesson = gr.HTML(_HTML.lessons(lessons), elem_id="lesson", apply_default_css=False)

@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.errors import unknown
+from neatlab.plots.looks import faded
 from neatlab.plots.tables import Line, Source, differ_hundredfold, lines, table
 from neatlab.plots.theme import QUIET, new_figure
-from neatlab.plots.traces import line_traces, note_seeds
+from neatlab.plots.traces import Trace, line_traces, note_seeds
 
 __all__ = ["EffectiveRankData", "SpectrumData", "effective_rank", "effective_rank_data", "spectrum", "spectrum_data"]
 
@@ -19,6 +20,8 @@ INDEX = "index i"
 SIGMA = "singular value σᵢ of ΔW"
 NORMALISED = "σᵢ/σ₁ of ΔW"
 MANY = 16  # values, beyond which the axes are logarithmic
+GOAL = "ΔW*, to be learnt"
+TRAIL = {"type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip"}
 FLOOR = 1e-7  # of the largest: below it there is only float32's rounding, which would stretch a logarithmic axis
 EFFECTIVE_RANK = "effective rank exp(−Σ p ln p)"
 
@@ -117,6 +120,8 @@ def spectrum(
     dark: bool = False,
     log: bool | None = None,
     normalised: bool = False,
+    trails: int = 0,
+    goal: Sequence[float] = (),
 ) -> go.Figure:
     """Singular values of one layer's ΔW, one line an arm; a dotted line at each ceiling on the rank.
 
@@ -129,24 +134,58 @@ def spectrum(
         log: Whether the axes are logarithmic (that of i with more than 16 values); by default with more than 16 values,
             and where one arm is a hundred times as large as another.
         normalised: Whether σᵢ/σ₁ is drawn, the shape of a spectrum without its size.
+        trails: How many earlier steps are drawn behind, as faint lines; the later, the stronger.
+        goal: Singular values of the ΔW that is to be learnt, where it is known: a dashed line.
 
     Returns:
         The figure; its `layout.meta` holds both kinds of axes, between which a page can switch.
     """
-    data = spectrum_data(source, layer, step, arms, normalised)
-    traces = line_traces(data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}")
+    data, goal = spectrum_data(source, layer, step, arms, normalised), list(goal)
+    goal = goal[: 2 * data.longest]  # also of what lies beyond the ceiling
+    traces = [
+        *line_traces(data.spectra, "i = %{x}<br>σᵢ = %{y:.4g}"),
+        *_goal_traces(goal, data, normalised),
+        *_trail_traces(table(source, "spectra"), data, trails, normalised),
+    ]
     figure = new_figure(
         [f"{INDEX}; dotted: ceiling on the rank", NORMALISED if normalised else SIGMA], dark=dark, traces=traces
     )
     figure.update_layout(shapes=[_ceiling(i) for i in sorted({len(line.x) for line in data.spectra})])
     note_seeds(figure, data.spectra)
-    axes = {"linear": _axes(data, False), "log": _axes(data, True)}
+    longest = max(data.longest, len(goal))
+    axes = {"linear": _axes(data, longest, False), "log": _axes(data, longest, True)}
     chosen = "log" if (data.suits_log if log is None else log) else "linear"
     return figure.update_layout(axes[chosen], meta={"axes": axes, "chosen": chosen, "normalised": NORMALISED})
 
 
-def _axes(data: SpectrumData, log: bool) -> dict[str, Any]:
-    return {"xaxis": index_axis(data.longest, log), "yaxis": _value_axis(data, log)}
+def _goal_traces(goal: Sequence[float], data: SpectrumData, normalised: bool) -> list[Trace]:
+    if not goal:
+        return []
+    values = np.asarray(goal, dtype=float)
+    values = values / values[0] if normalised else values
+    look = {"color": QUIET, "width": 2, "dash": "dash"}
+    shown = {"mode": "lines", "line": look, "name": GOAL, "hovertemplate": "i = %{x}<br>σᵢ = %{y:.4g}"}
+    return [{"type": "scatter", "x": list(range(1, len(values) + 1)), "y": values.tolist(), **shown}]
+
+
+def _trail_traces(frame: pd.DataFrame, data: SpectrumData, count: int, normalised: bool) -> list[Trace]:
+    """Evenly many of the steps before the one shown, each arm's own; none of the start, where ΔW = 0."""
+    traces: list[Trace] = []
+    for line in data.spectra if count else ():
+        is_earlier = (
+            (frame["layer"] == data.layer) & (frame["arm"] == line.arm) & (frame["step"] < data.steps[line.arm])
+        )
+        spectra = [values for values in frame["singular_values"][is_earlier] if values[0] > 0]
+        chosen = sorted({round(at) for at in np.linspace(0, len(spectra) - 1, min(count, len(spectra)))})
+        for rank, index in enumerate(chosen, 1):
+            values = np.asarray(spectra[index]) / (spectra[index][0] if normalised else 1)
+            look = {"color": faded(line.look.colour, 0.1 + 0.3 * rank / len(chosen)), "width": 1}
+            traces.append({"x": list(line.x), "y": values.tolist(), "line": look, "legendgroup": line.arm, **TRAIL})
+    return traces
+
+
+def _axes(data: SpectrumData, longest: int, log: bool) -> dict[str, Any]:
+    return {"xaxis": index_axis(longest, log), "yaxis": _value_axis(data, log)}
 
 
 def index_axis(longest: int, log: bool) -> dict[str, Any]:

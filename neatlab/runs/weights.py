@@ -128,6 +128,15 @@ class StoredWeights:
             at = self._offset(index)
             return {layer: _read(file, at, self._frame, i, ("sigma",))["sigma"] for i, layer in enumerate(self.layers)}
 
+    def spectra(self, layer: str) -> NDArray[np.float32]:
+        """Singular values of a layer's ΔW in every frame, frames × min(r, d_out, d_in)."""
+        index = self.layers.index(layer)
+        with self._open() as file:
+            read = [
+                _read(file, self._offset(i), self._frame, index, ("sigma",))["sigma"] for i in range(len(self.steps))
+            ]
+        return np.array(read, np.float32).reshape(len(self.steps), -1)
+
     def _offset(self, index: int) -> int:
         return self._start + index * self._frame.itemsize
 

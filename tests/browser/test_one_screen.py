@@ -12,7 +12,7 @@ QUERY = "?task=digits&steps=30&seed=90"
 PROJECTOR = {"width": 1280, "height": 720}
 AT_ONCE = ("train", "pause", "step", "stop", "reset", "at", "status", "task")
 ARMS = ("a-method", "a-rank", "b-method", "b-rank", "b-depth", "b-activation")
-PANELS = ("spectrum", "learning", "answers")
+PANELS = ("weights", "spectrum", "learning", "answers")
 MAX_SHIFT = 0.02
 SHIFTS = """window.shift = 0; new PerformanceObserver(list => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;

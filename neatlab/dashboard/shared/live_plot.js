@@ -103,6 +103,7 @@ function inChosenLayer(name, value) {
   if (!own || !other || own === other || own.like !== other.like) return value;
   const { data, layout } = value.figure;
   other[name].lines.forEach((line, i) => (data[i].y = line));
+  data.length = other[name].lines.length; // without the earlier steps, which only the server knows of this layer
   layout.uirevision = layout.uirevision.replace(value.layer, chosen);
   return { figure: { data, layout }, caption: other[name].caption, layer: chosen };
 }
@@ -115,7 +116,10 @@ function onScales({ data, layout }, scales, switches) {
   if (scales.normalised) {
     layout.yaxis.title = { text: normalised };
     const largest = Object.fromEntries(data.filter((t) => t.mode === "lines+markers").map((t) => [t.legendgroup, t.y[0]]));
-    for (const trace of data) trace.y = trace.y.map((y) => (largest[trace.legendgroup] ? y / largest[trace.legendgroup] : null));
+    for (const trace of data) {
+      const first = trace.fill ? largest[trace.legendgroup] : trace.y[0]; // a band by its line's
+      trace.y = trace.y.map((y) => (first ? y / first : null));
+    }
   }
   layout.uirevision += `${log}${scales.normalised}`; // another scale starts unzoomed
   for (const [name, on] of [["log", log], ["normalised", Boolean(scales.normalised)]])

@@ -223,8 +223,15 @@ def _role_updates(window: UploadWindow) -> list[Any]:
     roles = made.roles if isinstance(made, UploadedTask) else window.roles
     kinds = made.kinds if isinstance(made, UploadedTask) else [*KINDS]
     columns = [GUESSED, *((name, name) for name in (preview.columns if preview else []))]
-    lists = [gr.update(choices=columns, value=roles.get(name, "")) for name in COLUMNS]
-    return [*lists, gr.update(choices=[GUESSED, *((KINDS[kind], kind) for kind in kinds)], value=roles.get("kind", ""))]
+    choices: dict[str, Any] = {
+        **dict.fromkeys(COLUMNS, columns),
+        "kind": [GUESSED, *((KINDS[kind], kind) for kind in kinds)],
+    }
+    # What was asked for stands in the page already; to write it again would undo what was chosen meanwhile.
+    guessed: dict[str, dict[str, Any]] = {
+        name: {"value": roles.get(name, "")} for name in choices if not window.roles.get(name)
+    }
+    return [gr.update(choices=choices[name], **guessed.get(name, {})) for name in choices]
 
 
 def _finish(window: UploadWindow, uploads: UploadStore, job: Job) -> None:

@@ -14,6 +14,7 @@ from neatlab.dashboard.train.snapshot import RunsSnapshot, read_runs, steps_done
 from neatlab.dashboard.train.summary import table
 from neatlab.dashboard.train.window import TrainWindow
 from neatlab.dashboard.train.words import NO_TABLE, READY, before_first_step, progress_text
+from neatlab.runtime.numbers import duration
 
 INTERVAL = 0.19  # seconds between updates
 DRAWING_SHARE = 0.25  # of the time, at most; long runs are drawn less often
@@ -157,8 +158,17 @@ def _status(window: TrainWindow, context: Context, runs: RunsSnapshot, early: bo
     if early or not runs.runs:
         return before_first_step(window, context.jobs)
     done = _done(runs)
-    text = status(progress_text(window, runs), f"Step {done} of {runs.total}.", done, runs.total)
-    return answer(runs, window.view.at) + text
+    detail = f"Step {done} of {runs.total}.{_time_left(window, runs)}"
+    return answer(runs, window.view.at) + status(progress_text(window, runs), detail, done, runs.total)
+
+
+def _time_left(window: TrainWindow, runs: RunsSnapshot) -> str:
+    """While it trains, in words."""
+    if window.phase != "running":
+        window.time_left.pause()
+        return ""
+    seconds = window.time_left.seconds(sum(map(steps_done, runs.runs)), runs.total * len(runs.arms))
+    return "" if seconds is None else f" About {duration(seconds)} left."
 
 
 def _done(runs: RunsSnapshot) -> int:

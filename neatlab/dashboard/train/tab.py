@@ -24,6 +24,7 @@ from neatlab.dashboard.train.form import SETTINGS, arm_fields, read_form
 from neatlab.dashboard.train.handlers import Handlers
 from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.snapshot import ViewState
+from neatlab.dashboard.train.take import TakeAway
 from neatlab.dashboard.train.window import TrainWindow, resume
 from neatlab.dashboard.train.words import NO_TABLE, NOTE, READY
 
@@ -73,6 +74,8 @@ class TrainTab(Tab[TrainLink]):
             self._step = gr.Button("Step", interactive=False, elem_id="step", min_width=60)
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=60)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=60)
+            replay = gr.Button("Replay", elem_id="replay", min_width=60)
+        replay.click(None, None, None, js="() => window.neatlabReplay()")
         with gr.Row(elem_classes=["scrub"]) as self._scrub:
             self._at = gr.Slider(0, 1, 0, step=1, label="step shown", elem_id="at", interactive=True)
             self._layer = gr.Dropdown([], label="layer of ΔW", elem_id="layer", interactive=True)
@@ -83,6 +86,7 @@ class TrainTab(Tab[TrainLink]):
         self._charts = live_plot(*(row.chart for row in CHARTS))
         self._others = gr.HTML("{}", js_on_load=KEEP_LAYERS, apply_default_css=False, elem_classes=["unseen"])
         self._table = gr.HTML(NO_TABLE, elem_id="summary", apply_default_css=False)
+        self._take = TakeAway(self.context, self._windows)
         self._command = gr.HTML(NOTE, elem_id="command", apply_default_css=False)
 
     @property
@@ -119,6 +123,7 @@ class TrainTab(Tab[TrainLink]):
         self._connect_view()
         self._connect_sketch()
         self._data.connect(demo)
+        self._take.connect()
         demo.unload(self._handlers.close)
 
     @property

@@ -70,3 +70,44 @@ window.neatlabKeepLayers = (layers) => {
   window.neatlabLayers.layers = layers;
   changed();
 };
+
+// From the first step to the last in some seconds; a second press, or a hand on the slider, ends it.
+const [REPLAY, FRAME] = [5000, 80]; // milliseconds: of it all, and of a step
+let replay = null;
+window.neatlabReplay = () => {
+  if (replay) return clearInterval(replay), (replay = null);
+  const [range, begun] = [document.querySelector("#at input[type=range]"), performance.now()];
+  replay = setInterval(() => {
+    const share = Math.min(1, (performance.now() - begun) / REPLAY);
+    range.value = Math.round(share * range.max);
+    range.dispatchEvent(new Event("input", { bubbles: true }));
+    if (share === 1) window.neatlabReplay();
+  }, FRAME);
+};
+document.addEventListener("pointerdown", ({ target }) => replay && target.closest("#at") && window.neatlabReplay(), true);
+
+// A question from the first page: its preset is opened and trained, or the panel for one's own data.
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-train]")) sessionStorage.setItem("neatlab-train", "yes");
+  const panel = document.getElementById(target.closest("[data-open]")?.dataset.open);
+  if (!panel) return;
+  if (!panel.querySelector("input[type=file]")?.checkVisibility()) panel.querySelector("button").click();
+  panel.scrollIntoView({ block: "nearest" });
+  panel.querySelector("button").focus();
+});
+if (sessionStorage.getItem("neatlab-train")) {
+  sessionStorage.removeItem("neatlab-train");
+  (function whenOpened() {
+    const button = document.querySelector("#train");
+    if (window.neatlabOpened && button && !button.disabled) button.click();
+    else requestAnimationFrame(whenOpened);
+  })();
+}
+
+document.addEventListener("click", async ({ target }) => {
+  if (!target.matches("[data-copy]")) return;
+  const code = target.parentElement.querySelector("code");
+  getSelection().selectAllChildren(code); // where the clipboard is refused, it can be copied by hand
+  await navigator.clipboard?.writeText(code.textContent).then(() => (target.textContent = "Copied"), () => {});
+  setTimeout(() => (target.textContent = "Copy"), 1500);
+});

@@ -11,6 +11,7 @@ from neatlab.dashboard.train.charts import ChartCache
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import ViewState
+from neatlab.dashboard.train.time_left import TimeLeft
 
 
 @dataclass
@@ -31,6 +32,7 @@ class TrainWindow:
         slider: Where the page's slider through time stands, and its end; None where that is not known.
         closed: Whether the window is gone.
         has_drawn: Whether its page has drawn what it was sent.
+        time_left: How long its training will go on.
     """
 
     feed: Feed
@@ -46,6 +48,7 @@ class TrainWindow:
     slider: tuple[int, int] | None = None
     closed: bool = False
     has_drawn: bool = True
+    time_left: TimeLeft = field(default_factory=TimeLeft)
 
     @property
     def phase(self) -> str:

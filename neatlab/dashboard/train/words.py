@@ -11,9 +11,11 @@ _HTML = macros(__file__)
 
 
 HEADER = _HTML.header()
-READY = status("Choose a task and two to four arms, then press Train. The settings as they are take about ten seconds.")
+READY = status("Choose a task and two to four arms, then press Train.")
 BEFORE_FIRST_STEP = {
-    "preparing": status("Preparing: loading the base checkpoint. The first time, it is trained for some seconds."),
+    "preparing": status(
+        "Preparing: loading the base checkpoint. The first time, it is trained: seconds to some minutes."
+    ),
     "running": status("Starting."),
     "pausing": status("Pausing."),
     "paused": status("Paused. Before the first step."),

@@ -7,6 +7,14 @@ from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import each_arm, steps_done
 from neatlab.plots.looks import looks
 from neatlab.report.answers import AnswerData, answers_data, panel
+from neatlab.runtime.templates import macros
+
+QUESTIONS = macros(__file__).questions(
+    (
+        ("neats-home", "See NEAT win", "The update to be learnt is a function of W₀."),
+        ("loras-home", "See LoRA win", "The update to be learnt is a product of two thin matrices."),
+    )
+)
 
 HINT = (
     "The same examples of the validation split for every arm, and what each answers to them at its last evaluation up "
@@ -44,6 +52,4 @@ def _draw(drawing: Drawing) -> str | None:
     return shown_html(panel(data), "") if _has_stepped(drawing) else None
 
 
-CHART = LiveChart(
-    Chart("answers", "Answers", "What each arm answers to the same examples.", 270, HINT), _depends, _draw
-)
+CHART = LiveChart(Chart("answers", "Answers", QUESTIONS, 270, HINT), _depends, _draw)

@@ -10,6 +10,13 @@ import pandas as pd
 from neatlab import plots
 from neatlab.dashboard.shared.live_plot import Chart
 from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState
+from neatlab.errors import StoreError
+from neatlab.runs.run import Run
+from neatlab.runs.weights import NUMBERS, StoredWeights, read_weights
+
+OLDER = "{} stored no weights: it was trained by an older version."
+DAMAGED = "The weights that {} stored are damaged."
+NOTHING_YET = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,16 @@ class Drawing:
     def measured(self) -> tuple[str, int]:
         """Changes with every spectrum that is measured."""
         return self.runs.key, self.runs.size[1]
+
+    @property
+    def stored_weights(self) -> tuple[str, tuple[int, ...]]:
+        """Changes with everything that is stored of the weights."""
+        return self.runs.key, tuple(_size(run) for run in self.runs.runs)
+
+    @cached_property
+    def weights(self) -> list[StoredWeights | str]:
+        """What each run stored of its weights, or why there is nothing."""
+        return [_read(run) for run in self.runs.runs]
 
     @property
     def answered(self) -> int:
@@ -55,6 +72,20 @@ class Drawing:
         """All steps from the start on, so that the axis stays while the lines grow; the cursor where there is one."""
         figure.update_xaxes(range=[-0.03 * self.runs.total, 1.03 * self.runs.total])
         return figure if self.view.at is None else plots.mark_step(figure, self.view.at)
+
+
+def _size(run: Run) -> int:
+    try:
+        return (run.path / NUMBERS).stat().st_size
+    except OSError:
+        return 0
+
+
+def _read(run: Run) -> StoredWeights | str:
+    try:
+        return read_weights(run.path) or (OLDER if run.summary else NOTHING_YET)
+    except StoreError:  # which names a path of the server
+        return DAMAGED
 
 
 class LiveChart(NamedTuple):

@@ -1,91 +1,12 @@
 // The weights panel: every matrix of one layer to one scale, beside the equation that they are part of. What the server
 // sends are the thin factors, pooled; ΔW is their product, made here. Before a training the form alone gives the shapes.
 painters.weights = (() => {
-  const [THIN, LABEL, HEAD, GAP, LINE, CHARACTER] = [5, 13, 18, 8, 18, 6.5]; // pixels
+  const { product, largest, opened } = weightsMatrices;
+  const { terms, fit, side, LINE } = weightsLayout;
   const COLOURS = { light: { 1: [27, 120, 55], "-1": [118, 42, 131] }, dark: { 1: [96, 211, 128], "-1": [206, 137, 226] } };
   const [SIGN, ROOT] = ["−", 0.6]; // colours grow with this power of a value: most entries are far below the largest
   let [area, given, sketch, shown, pictures, pointer, built] = [null, null, null, null, [], null, ""];
-
-  // A matrix as the server sends it: shares of its largest entry as whole numbers.
-  function decode(matrix) {
-    const bytes = Uint8Array.from(atob(matrix.data), (letter) => letter.charCodeAt(0));
-    const whole = matrix.bits === 16 ? new Int16Array(bytes.buffer) : new Int8Array(bytes.buffer);
-    const step = matrix.largest / (matrix.bits === 16 ? 32767 : 127);
-    return { rows: matrix.cells[0], columns: matrix.cells[1], values: Float64Array.from(whole, (number) => number * step) };
-  }
-
-  function product(left, right, units = [...Array(left.columns).keys()]) {
-    const [rows, columns] = [left.rows, right.columns];
-    const values = new Float64Array(rows * columns);
-    for (let i = 0; i < rows; i++)
-      for (const k of units) {
-        const factor = left.values[i * left.columns + k];
-        for (let j = 0; j < columns; j++) values[i * columns + j] += factor * right.values[k * columns + j];
-      }
-    return { rows, columns, values };
-  }
-
-  const largest = (matrices) => Math.max(0, ...matrices.map((one) => one.values.reduce((top, x) => Math.max(top, Math.abs(x)), 0)));
-  const minus = (a, b) => ({ ...a, values: a.values.map((x, i) => x - b.values[i]) });
-
-  function opened(value) {
-    if (value.sketch) return value;
-    const arms = value.arms.map((arm) => {
-      if (!arm.kind) return arm;
-      const maps = Object.fromEntries(Object.entries(arm.maps).map(([role, map]) => [role, decode(map)]));
-      maps.delta ??= product(maps.left, maps.right);
-      return { ...arm, maps, u: decode(arm.u), v: decode(arm.v) };
-    });
-    const base = Object.fromEntries(["weight", "true"].filter((name) => value[name]).map((name) => [name, decode(value[name])]));
-    if (value.compared.length) {
-      const [first, second] = value.compared.map((index) => arms[index]);
-      base.difference = minus(second.maps.delta, first.maps.delta);
-    }
-    return { ...value, arms, base, scale: largest([...arms.flatMap((arm) => arm.maps?.delta ?? []), ...(base.true ? [base.true] : [])]) };
-  }
-
-  // What stands in an arm's lines: matrices and the signs between them; what makes H may stand in a line of its own. An axis is
-  // of the layer's outputs or inputs, or of the arm's hidden units; inner matrices have none.
-  function terms(arm, [m, n]) {
-    const map = (role, label, rows, columns, axes) => ({ role, label, rows, columns, axes });
-    const [r, delta] = [arm.rank, map("delta", "ΔW", m, n, ["out", "in"])];
-    if (arm.kind === "dense") return [[delta]];
-    const [left, right] = arm.labels;
-    const line = [delta, "=", map("left", left, m, r, ["out", "unit"]), "·", map("right", right, r, n, ["unit", "in"])];
-    if (arm.kind === "product") return [line];
-    const over = arm.kind === "out";
-    const inner = [...Array(Math.min(arm.depth - 2, 4)).keys()].map((i) => map(`inner${i}`, "", r, r, []));
-    const before = map("before", over ? "Θ₁ᵀW₀" : "(W₀Θ₁)ᵀ", r, over ? n : m, ["unit", over ? "in" : "out"]);
-    const first = map("first", "Θ₁ᵀ", r, over ? m : n, ["unit", over ? "out" : "in"]);
-    const has = (one) => !arm.maps || arm.maps[one.role];
-    return [line, [over ? "H=σ" : "Hᵀ=σ", ...inner.filter(has), { stack: [before, first].filter(has) }]];
-  }
-
-  const side = (size, scale) => Math.max(THIN, Math.round(size * scale));
-  const wide = (term, scale) =>
-    typeof term === "string" ? term.length * CHARACTER + 6 : term.stack ? Math.max(...term.stack.map((one) => wide(one, scale))) : side(term.columns, scale) + 2;
-  const high = (term, scale) =>
-    typeof term === "string" ? LINE : term.stack ? term.stack.reduce((sum, one) => sum + high(one, scale), 0) : side(term.rows, scale) + LABEL;
-
-  const across = (line, scale) => line.reduce((sum, term) => sum + wide(term, scale) + 2, 0);
-  const down = (line, scale) => Math.max(0, ...line.map((term) => high(term, scale)));
-
-  // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns, an arm's
-  // matrices in one line or two.
-  function fit(arms, extras, shape, width, height) {
-    for (let scale = 8; ; scale /= 1.04) {
-      const [w, h] = [side(shape[1], scale), side(shape[0], scale)];
-      for (const parted of [false, true]) {
-        const all = arms.map((lines) => (parted ? lines : [lines.flat()]));
-        const right = Math.max(0, ...all.flat().map((line) => across(line, scale)));
-        const tall = all.reduce((sum, lines) => sum + HEAD + lines.reduce((rest, line) => rest + down(line, scale), 0), 0);
-        for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
-          const fits = columns * (w + GAP) + GAP + right <= width && Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height;
-          if (fits || scale < 0.005) return { scale, columns, lines: all };
-        }
-      }
-    }
-  }
+  let [marked, followed] = [false, null]; // whether the spectrum shows what is pointed at here; the chart that is heard
 
   function element(tag, name, text = "") {
     const made = document.createElement(tag);
@@ -113,7 +34,9 @@ painters.weights = (() => {
     canvas.setAttribute("aria-label", `${term.label || "inner Θ"}${arm ? ` of ${arm.name}` : ""}, ${sizes(term, shown.known ?? true)}`);
     canvas.title = sizes(term, shown.known ?? true);
     canvas.classList.toggle("weights-empty", Boolean(shown.sketch));
-    box.append(canvas, element("span", "label", term.label));
+    const label = element("span", "label");
+    label.append(element("span", "words", term.label));
+    box.append(canvas, label);
     pictures.push({ canvas, term, arm });
     return box;
   }
@@ -278,9 +201,32 @@ painters.weights = (() => {
 
   function point(next) {
     pointer = next;
+    inSpectrum();
     pictures.forEach(paint);
     const readout = area.querySelector(".weights-readout");
     if (readout) readout.textContent = said();
+  }
+
+  // The direction pointed at, in the chart of the singular values; and the other way.
+  function inSpectrum() {
+    const chart = document.querySelector("#spectrum-chart");
+    const curveNumber = chart?.data?.findIndex((trace) => trace.mode === "lines+markers" && trace.name === pointer?.arm?.name) ?? -1;
+    const is = curveNumber >= 0 && pointer.direction !== undefined && !pointer.inSpectrum;
+    if (!is && !marked) return;
+    marked = is;
+    if (is) Plotly.Fx.hover(chart, [{ curveNumber, pointNumber: pointer.direction }]);
+    else if (chart?.data) Plotly.Fx.unhover(chart);
+  }
+
+  function followSpectrum() {
+    const chart = document.querySelector("#spectrum-chart");
+    if (!chart?.on || chart === followed) return;
+    followed = chart;
+    chart.on("plotly_hover", ({ points: [{ data, pointNumber }] }) => {
+      const arm = shown.arms.find((one) => one.name === data.name && pointNumber < (one.u?.columns ?? 0));
+      if (arm && !marked) point({ arm, direction: pointNumber, inSpectrum: true });
+    });
+    chart.on("plotly_unhover", () => pointer?.inSpectrum && point(null));
   }
 
   function listen(view) {
@@ -333,6 +279,7 @@ painters.weights = (() => {
     }
     if (same && pointer?.arm) pointer = { ...pointer, arm: shown.arms.find((arm) => arm.name === pointer.arm.name) };
     if (same) refresh();
+    followSpectrum();
     point(pointer);
   }
 
@@ -355,27 +302,11 @@ painters.weights = (() => {
   // The form's shapes are shown until a training has something to show, and whenever they are changed. The form may be
   // filled before this script is there.
   function readForm() {
-    if (!window.neatlabForm) return;
-    const { table: { methods, tasks }, names, values } = window.neatlabForm;
-    const form = Object.fromEntries(names.map((name, i) => [name, values[i]]));
-    const known = tasks[form.task];
-    const shape = known ?? [64, 64];
-    const arms = ["a", "b", "c", "d"].filter((part) => methods[form[`${part}.method`]]).map((part) => sketched(part, form, methods, shape));
-    const next = { sketch: true, known: Boolean(known), shape, arms };
+    const next = weightsSketch();
+    if (!next) return;
     const isNew = sketch && JSON.stringify(sketch) !== JSON.stringify(next);
     sketch = next;
     if (area?.clientWidth && (isNew || !given)) show(next);
-  }
-
-  function sketched(part, form, methods, [m, n]) {
-    const { kind, title, colour, labels } = methods[form[`${part}.method`]];
-    const orientation = form[`${part}.orientation`];
-    const over = orientation === "auto" ? m <= n : orientation !== "in";
-    const rank = Math.min(Math.max(1, Math.floor(Number(form[`${part}.rank`])) || 1), kind === "product" ? 4096 : Math.min(m, n));
-    const depth = Math.min(64, Math.max(2, Number(form[`${part}.depth`]) || 2));
-    const turned = kind === "network" && !over;
-    const names = turned ? [labels[1], labels[0].replace(/ᵀ$/, "")] : labels;
-    return { name: title, colour, kind: kind === "network" ? (over ? "out" : "in") : kind, labels: names, rank, depth };
   }
 
   document.addEventListener("neatlab-form", readForm);

@@ -11,10 +11,8 @@ from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.live_plot import Chart, shown_script
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.charts.weights_data import DIRECTIONS, ArmWeights, LayerWeights, cosine
-from neatlab.errors import StoreError
 from neatlab.plots.looks import Look, look, looks
-from neatlab.runs.run import Run
-from neatlab.runs.weights import NUMBERS, StoredWeights, read_weights
+from neatlab.runs.weights import StoredWeights
 from neatlab.runtime.numbers import is_known, number
 from neatlab.tasks import TaskSpec
 
@@ -26,9 +24,7 @@ HINT = (
     "arrows go from cell to cell, Page Up and Page Down from one singular direction to the next, Esc back. Of large "
     "layers a cell is the mean of a block."
 )
-OLDER = "{} stored no weights: it was trained by an older version."
-DAMAGED = "The weights that {} stored are damaged."
-NOTHING_YET = ""
+SCRIPTS = ("weights_matrices.js", "weights_layout.js", "weights_sketch.js", "weights.js")
 NO_LAYERS = "{} changes no layer."
 NO_ROOM = "{} did not store this layer. {}"
 
@@ -66,15 +62,7 @@ def _arm_text(arm: ArmWeights) -> str:
 
 
 def _depends(drawing: Drawing) -> Hashable:
-    sizes = tuple(_size(run) for run in drawing.runs.runs)
-    return drawing.runs.key, sizes, drawing.layer, drawing.arm, drawing.view.at
-
-
-def _size(run: Run) -> int:
-    try:
-        return (run.path / NUMBERS).stat().st_size
-    except OSError:
-        return 0
+    return drawing.stored_weights, drawing.layer, drawing.arm, drawing.view.at
 
 
 def _draw(drawing: Drawing) -> str | None:
@@ -88,7 +76,7 @@ def layer_weights(drawing: Drawing) -> LayerWeights | None:
     layer, shown = drawing.layer, looks(drawing.runs.arms)
     if layer is None:
         return None
-    read = [(run, _read(run)) for run in drawing.runs.runs]
+    read = list(zip(drawing.runs.runs, drawing.weights, strict=True))
     base = next((stored for _, stored in read if isinstance(stored, StoredWeights) and layer in stored.layers), None)
     arms = [
         _arm(shown[run.config.arm.label], run.config.arm.method, stored, layer, drawing.view.at) for run, stored in read
@@ -96,14 +84,6 @@ def layer_weights(drawing: Drawing) -> LayerWeights | None:
     compared = _compared([run.config.arm.label for run, _ in read], arms, drawing.arm)
     shape, matrices = (base.shapes[layer], base.base(layer)) if base else ((0, 0), {})
     return LayerWeights(layer, shape, matrices, arms, compared)
-
-
-def _read(run: Run) -> StoredWeights | str:
-    """What a run stored, or why there is nothing."""
-    try:
-        return read_weights(run.path) or (OLDER if run.summary else NOTHING_YET)
-    except StoreError:  # which names a path of the server
-        return DAMAGED
 
 
 def _arm(look: Look, method: str, stored: StoredWeights | str, layer: str, at: int | None) -> ArmWeights:
@@ -158,7 +138,7 @@ CHART = LiveChart(
         "The matrices of one layer.",
         270,
         HINT,
-        script=(Path(__file__).parent / "weights.js").read_text(encoding="utf-8"),
+        script="\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SCRIPTS),
     ),
     _depends,
     _draw,
