@@ -26,8 +26,8 @@ def config(arm: str, **training: Any) -> RunConfig:
 def order(link: str) -> SweepOrder:
     asked: Any = Link.text(link)
     assert isinstance(asked, AblateLink) or asked.tab == "ablate"
-    given = (asked.ablate_task, asked.base, asked.depth, asked.activation, asked.seeds, asked.ablate_steps)
-    return SweepOrder.check(*given)
+    settings = {"seeds": asked.seeds, "steps": asked.ablate_steps}
+    return SweepOrder.check(asked.ablate_task, asked.base, asked.axes(), settings)
 
 
 @pytest.mark.parametrize("rate", [None, 0.05])

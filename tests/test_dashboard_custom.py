@@ -545,12 +545,13 @@ class TestForm:
             ablate = AblateTab(tab.context)
         assert ("your data: a.csv", key) in ablate._tasks(visit("w"))["choices"]
         assert len(ablate._tasks(visit("other"))["choices"]) == len(task_choices())
-        form = [key, "neat:rank=2", [2], ["relu"], 1, 3]
-        order = SweepOrder.check(*form, uploads=tab.context.tasks("w"))
+        asked: Any = (key, "neat:rank=2", {"depth": [2]}, {"seeds": 1, "steps": 3})
+        order = SweepOrder.check(*asked, uploads=tab.context.tasks("w"))
         assert {run.task for run in order.runs()} == {"custom"} and "data=a.csv" in order.command
-        assert ablate.write_link([*form, None], "w")["ablate_task"] is None
+        fields = {name: getattr(field, "value", None) for name, field in ablate.fields.items()}
+        assert ablate.write_link([*(fields | {"ablate_task": key}).values()], "w")["ablate_task"] is None
         with pytest.raises(FieldError, match="upload them again"):
-            SweepOrder.check(*form, uploads=tab.context.tasks("other"))
+            SweepOrder.check(*asked, uploads=tab.context.tasks("other"))
 
     def test_refused_before_any_process(self, tab: TrainTab, lab: Context, tmp_path: Path) -> None:
         (only,) = every(tab._data._use(visit("w"), None, "", "", "", "", False))

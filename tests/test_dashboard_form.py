@@ -8,11 +8,11 @@ import pytest
 
 from neatlab.adapters.methods import METHODS
 from neatlab.config import make_arm, make_run, parse_arm
+from neatlab.dashboard.shared.arm_form import Form, arm_controls, equation
+from neatlab.dashboard.shared.arm_values import arm_text
 from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.dashboard.train.controls import Form, arm_controls
-from neatlab.dashboard.train.form import arm_fields, arm_text, read_form
-from neatlab.dashboard.train.words import equation
+from neatlab.dashboard.train.form import arm_fields, read_form
 from neatlab.tasks import TASKS, TaskSpec
 
 FORM: dict[str, Any] = {

@@ -13,15 +13,17 @@ import pytest
 
 from neatlab import plots
 from neatlab.adapters.methods import METHODS
-from neatlab.dashboard.ablate.view import SweepSnapshot, draw_sweep
+from neatlab.dashboard.ablate.request import Cell
+from neatlab.dashboard.ablate.snapshot import SweepSnapshot
+from neatlab.dashboard.ablate.view import draw_sweep
 from neatlab.dashboard.inspect.charts import CHARTS
 from neatlab.dashboard.inspect.request import AdapterSummary, InspectionResult
 from neatlab.dashboard.runs.view import curves
+from neatlab.dashboard.shared.arm_form import equation
 from neatlab.dashboard.train import summary
 from neatlab.dashboard.train.charts import OTHERS, ChartCache
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.snapshot import ViewState, read_runs
-from neatlab.dashboard.train.words import equation
 from neatlab.dashboard.understand.tab import START, _lines
 from neatlab.inspection.runs import compare_runs
 from neatlab.plots.looks import NO_METHOD, TABLE, Look, look, looks, rgb, short_name
@@ -179,17 +181,22 @@ def on_inspect(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def on_ablate(runs: list[Run]) -> list[dict[str, Any]]:
+    configs = tuple(sorted((run.config for run in runs), key=lambda c: (LABELS.index(c.arm.label), c.seed)))
     asked: Any = SimpleNamespace(
-        runs=lambda: [run.config for run in runs],
+        runs=lambda: configs,
+        task=configs[0].spec,
+        base=LABELS[1],
         reference=LABELS[0],
+        axes=(),
+        cells=[Cell(config.spec, config.arm) for config in configs[::2]],
         margin=0.0,
         seeds=2,
         max_seeds=2,
-        depths=(2,),
-        activations=("gelu",),
+        rates=None,
+        can_tune=False,
     )
     ended = {run.run_id: run for run in runs}
-    drawn = draw_sweep(SweepSnapshot(asked, ended, frozenset(ended)))
+    drawn = draw_sweep(SweepSnapshot(asked, ended, frozenset(ended), configs))
     assert set(re.findall(r'<svg class="key".*?fill="(#\w+)"', drawn.verdict)) == {TABLE["lora"][0], TABLE["neat"][0]}
     return [value(drawn.scores)]
 

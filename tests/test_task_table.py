@@ -51,7 +51,7 @@ def test_the_page_offers_a_new_row(toy: TaskSpec) -> None:
     assert ContainsOrder.check(TEXT, 4).task == toy
     offered = {"task": TEXT, "ablate_task": TEXT, "contains": TEXT}
     assert Link.text("?" + "&".join(f"{name}={text}" for name, text in offered.items())).said() == offered
-    sweep = SweepOrder.check(TEXT, "neat:rank=2", [2], ["relu"], 1, 3)
+    sweep = SweepOrder.check(TEXT, "neat:rank=2", {"depth": [2]}, {"seeds": 1, "steps": 3})
     assert {run.spec.label for run in sweep.runs()} == {TEXT}
 
 

@@ -82,12 +82,20 @@ def intervals(
     for row, entry in enumerate(data.arms):
         figure.add_trace(_marker(row, entry))
         _note(figure, row, entry.look.name, x=0, xanchor="left", yshift=16)
-        _note(figure, row, in_figures(entry.score), x=1, xanchor="right", yshift=-16)
+        mean = entry.score.mean
+        _note(figure, row, in_figures(entry.score), x=mean, xref="x", xanchor=_inwards(mean, data.arms), yshift=-16)
         if entry.arm == reference:
-            _mark_reference(figure, entry.score.mean, getattr(source, "margin", 0.0) if margin is None else margin)
+            _mark_reference(figure, mean, getattr(source, "margin", 0.0) if margin is None else margin)
     figure.update_yaxes(range=[len(data.arms) - 0.5, -0.75], showticklabels=False, showgrid=False, zeroline=False)
     figure.update_yaxes(ticks="", title=None)
     return figure.update_layout(showlegend=False, height=80 + ROW * max(len(data.arms), 1), margin={"l": 12, "t": 8})
+
+
+def _inwards(mean: float, arms: Sequence[ArmScore]) -> str:
+    """On which side of its text a mark lies, so that the text stays within the figure."""
+    means = [entry.score.mean for entry in arms]
+    third = (max(means) - min(means)) / 3
+    return "left" if mean < min(means) + third else "right" if mean > max(means) - third else "center"
 
 
 def _mark_reference(figure: go.Figure, mean: float, margin: float) -> None:
@@ -136,4 +144,4 @@ def _marker(row: int, entry: ArmScore) -> go.Scatter:
 
 
 def _note(figure: go.Figure, row: int, text: str, **position: object) -> None:
-    figure.add_annotation(text=text, y=row, xref="paper", yref="y", showarrow=False, **position)
+    figure.add_annotation(**{"xref": "paper", **position}, text=text, y=row, yref="y", showarrow=False)

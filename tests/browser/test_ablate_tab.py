@@ -11,11 +11,12 @@ from playwright.sync_api import Page, expect
 
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.runs.store import Store
-from tests.browser.conftest import PATIENCE, App, chart, choose, fill, shows, wait_until
+from tests.browser.conftest import PATIENCE, App, choose, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser
 
-ORDER = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", [2], ["relu", "tanh"], 2, 1000)
+AXES = {"depth": [2], "activation": ["relu", "tanh"]}
+ORDER = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", AXES, {"seeds": 2, "steps": 1000})
 LINK = (
     "?tab=ablate&ablate_task=teacher:kind=weight-aware&base=neat:rank=4&depth=2&activation=relu&activation=tanh"
     "&seeds=2&ablate_steps=1000"
@@ -41,6 +42,7 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     before = set(psutil.Process(app.pid).children(recursive=True))
     open_tab(page, app, LINK)
     shows(page.locator("#ablate-outlook"), "6 runs: 2 arms and the reference lora:rank=4, 2 seeds each")
+    expect(page.locator("#ablate-grid td.planned")).to_have_count(3)
     page.click("#ablate-start")
     wait_until(lambda: finished(app) >= 1)
     with held(app, before), page.expect_response(re.compile("run/predict")):
@@ -64,22 +66,31 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     for label, found in scores.items():
         row = page.locator("#ablate-verdict tr").filter(has=page.get_by_role("rowheader", name=label, exact=True))
         shows(row, f"{fmean(found):.4f}")
-    drawn = chart(page, "ablate-heat", "chart => chart.data[0].z[0]")
-    assert drawn == pytest.approx([fmean(scores[config.arm.label]) for config in ORDER.runs()[2::2]])
-    shows(page.locator("#ablate-verdict"), "Reference: lora:rank=4, LoRA of the same rank")
+    drawn = page.locator("#ablate-grid .score").all_inner_texts()
+    means = [fmean(scores[config.arm.label]) for config in ORDER.runs()[::2]]
+    assert [float(text.split()[0]) for text in drawn] == pytest.approx(means, abs=5e-4)
+    shows(page.locator("#ablate-verdict"), "Reference: lora:rank=4.")
     expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
+    with page.expect_popup() as opened:
+        page.locator("#ablate-grid td a").last.click()
+    shows(opened.value.locator("#status"), "Done. 2 of 2 runs shown from the runs folder")
+    opened.value.close()
 
 
-def test_until_it_is_decided(page: Page, app: App) -> None:
+def test_until_it_is_decided_then_at_tuned_rates(page: Page, app: App) -> None:
     open_tab(page, app, f"{LINK.partition('&activation')[0]}&activation=relu&ablate_steps=60&margin=100")
     choose(page, "ablate-seeds", "until it is decided")
     shows(page.locator("#ablate-outlook"), "a first look after 3 seeds")
     page.click("#ablate-start")
     says(page, "Decided as far as it can be. 6 of 6 runs")
-    shows(page.locator("#ablate-verdict .decision"), "as good as")
+    shows(page.locator("#ablate-decision"), "as good as")
     page.wait_for_url("**seeds=auto**")
+    page.click("#ablate-tune")  # the link says it, and twelve runs find the rates
+    page.wait_for_url("**rates=auto**")
+    says(page, "Decided as far as it can be. 18 of 18 runs")
+    shows(page.locator("#ablate-verdict"), "did best on the validation split")
     page.reload()
-    says(page, "Decided as far as it can be. 6 of 6 runs")
+    says(page, "Decided as far as it can be. 18 of 18 runs")
 
 
 @contextmanager
@@ -99,13 +110,14 @@ def since(app: App, before: set[psutil.Process]) -> set[psutil.Process]:
     return set(psutil.Process(app.pid).children(recursive=True)) - before
 
 
-def test_what_cannot_be_built_is_said_beside_the_field(page: Page, app: App) -> None:
+def test_the_form_asks_for_nothing_that_is_refused(page: Page, app: App) -> None:
     open_tab(page, app)
     page.locator("#ablate-depth").get_by_label("3", exact=True).check()
-    shows(page.locator("#ablate-message-depth"), "depth 3 cannot be built")
-    fill(page, ablate_base="neat:rank=4,residual=none")
-    expect(page.locator("#ablate-message-depth [role=alert]")).to_have_count(0)
     shows(page.locator("#ablate-outlook"), "30 runs: 9 arms")
+    shows(page.locator("#ablate-outlook"), "All arms have residual=none")
+    choose(page, "base-method", "LoRA")
+    shows(page.locator("#ablate-message-run"), "lora:rank=4 is the reference too")
+    page.wait_for_url("**base=lora:rank=4**")
     fill(page, ablate_steps=0)
     shows(page.locator("#ablate-message-run"), "steps='0'")
     page.click("#ablate-start")

@@ -1,72 +1,84 @@
-"""The Ablate tab's form: what is swept."""
+"""The Ablate tab's form: the arm that is varied, what is varied of it, and what it is held against."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
-from neatlab.adapters.activations import COMPARED
-from neatlab.dashboard.ablate.request import DEPTHS, MAX_FIXED_SEEDS
+from neatlab.adapters.methods import METHODS
+from neatlab.dashboard.ablate.axes import AXES, FIRST, MORE, has_axis, offered
+from neatlab.dashboard.ablate.link import AblateLink
+from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder
+from neatlab.dashboard.shared.arm_form import arm_controls, arm_title
+from neatlab.dashboard.shared.arm_values import arm_text, written_arm
 from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
-from neatlab.tasks import TASKS
+from neatlab.tasks import TASKS, TaskSpec
 
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]
 SEEDS = [*COUNTS, ("until it is decided", "auto")]
+RATES = [("the task's", ""), ("tuned for each arm", "auto")]
+TO_VARY = arm_title("To vary, of the base arm")
+SAME_RANK = ("LoRA of the same rank", "")
+FIRST_TASK, FIRST_METHOD = "digits", "neat"
+FIRST_VALUES: dict[str, list[Any]] = {"depth": ["2", "4"], "activation": ["relu", "gelu", "tanh"]}
+SETTINGS = ("seeds", "steps", "margin", "rates")
+PLAIN = ("ablate_task", "reference", "rates", "seeds", "ablate_steps", "margin")  # link parameters with one field each
 
 
 class SweepForm:
-    """Task, base arm, depths, activations, seeds and steps.
+    """Task, base arm, axes, reference, learning rates, seeds, steps and margin.
 
     Attributes:
-        fields: Link parameter → field, in the order of `SweepOrder.check`.
+        fields: Name → field: "ablate_task", "base.method", "base.rank", …, "axis.depth", …, "seeds", …
         messages: Field of a refusal → slot for its message.
     """
 
     def __init__(self) -> None:
         self.messages: dict[str, gr.HTML] = {}
-        task = gr.Dropdown(list(task_choices().items()), value="digits", label="task", elem_id="ablate-task")
-        base = gr.Textbox(
-            "neat:rank=4", label="base arm", info="what the grid varies", elem_id="ablate-base", max_lines=1
+        self.fields: dict[str, Component] = {}
+        with gr.Group(elem_classes=["run"]):
+            self.fields["ablate_task"] = gr.Dropdown(
+                list(task_choices().items()), value=FIRST_TASK, label="task", elem_id="ablate-task"
+            )
+        self.base = arm_controls("base", FIRST_METHOD, "Base arm")
+        self.fields |= self.base.fields
+        self.messages["base"] = self.base.messages["base"]
+        with gr.Group(elem_classes=["run"]):
+            self._lay_axes()
+        with gr.Group(elem_classes=["run"]):
+            self._lay_settings()
+
+    def _lay_axes(self) -> None:
+        gr.HTML(TO_VARY, apply_default_css=False)
+        for name in FIRST:
+            self.fields[f"axis.{name}"] = _axis(name)
+            self._message(name)
+        with gr.Accordion("More to vary", open=False, elem_id="ablate-more") as self._more:
+            for name in MORE:
+                self.fields[f"axis.{name}"] = _axis(name)
+        self._message("axes")
+
+    def _lay_settings(self) -> None:
+        methods = [(f"{row.title} of the same rank", name) for name, row in METHODS.items() if name != "lora"]
+        self.fields["reference"] = gr.Dropdown(
+            [SAME_RANK, *methods],
+            value="",
+            allow_custom_value=True,
+            label="reference, or any arm as lora:rank=8",
+            elem_id="ablate-reference",
         )
-        self._message("base")
-        depth = gr.CheckboxGroup(
-            list(DEPTHS), value=[2, 4], label="depths L", info="odd ones need residual=none", elem_id="ablate-depth"
-        )
-        self._message("depth")
-        activation = gr.Dropdown(
-            list(COMPARED),
-            value=["relu", "gelu", "tanh"],
-            multiselect=True,
-            label="activations σ",
-            elem_id="ablate-activation",
-        )
-        self._message("activation")
+        self._message("reference")
         with gr.Row(elem_classes=["fields"]):
+            rates = gr.Dropdown(RATES, value="", label="rate and scaling", elem_id="ablate-rates", min_width=110)
             seeds = gr.Dropdown(SEEDS, value=3, label="seeds", elem_id="ablate-seeds", min_width=110)
             # A line of text: an empty gr.Number sends 0, and empty means the task's default.
-            steps = gr.Textbox(
-                "", label="steps", placeholder=_default("digits"), elem_id="ablate-steps", max_lines=1, min_width=110
-            )
-            margin = gr.Textbox(
-                "",
-                label="margin",
-                placeholder=_margin("digits"),
-                info="a smaller difference does not matter",
-                elem_id="ablate-margin",
-                max_lines=1,
-                min_width=110,
-            )
+            steps = _line("steps", _steps(FIRST_TASK), "steps")
+            margin = _line("margin", _margin(FIRST_TASK), "margin that matters")
+        self.fields |= {"rates": rates, "seeds": seeds, "ablate_steps": steps, "margin": margin}
         self._message("run")
-        self.fields: dict[str, Component] = {
-            "ablate_task": task,
-            "base": base,
-            "depth": depth,
-            "activation": activation,
-            "seeds": seeds,
-            "ablate_steps": steps,
-            "margin": margin,
-        }
 
     def _message(self, field: str) -> None:
         self.messages[field] = message_slot(f"ablate-message-{field}")
@@ -74,13 +86,112 @@ class SweepForm:
     @property
     def changed(self) -> list[Any]:
         """The events of a change; a gr.Textbox tells of a text that was pasted as `change` alone."""
-        fields: list[Any] = list(self.fields.values())
+        fields: list[Any] = [field for name, field in self.fields.items() if name != "base.method"]
         return [field.change if isinstance(field, gr.Textbox) else field.input for field in fields]
 
+    @property
+    def switched(self) -> Any:
+        """What follows the choice of another method for the base arm, whose options are then shown."""
+        return self.base.switched["base"].then
+
     def connect(self) -> None:
-        """Attach the handler that the form answers alone."""
-        task: Any = self.fields["ablate_task"]
-        task.input(_hints, task, [self.fields["ablate_steps"], self.fields["margin"]], **LIGHT)
+        """Attach the handlers that the form answers alone."""
+        fields: dict[str, Any] = self.fields
+        task, method = fields["ablate_task"], fields["base.method"]
+        task.input(_hints, task, [fields["ablate_steps"], fields["margin"]], **LIGHT)
+        axes = [fields[f"axis.{name}"] for name in AXES]
+        for changed in (task, method):
+            changed.input(_axis_updates, [task, method], axes, **LIGHT)
+
+    def order(self, values: Sequence[Any], uploads: Mapping[str, TaskSpec]) -> SweepOrder:
+        """Check the form.
+
+        Args:
+            values: Of `fields`.
+            uploads: Key → task, of what the window has brought.
+
+        Raises:
+            FieldError: Something cannot be run; says where.
+        """
+        form = dict(zip(self.fields, values, strict=True))
+        axes = {name: form[f"axis.{name}"] for name in AXES}
+        settings = {"seeds": form["seeds"], "steps": form["ablate_steps"]}
+        settings |= {name: form[name] for name in ("margin", "rates")}
+        return SweepOrder.check(form["ablate_task"], arm_text("base", form), axes, settings, form["reference"], uploads)
+
+    @property
+    def linked(self) -> list[Block]:
+        """What a link updates."""
+        return [
+            *(self.fields[name] for name in PLAIN),
+            *(self.fields[f"axis.{n}"] for n in AXES),
+            *self.base.blocks,
+            self._more,
+        ]
+
+    def read_link(self, link: AblateLink) -> list[Any]:
+        """Updates of `linked`.
+
+        Raises:
+            BadInput: An axis, value or arm that the tab does not have.
+        """
+        said, axes = link.said(), link.axes()
+        base = written_arm("base", link.base) if link.base else {}
+        method, task = base.get("base.method", FIRST_METHOD), said.get("ablate_task", FIRST_TASK)
+        shown = _axis_updates(task, method)
+        filled = [
+            {**update, "value": axes[name]} if name in axes else update
+            for name, update in zip(AXES, shown, strict=True)
+        ]
+        hints = dict(zip(("ablate_steps", "margin"), _hints(task), strict=True))
+        plain = [{**hints.get(name, gr.update()), **({"value": said[name]} if name in said else {})} for name in PLAIN]
+        more = gr.update(open=True) if link.grid else gr.update()
+        return [*plain, *filled, *self.base.updates(base), more]
+
+
+def written_link(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Link parameter → value.
+
+    Args:
+        form: Name of a field → its value.
+    """
+    method, task = form["base.method"], _task_name(form["ablate_task"])
+    axes = {name: form[f"axis.{name}"] or [] for name in AXES if has_axis(name, method, task)}
+    grid = [f"{name}={','.join(map(str, axes[name]))}" for name in MORE if axes.get(name)]
+    # An axis without values says the base arm's own one: left out, it would stand for those of a fresh form.
+    first = {name: axes[name] or [form[f"base.{name}"]] for name in FIRST if name in axes}
+    return {name: form[name] for name in PLAIN} | {"base": arm_text("base", form), "grid": grid, **first}
+
+
+def _axis(name: str) -> Component:
+    row = AXES[name]
+    settings: dict[str, Any] = {
+        "value": FIRST_VALUES.get(name, []),
+        "label": row.label,
+        "elem_id": f"ablate-{name}",
+        "visible": has_axis(name, FIRST_METHOD, FIRST_TASK),
+    }
+    values = [str(value) for value in row.offered]
+    if name == "depth":
+        return gr.CheckboxGroup(values, **settings)
+    return gr.Dropdown(values, multiselect=True, allow_custom_value=row.typed, **settings)
+
+
+def _axis_updates(task: Any, method: Any) -> list[Any]:
+    """Shows the axes that the base arm and the task have."""
+    name = _task_name(task)
+    return [
+        gr.update(visible=has_axis(axis, str(method), name), choices=[str(value) for value in offered(axis, name)])
+        for axis in AXES
+    ]
+
+
+def _task_name(task: Any) -> str:
+    return offered_task(task).name if task in task_choices().values() else "custom"
+
+
+def _line(name: str, placeholder: str, label: str) -> gr.Textbox:
+    return gr.Textbox("", label=label, placeholder=placeholder, elem_id=f"ablate-{name}", max_lines=1, min_width=110)
 
 
 def _hints(task: Any) -> list[Any]:
@@ -89,12 +200,12 @@ def _hints(task: Any) -> list[Any]:
         return [gr.update(placeholder=str(TASKS["custom"].training["steps"])), gr.update(placeholder="the metric's")]
     if task not in task_choices().values():
         return [gr.update(), gr.update()]
-    return [gr.update(placeholder=_default(task)), gr.update(placeholder=_margin(task))]
+    return [gr.update(placeholder=_steps(task)), gr.update(placeholder=_margin(task))]
 
 
 def _margin(task: str) -> str:
     return f"{offered_task(task).metric.margin:g}"
 
 
-def _default(task: str) -> str:
+def _steps(task: str) -> str:
     return f"{offered_task(task).row.training['steps']}"

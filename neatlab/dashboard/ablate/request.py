@@ -1,26 +1,33 @@
-"""What a visitor may ask the server to sweep: depths × activations × seeds of one arm, held against LoRA."""
+"""What a visitor may ask the server to sweep: axes × seeds of one arm, held against a reference."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field
 
-from neatlab.adapters.activations import COMPARED
+from neatlab.adapters.methods import METHODS
 from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
+from neatlab.dashboard.ablate.axes import SIZE, SIZES, Value, read_axes
+from neatlab.dashboard.shared.arm_values import is_empty
 from neatlab.dashboard.shared.choices import check_arm, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 from neatlab.tasks import TaskField, TaskSpec
 
-FIELDS = ("base", "depth", "activation", "run")  # what a message can stand next to
-DEPTHS = tuple(range(2, 9))
+if TYPE_CHECKING:
+    from neatlab.experiments.plan import Plan
+
+FIELDS = ("base", "depth", "activation", "axes", "reference", "run")  # what a message can stand next to
 MAX_RUNS = 100
 MAX_FIXED_SEEDS = 5
 MAX_MARGIN = 1e6
-MAX_BASE_LENGTH = 200  # characters of the base arm
+MAX_ARM_LENGTH = 200  # characters of an arm
+TRIES = 4  # learning rates that a search tries of each arm
+SCALES = 2  # and scalings, where it has one
 
 
 def _seed_count(value: Any) -> Any:
@@ -40,37 +47,53 @@ class SweepLimits(Schema):
     seeds: SeedCount = 3
     steps: int | None = Field(None, ge=1, le=5000)
     margin: float | None = Field(None, ge=0, le=MAX_MARGIN)
+    rates: Literal["auto"] | None = None
+
+
+class Cell(NamedTuple):
+    """One arm on one task; on every seed a run.
+
+    Args:
+        task: The task.
+        arm: The arm.
+    """
+
+    task: TaskSpec
+    arm: Arm
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the others."""
+        return str(self.task), self.arm.label
 
 
 class SweepOrder(SweepLimits):
-    """A grid of depths and activations, checked as far as that goes without a model.
+    """A grid of axes, checked as far as that goes without a model.
 
     Args:
         task: One that the page offers, or the one that a window's upload stands for.
         base: Label of the arm that the grid varies.
-        depths: Depths L, rising.
-        activations: Activations σ, in the order of COMPARED.
+        axes: Axis and its values, in the order of AXES.
+        reference: Label of the arm that the others are held against.
         seeds: How many seeds; "auto" for as many as decide.
         steps: Optimiser steps; None takes the task's default.
         margin: The largest difference that does not matter; None takes the metric's.
+        rates: "auto" finds the learning rate and scaling of each arm that names no rate; None takes the task's.
     """
 
     task: TaskField
     base: str
-    depths: tuple[int, ...]
-    activations: tuple[str, ...]
+    axes: tuple[tuple[str, tuple[Value, ...]], ...]
+    reference: str
 
     @classmethod
     def check(
         cls,
         task: Any,
         base: Any,
-        depths: Any,
-        activations: Any,
-        seeds: Any,
-        steps: Any,
-        margin: Any = None,
-        *,
+        axes: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        reference: Any = None,
         uploads: Mapping[str, TaskSpec] | None = None,
     ) -> Self:
         """The order, or why not.
@@ -78,11 +101,9 @@ class SweepOrder(SweepLimits):
         Args:
             task: Text of one that the page offers, or a key of `uploads`.
             base: An arm as one writes it.
-            depths: Some of DEPTHS, as numbers or text.
-            activations: Some of COMPARED.
-            seeds: 1 to 5, or "auto".
-            steps: 1 to 5000; nothing takes the task's default.
-            margin: From 0; nothing takes the metric's.
+            axes: Axis → values, as numbers or text; without any the arm stays as it is.
+            settings: Fields of `SweepLimits`, as a form has them: an empty one takes its default.
+            reference: An arm, or a method of the base arm's rank and learning rate; nothing takes LoRA.
             uploads: Key → task, of the window that asks.
 
         Raises:
@@ -92,21 +113,24 @@ class SweepOrder(SweepLimits):
             spec = known_task(task, uploads or {})
         except BadInput as error:
             raise FieldError("run", str(error)) from None
-        arm = _base_arm(base)
-        several = chosen("depth", [_whole(depth) for depth in _several(depths)], DEPTHS)
-        functions = chosen("activation", _several(activations), COMPARED)
-        _check_depths(arm, several)
-        limits = _limits(seeds, steps, margin)
-        order = cls(task=spec, base=arm.label, depths=several, activations=functions, **limits.model_dump())
+        arm = _arm("base", base)
+        read = read_axes(arm, spec.name, axes)
+        if has_odd_depth(read) and "residual" in arm.options:
+            arm = make_arm(arm.method, arm.given() | {"residual": "none"})
+            read |= {"residual": ("none",)} if "residual" in read else {}
+        held = _reference(reference, arm).label
+        limits = _limits(settings).model_dump()
+        order = cls(task=spec, base=arm.label, axes=tuple(read.items()), reference=held, **limits)
         return order._within_limits()
 
     def _within_limits(self) -> Self:
-        arms = len(self.depths) * len(self.activations) + 1
-        count = arms * (LOOKS[0] if self.seeds == "auto" else self.seeds)
-        if count > MAX_RUNS:
-            raise FieldError("run", f"{count} runs; at most {MAX_RUNS} from this page, more with: {self.command}")
         try:
-            runs_of(self)
+            count = self.search_count + len(self.cells) * (LOOKS[0] if self.seeds == "auto" else self.seeds)
+            if count > MAX_RUNS:
+                raise BadInput(f"{count} runs; at most {MAX_RUNS} from this page, more with: {self.command}")
+            if len(self.cells) < 2:
+                raise BadInput(f"{self.base} is the reference too; choose values to vary, or another reference")
+            _ = plans_of(self) if self.rates else runs_of(self)
         except BadInput as error:
             raise FieldError("run", str(error)) from None
         return self
@@ -116,19 +140,34 @@ class SweepOrder(SweepLimits):
         """The most seeds that an arm may get, so that the runs stay within this page's limit."""
         if self.seeds != "auto":
             return self.seeds
-        return min(MAX_SEEDS, MAX_RUNS // (len(self.depths) * len(self.activations) + 1))
+        return min(MAX_SEEDS, (MAX_RUNS - self.search_count) // len(self.cells))
+
+    @property
+    def search_count(self) -> int:
+        """How many runs a search for learning rates takes at most."""
+        return sum(map(_tries, self.cells)) if self.rates else 0
+
+    def fits(self, seeds: int) -> bool:
+        """Whether so many seeds stay within this page's limit."""
+        return self.search_count + seeds * len(self.cells) <= MAX_RUNS
+
+    @property
+    def can_tune(self) -> bool:
+        """Whether a search would find another rate for some arm, and fits into this page's limit."""
+        searched = self.model_copy(update={"rates": "auto"})
+        least = LOOKS[0] if self.seeds == "auto" else self.seeds
+        is_apart = not {"scaling", "alpha"} & dict(self.axes).keys()
+        return is_apart and self.rates is None and searched.search_count > 0 and searched.fits(least)
 
     @property
     def grid(self) -> dict[str, list[Any]]:
         """Axis → values, as `neatlab.sweep` takes them."""
-        return {"depth": list(self.depths), "activation": list(self.activations)}
+        return {_task_axis(self.task) if axis == SIZE else axis: list(values) for axis, values in self.axes}
 
     @property
-    def reference(self) -> str:
-        """The arm that the others are held against: LoRA of the same rank and learning rate."""
-        arm = parse_arm(self.base)
-        shared = {"rank": arm.options["rank"]} | ({} if arm.lr is None else {"lr": arm.lr})
-        return make_arm("lora", shared).label
+    def cells(self) -> tuple[Cell, ...]:
+        """Of each task the reference, then the arms of the grid."""
+        return cells_of(self)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -136,80 +175,107 @@ class SweepOrder(SweepLimits):
         return {"steps": self.steps}
 
     def runs(self) -> tuple[RunConfig, ...]:
-        """The reference's runs, then those of the grid, arm by arm; with seeds "auto" all that there may be."""
+        """The runs of all cells, with seeds "auto" all that there may be; before a search for learning rates."""
         return runs_of(self)
 
     @property
     def command(self) -> str:
         """The command that does the same."""
-        axes = [f"--grid {axis}={','.join(map(str, values))}" for axis, values in self.grid.items()]
+        axes = [f"--grid {axis}={','.join(map(_text, values))}" for axis, values in self.grid.items()]
         words = [f"python -m neatlab sweep --task {repeatable(self.task)} --arm {self.base}", *axes]
         words += [f"--seeds {self.seeds} --reference {self.reference}"]
         words += [f"--max-seeds {self.max_seeds}"] if self.seeds == "auto" else []
+        words += ["--lr auto"] if self.rates else []
         given = {"steps": self.steps, "margin": self.margin}
         return " ".join(words + [f"--{name} {value:g}" for name, value in given.items() if value is not None])
 
 
 @lru_cache(maxsize=256)
+def cells_of(order: SweepOrder) -> tuple[Cell, ...]:
+    """The cells of an order, once each."""
+    axes, reference = dict(order.axes), parse_arm(order.reference)
+    sizes: list[Any] = [{SIZE: size} for size in axes.pop(SIZE, ())] or [{}]
+    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    cells = [
+        cell
+        for size in sizes
+        for cell in (Cell(cell_at(order, size).task, reference), *(cell_at(order, point | size) for point in points))
+    ]
+    return tuple({cell.key: cell for cell in cells}.values())
+
+
+def cell_at(order: SweepOrder, point: Mapping[str, Value]) -> Cell:
+    """The cell of one value an axis."""
+    base, options = parse_arm(order.base), {name: value for name, value in point.items() if name != SIZE}
+    task = order.task.varied({SIZES[order.task.name][0]: point[SIZE]}) if SIZE in point else order.task
+    return Cell(task, make_arm(base.method, base.given() | options))
+
+
+def _tries(cell: Cell) -> int:
+    arm = cell.arm
+    is_free = arm.lr is None and METHODS[arm.method].trains != "head"
+    return (TRIES + SCALES * bool({"scaling", "alpha"} & arm.options.keys())) * is_free
+
+
+@lru_cache(maxsize=256)
 def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
     """The runs of an order; cached, as the page asks for them twice a second."""
-    base, task = parse_arm(order.base), order.task
-    points = [{"depth": depth, "activation": function} for depth in order.depths for function in order.activations]
-    arms = [parse_arm(order.reference), *(make_arm(base.method, base.given() | point) for point in points)]
-    seeds = range(order.max_seeds)
-    return tuple(make_run(task.name, arm, seed, task.options, order.training) for arm in arms for seed in seeds)
+    seeds, training = range(order.max_seeds), order.training
+    return tuple(
+        make_run(cell.task.name, cell.arm, seed, cell.task.options, training) for cell in order.cells for seed in seeds
+    )
 
 
-def _base_arm(text: Any) -> Arm:
+def has_odd_depth(axes: Mapping[str, Any]) -> bool:
+    """Whether a depth is among the values that paired residuals cannot have."""
+    return any(depth % 2 for depth in axes.get("depth", ()))
+
+
+def _task_axis(task: TaskSpec) -> str:
+    return f"task.{SIZES[task.name][0]}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _arm(field: str, text: Any) -> Arm:
     try:
-        if not isinstance(text, str) or len(text) > MAX_BASE_LENGTH:
-            raise BadInput(f"the base arm is a line of at most {MAX_BASE_LENGTH} characters, such as neat:rank=4")
+        if not isinstance(text, str) or len(text) > MAX_ARM_LENGTH:
+            raise BadInput(f"an arm is a line of at most {MAX_ARM_LENGTH} characters, such as neat:rank=4")
         arm = parse_arm(text)
-        if missing := {"rank", "depth", "activation"} - arm.options.keys():
-            raise BadInput(f"{arm.method} has no {' and no '.join(sorted(missing))}; take neat, such as neat:rank=4")
-        return check_arm("a", arm.method, arm.given())
     except BadInput as error:
-        raise FieldError("base", str(error)) from None
+        raise FieldError(field, str(error)) from None
+    return check_arm(field, arm.method, arm.given())
 
 
-def _check_depths(base: Arm, depths: Sequence[int]) -> None:
-    impossible = [depth for depth in depths if depth % 2]
-    if impossible and base.options.get("residual") == "paired":
-        plain = make_arm(base.method, base.given() | {"residual": "none"}).label
-        raise FieldError(
-            "depth",
-            f"depth {', '.join(map(str, impossible))} cannot be built: paired residuals need an even depth; "
-            f"take even depths, or residual=none in the base arm: {plain}",
-        )
+def _reference(text: Any, base: Arm) -> Arm:
+    """The arm of this text; a method alone has the base arm's rank and learning rate."""
+    method = str(text or "").strip() or "lora"
+    if method not in METHODS:
+        return _arm("reference", text)
+    options = METHODS[method].options.model_fields
+    shared = {"rank": base.options["rank"]} if "rank" in base.options and "rank" in options else {}
+    return check_arm("reference", method, shared | ({} if base.lr is None else {"lr": base.lr}))
 
 
-def _limits(seeds: Any, steps: Any, margin: Any) -> SweepLimits:
-    lines = {"steps": steps, "margin": margin}
-    given = {name: None if value is None or not str(value).strip() else value for name, value in lines.items()}
+def _limits(settings: Mapping[str, Any]) -> SweepLimits:
+    given = {name: None if is_empty(value) else value for name, value in settings.items()}
     try:
-        return SweepLimits.parse({"seeds": seeds, **given}, "this page")
+        return SweepLimits.parse(given, "this page")
     except BadInput as error:
         raise FieldError("run", str(error)) from None
 
 
-def _several(values: Any) -> list[Any]:
-    return list(values)[: MAX_RUNS + 1] if isinstance(values, list | tuple) else []
-
-
-def _whole(value: Any) -> Any:
-    """ "4" as 4; anything else as it is, to be refused by its name."""
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 4 else value
-
-
-def chosen(field: str, values: Sequence[Any], allowed: Sequence[Any]) -> tuple[Any, ...]:
-    """The values in the order of `allowed`, once each.
+@lru_cache(maxsize=64)
+def plans_of(order: SweepOrder) -> "tuple[Plan, ...]":
+    """A plan a task, of which the search for learning rates is a part.
 
     Raises:
-        FieldError: Another value, or none.
+        BadInput: Arms that differ only in what is searched for.
     """
-    for value in values:
-        if isinstance(value, bool) or value not in allowed:
-            raise FieldError(field, f"{field} {str(value)[:40]!r}; allowed: {', '.join(map(str, allowed))}")
-    if not values:
-        raise FieldError(field, f"choose at least one {field}")
-    return tuple(value for value in allowed if value in values)
+    from neatlab.experiments.plan import Plan  # not above: it imports torch, and few sweeps search
+
+    tasks = {str(cell.task): cell.task for cell in order.cells}
+    arms = {text: [cell.arm for cell in order.cells if str(cell.task) == text] for text in tasks}
+    return tuple(Plan(task, arms[text], order.training, "auto") for text, task in tasks.items())

@@ -1,160 +1,90 @@
-"""What the Ablate tab shows, read from the store: heat map, intervals, verdict table and their words."""
+"""What the Ablate tab shows of a sweep: status, cost, decision, grid, intervals, verdict, and what to do next."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from neatlab import plots
 from neatlab.analysis.looks import LOOKS
-from neatlab.analysis.statistics import Interval
-from neatlab.dashboard.ablate.request import SweepOrder
-from neatlab.dashboard.ablate.verdict import NO_VERDICT, verdict
+from neatlab.dashboard.ablate.estimate import run_seconds, seconds_left
+from neatlab.dashboard.ablate.grid import draw_grid
+from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder, has_odd_depth
+from neatlab.dashboard.ablate.snapshot import SweepSnapshot
+from neatlab.dashboard.ablate.verdict import NO_DECISION, NO_VERDICT, Against, against, decision, verdict
 from neatlab.dashboard.shared.follow import queue_text
 from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
-from neatlab.experiments.sequential import SeedRequest, wanted_runs
 from neatlab.plots.looks import short_name
 from neatlab.report.text import ordered
 from neatlab.runs.comparison import Comparison
-from neatlab.runs.run import Run
-from neatlab.runs.store import Store
+from neatlab.runtime.numbers import duration
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
-MAX_DRAWN = 10  # arms in the chart of intervals; the table has all
-
-
-class SweepSnapshot(NamedTuple):
-    """What is known of a sweep.
-
-    Args:
-        order: The sweep.
-        ended: Its runs that have ended, by id.
-        wanted: Ids of the runs that are to be there: all, or those of the look that comes next or has decided.
-    """
-
-    order: SweepOrder
-    ended: dict[str, Run]
-    wanted: frozenset[str]
-
-    @property
-    def total(self) -> int:
-        """Runs in all; with seeds "auto" up to the look that comes next or has decided."""
-        return len(self.wanted | self.ended.keys())
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of them have ended."""
-        return self.wanted <= self.ended.keys()
-
-    def comparison(self, reference: bool = True) -> Comparison | None:
-        """The runs that have ended, with those of the reference or without; None where there is none."""
-        label = self.order.reference
-        ended = [self.ended[config.run_id] for config in self.order.runs() if config.run_id in self.ended]
-        return compare([run for run in ended if reference or run.config.arm.label != label], self.order)
-
-
-def compare(runs: Sequence[Run], order: SweepOrder) -> Comparison | None:
-    """The comparison of some of a sweep's runs; None where there is none."""
-    has_reference = any(run.config.arm.label == order.reference for run in runs)
-    label = order.reference if has_reference else None
-    return Comparison(runs, reference=label, margin=order.margin, design=_seeds(order).design) if runs else None
-
-
-def read_sweep(order: SweepOrder, store: Store, before: SweepSnapshot | None = None) -> SweepSnapshot:
-    """Read a sweep's runs.
-
-    Args:
-        order: The sweep.
-        store: Where they are.
-        before: What was read of it before.
-    """
-    known = before.ended if before else {}
-    runs = [known.get(config.run_id) or store.finished(config) for config in order.runs()]
-    ended = {run.run_id: run for run in runs if run is not None}
-    same = before is not None and ended.keys() == before.ended.keys()
-    return SweepSnapshot(order, ended, before.wanted if before and same else _wanted(order, ended))
-
-
-def _wanted(order: SweepOrder, ended: Mapping[str, Run]) -> frozenset[str]:
-    configs = wanted_runs(
-        _seeds(order),
-        lambda numbers: [config for config in order.runs() if config.seed in numbers],
-        lambda config: ended.get(config.run_id),
-        lambda runs: Comparison(runs, reference=order.reference, margin=order.margin, design=_seeds(order).design),
-    )
-    return frozenset(config.run_id for config in configs)
-
-
-def _seeds(order: SweepOrder) -> SeedRequest:
-    return SeedRequest(order.seeds, order.max_seeds, None)
+MAX_DRAWN = 8  # arms in the chart of intervals; the table has all
+PLAIN = "All arms have residual=none: the paired one needs an even depth."
 
 
 class SweepCharts(NamedTuple):
-    """Values of the tab's right side."""
+    """Values of the tab's right side.
 
-    heat: str | None
+    Args:
+        decision: Which arm to take; empty until it is known.
+        grid: The arms as a grid; empty where there is no sweep.
+        scores: The chart of intervals.
+        verdict: The table of arms.
+        more_seeds: How many seeds to take next, "auto" for as many as decide; empty where more would change nothing.
+        asks_rates: Whether no learning rate has been searched for yet.
+    """
+
+    decision: str
+    grid: str
     scores: str | None
     verdict: str
+    more_seeds: str = ""
+    asks_rates: bool = False
 
 
-EMPTY = SweepCharts(None, None, NO_VERDICT)
+EMPTY = SweepCharts(NO_DECISION, "", None, NO_VERDICT)
 
 
-def draw_sweep(seen: SweepSnapshot) -> SweepCharts:
-    """Draw what is there; an invitation where nothing is."""
+def draw_sweep(seen: SweepSnapshot, step_seconds: float | None = None) -> SweepCharts:
+    """Draw what is there, and what will be.
+
+    Args:
+        seen: The sweep.
+        step_seconds: Seconds a step of other runs of the task; None where unknown.
+    """
     whole = seen.comparison()
     if whole is None:
-        return EMPTY
+        return EMPTY._replace(grid=draw_grid(seen, None, {}, step_seconds))
+    judged = against(whole) if seen.complete else {}
     return SweepCharts(
-        _heat(seen),
-        _scores(whole, seen.order.reference),
-        verdict(whole, seen.order.reference, seen.total, seen.complete),
+        decision(seen, whole),
+        draw_grid(seen, whole, judged, step_seconds),
+        _scores(whole),
+        verdict(seen, whole, judged),
+        more_seeds=_more_seeds(seen, whole, judged) if seen.complete else "",
+        asks_rates=seen.complete and seen.order.can_tune,
     )
 
 
-def _heat(seen: SweepSnapshot) -> str | None:
-    """The whole grid from the start: cells without a run stay empty, and nothing moves when they fill."""
-    varied = seen.comparison(reference=False)
-    if varied is None or not _has_score(varied):
-        return None
-    data = plots.heatmap_data(varied)
-    cells = {
-        (depth, function): cell
-        for depth, row in zip(data.rows, data.cells, strict=True)
-        for function, cell in zip(data.columns, row, strict=True)
-        if cell is not None
-    }
-    columns, rows = list(seen.order.activations), [str(depth) for depth in seen.order.depths]
-    grid = [[cells.get((row, column)) for column in columns] for row in rows]
-    figure = plots.heatmap(varied).update_xaxes(title="activation σ").update_yaxes(title="depth L")
-    means = [[None if cell is None else cell.mean for cell in row] for row in grid]
-    texts = [[_cell(cell, seen.order) for cell in row] for row in grid]
-    figure.update_traces(x=columns, y=rows, z=means, text=texts).update_annotations(text="stronger is better")
-    figure.update_layout(height=None, uirevision=str(seen.order))
-    return shown(figure, _heat_words(cells, data.name, len(rows) * len(columns)))
-
-
-def _cell(cell: Interval | None, order: SweepOrder) -> str:
-    if cell is None:
+def _more_seeds(seen: SweepSnapshot, whole: Comparison, judged: Mapping[str, Against]) -> str:
+    """Until each arm is decided against the reference; where that is so, as many as may tell the arms apart."""
+    seeds = seen.order.seeds
+    if seeds == "auto":
         return ""
-    half = f" ± {cell.half_width:.3f}" if cell.count > 1 else ""
-    count = f"{cell.count}" if order.seeds == "auto" else f"{cell.count} of {order.seeds}"
-    return f"{cell.mean:.3f}{half}<br>{count} seeds"
+    if any(one.verdict == "undecided" and math.isfinite(one.mean) for one in judged.values()):
+        return "auto"
+    open_still = any(decision.take is None and decision.more_seeds for decision in whole.decisions())
+    return str(MAX_FIXED_SEEDS) if open_still and seen.order.fits(MAX_FIXED_SEEDS) and seeds < MAX_FIXED_SEEDS else ""
 
 
-def _heat_words(cells: Mapping[tuple[str, str], Interval], name: str, total: int) -> str:
-    low, high = (choose(cells, key=lambda key: cells[key].mean) for choose in (min, max))
-    ends = [f"{cells[depth, function].mean:.3f} (depth {depth}, {function})" for depth, function in (low, high)]
-    text = f"{len(cells)} of {total} cells have a run. {name}: from {' to '.join(ends)}."
-    return f"{text} Mean over seeds ± half the 95 % interval."
-
-
-def _scores(whole: Comparison, reference: str) -> str | None:
-    if not _has_score(whole):
+def _scores(whole: Comparison) -> str | None:
+    arms, reference = [arm.arm for arm in whole.arms() if math.isfinite(arm.mean)], whole.references[0]
+    if not arms:
         return None
-    arms = [arm.arm for arm in whole.arms() if math.isfinite(arm.mean)]
     best = [arm for arm in ordered(whole) if arm in arms][:MAX_DRAWN]
     figure = plots.intervals(whole, arms=best, reference=reference).update_layout(height=None)
     left = f"The reference and the best {len(best) - 1} of {len(arms) - 1} others; the table has all. "
@@ -163,33 +93,44 @@ def _scores(whole: Comparison, reference: str) -> str | None:
     return shown(figure, f"Mean and 95 % interval over seeds. {left if len(best) < len(arms) else ''}{marked}")
 
 
-def _has_score(comparison: Comparison) -> bool:
-    return any(math.isfinite(arm.mean) for arm in comparison.arms())
-
-
 def status(text: str, detail: str = "", done: int = 0, total: int = 0) -> str:
     """The status line: `text` is read out by screen readers when it changes, `detail` is not."""
-    return _HTML.status(text, detail, done, total)
+    return str(_HTML.status(text, detail, done, total))
 
 
 INTRO = _HTML.intro()
 INVITATION = status("Choose a grid and press Start.")
 
 
-def run_count(seen: SweepSnapshot) -> str:
-    """How many runs a sweep has and how many are there already."""
-    arms = len(seen.order.depths) * len(seen.order.activations)
-    count = f"{plural(seen.total, 'run')}: {plural(arms, 'arm')} and the reference {seen.order.reference}"
-    text = f"{count}, {seen.order.seeds} seeds each."
-    if seen.order.seeds == "auto":
-        looks = f"a first look after {LOOKS[0]} seeds and others until it is decided, at most {seen.order.max_seeds}"
-        text = f"{plural(arms, 'arm')} and the reference {seen.order.reference}: {looks} seeds each."
-    return hint(f"{text} The runs folder holds {len(seen.ended)} of them already.")
+def run_count(seen: SweepSnapshot, step_seconds: float | None = None) -> str:
+    """How many runs a sweep has, how long they take, and how many are there already.
+
+    Args:
+        seen: The sweep.
+        step_seconds: Seconds a step of other runs of the task; None where unknown.
+    """
+    order = seen.order
+    arms = plural(sum(cell.arm.label != order.reference for cell in order.cells), "arm")
+    text = f"{plural(seen.total, 'run')}: {arms} and the reference {order.reference}, {order.seeds} seeds each."
+    if order.seeds == "auto":
+        looks = f"a first look after {LOOKS[0]} seeds and others until it is decided, at most {order.max_seeds}"
+        text = f"{arms} and the reference {order.reference}: {looks} seeds each."
+    search = f"First up to {order.search_count} runs that find each arm's learning rate." if order.rates else ""
+    plain = PLAIN if has_odd_depth(dict(order.axes)) else ""
+    there = f"The runs folder holds {len(seen.ended)} of them already."
+    return hint(" ".join(filter(None, [text, search, _time(seen, step_seconds), there, plain])))
+
+
+def _time(seen: SweepSnapshot, step_seconds: float | None) -> str:
+    if seen.complete:
+        return ""
+    seconds = seconds_left(seen, run_seconds(seen, step_seconds))
+    return "How long they take is known after the first." if seconds is None else f"About {duration(seconds)} here."
 
 
 def command(order: SweepOrder) -> str:
     """What does the same outside this page."""
-    return _HTML.command(order.command)
+    return str(_HTML.command(order.command))
 
 
 def resting(seen: SweepSnapshot) -> str:
@@ -199,12 +140,25 @@ def resting(seen: SweepSnapshot) -> str:
     return "Press Resume to go on." if seen.ended else "Press Start."
 
 
-def doing(job: Job, position: int) -> str:
+def detail(seen: SweepSnapshot, runs: bool) -> str:
+    """How far a sweep is.
+
+    Args:
+        seen: The sweep.
+        runs: Whether it goes on now.
+    """
+    text = f"{len(seen.ended)} of {seen.total} runs"
+    seconds = seconds_left(seen, run_seconds(seen, None)) if runs and not seen.complete else None
+    return text if seconds is None else f"{text}, about {duration(seconds)} left"
+
+
+def doing(job: Job, position: int, is_searching: bool = False) -> str:
     """The status of a sweep's process.
 
     Args:
         job: The process.
         position: Its position in the queue.
+        is_searching: Whether it looks for learning rates.
     """
     if job.refusal:
         return f"Not finished. {job.refusal}"
@@ -212,4 +166,5 @@ def doing(job: Job, position: int) -> str:
         return "Stopped; what had finished is kept. Press Resume to go on."
     if job.stopped:
         return "Stopping."
-    return queue_text(position, "Preparing." if job.phase == "preparing" else "Sweeping.")
+    active = "Finding each arm's learning rate." if is_searching else "Sweeping."
+    return queue_text(position, "Preparing." if job.phase == "preparing" else active)

@@ -8,12 +8,11 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from neatlab.dashboard.ablate.estimate import workers
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.shared.process import begin
 from neatlab.errors import NeatlabError
 from neatlab.experiments.sweep import Sweep
-
-WORKERS = 2  # at most; the other cores belong to the trainings
 
 
 def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -32,7 +31,7 @@ def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
         pipe.send(("runs", [config.model_dump() for config in planned.todo]))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         threading.Thread(target=_wait_for_stop, args=(pipe,), daemon=True).start()
-        planned.run(workers=min(WORKERS, os.cpu_count() or 1))
+        planned.run(workers=workers())
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "run", str(error)))
     finally:
@@ -42,7 +41,7 @@ def run(order: SweepOrder, root: str, pipe: "Connection[Any, Any]") -> None:
 def sweep(order: SweepOrder, root: str) -> Sweep:
     """The order as `neatlab.sweep` understands it."""
     settings: dict[str, Any] = {"seeds": order.seeds, "max_seeds": order.max_seeds, "margin": order.margin}
-    settings |= {"reference": order.reference, "training": order.training}
+    settings |= {"reference": order.reference, "training": order.training, "lr": order.rates}
     return Sweep(order.task, [order.base], order.grid, runs=root, **settings)
 
 

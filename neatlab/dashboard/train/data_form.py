@@ -12,6 +12,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.utils import get_upload_folder
 
+from neatlab.dashboard.shared.arm_form import Form
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import PREPARE_DATA
@@ -23,7 +24,7 @@ from neatlab.dashboard.shared.quota import size_of
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
 from neatlab.dashboard.shared.upload_store import QUOTA, UploadStore
 from neatlab.dashboard.train import data_words as words
-from neatlab.dashboard.train.controls import Form, task_defaults
+from neatlab.dashboard.train.controls import task_defaults
 from neatlab.dashboard.train.data_request import (
     COLUMNS,
     FIELDS,
@@ -89,7 +90,7 @@ class DataForm:
             self._accordion = gr.Accordion("Your own data", open=False, elem_id="data")
             with self._accordion:
                 self._lay()
-        self.part = Form({}, {}, {"settings": [whole], "data": [self._accordion]}, {})
+        self.part = Form({}, {}, {"settings": [whole], "data": [self._accordion]}, {}, {})
 
     def _lay(self) -> None:
         self._file = gr.File(

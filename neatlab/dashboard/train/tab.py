@@ -9,16 +9,18 @@ from gradio.blocks import Block
 from gradio.components import Component
 from gradio.events import api
 
+from neatlab.dashboard.shared.arm_form import Form, arm_controls
+from neatlab.dashboard.shared.arm_values import arm_text
 from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.live_plot import live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
 from neatlab.dashboard.train.charts import CHARTS
 from neatlab.dashboard.train.charts.weights import sketch_table
-from neatlab.dashboard.train.controls import Form, arm_controls, run_controls
+from neatlab.dashboard.train.controls import run_controls
 from neatlab.dashboard.train.data_form import DataForm
 from neatlab.dashboard.train.feed import Feed
-from neatlab.dashboard.train.form import SETTINGS, arm_fields, arm_text, read_form
+from neatlab.dashboard.train.form import SETTINGS, arm_fields, read_form
 from neatlab.dashboard.train.handlers import Handlers
 from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.snapshot import ViewState

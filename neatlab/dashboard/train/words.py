@@ -1,26 +1,13 @@
 """The Train tab's texts."""
 
-from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.html import status
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import RunsSnapshot
 from neatlab.dashboard.train.window import TrainWindow
-from neatlab.plots.looks import look
-from neatlab.report.markup import key
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
-
-
-def equation(method: str) -> str:
-    """A method's marker, and what it makes of ΔW; nothing where there is none."""
-    return _HTML.equation(key(look(method), line=False), METHODS[method].equation) if method else ""
-
-
-def arm_title(part: str) -> str:
-    """The heading of an arm's fields."""
-    return _HTML.arm_title(part)
 
 
 HEADER = _HTML.header()

@@ -1,0 +1,35 @@
+"""What one browser window shows of the Ablate tab."""
+
+from dataclasses import dataclass
+
+from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.shared.job import Job
+
+
+@dataclass
+class AblateWindow:
+    """What one browser window shows.
+
+    Args:
+        asked: The sweep that the form describes; None where it cannot be run.
+        order: The sweep in the charts: the one that runs, else the one that was asked for last.
+        step_seconds: Seconds a step of other runs of the task that was asked for; None where unknown.
+        job: Its process, while there is one.
+        refusal: Why what the form describes cannot be run.
+        turn: Which of the window's followers may speak: the last one that began.
+        closed: Whether the window is gone.
+    """
+
+    asked: SweepOrder | None = None
+    order: SweepOrder | None = None
+    step_seconds: float | None = None
+    job: Job | None = None
+    refusal: FieldError | None = None
+    turn: int = 0
+    closed: bool = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a sweep of this window waits or runs."""
+        return self.job is not None and self.job.phase != "ended"
