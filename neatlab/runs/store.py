@@ -5,6 +5,8 @@ events.jsonl          one event a line, flushed as it happens
 adapter/              what was trained, as safetensors
 outcomes.safetensors  true and predicted value of each test example, where the task has them
 summary.json          the result; its presence means that the run ended by itself
+
+Beside them `.neatlab-newest` says when the newest of them was started.
 """
 
 import re
