@@ -263,7 +263,7 @@ def memory(pid: int) -> int:
 def disk(pid: int) -> int:
     """Bytes of the server's folder of uploads."""
     total = 0
-    for path in Path(tempfile.gettempdir()).glob(f"neatlab-server-{pid}-*/**/*"):
+    for path in Path(tempfile.gettempdir()).glob(f"neatlab-server-{pid}-*/files/**/*"):
         with suppress(OSError):  # it has just gone
             total += path.stat().st_size if path.is_file() else 0
     return total

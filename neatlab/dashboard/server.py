@@ -25,7 +25,7 @@ from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.shared.memory import SHARE, machine_bytes
+from neatlab.dashboard.shared.memory import SHARE, keep_giving_back, machine_bytes
 from neatlab.dashboard.shared.server_folder import server_folder
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
@@ -91,6 +91,7 @@ def launch(
         sys.setswitchinterval(SWITCH_SECONDS)
         _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors, Path(get_upload_folder())))
         jobs.warm_up()
+        keep_giving_back()
         # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait.
         threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
         print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)

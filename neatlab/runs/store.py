@@ -6,6 +6,8 @@ weights.json, .bin    thin factors of ΔW every few steps, in half precision; at
 adapter/              what was trained, as safetensors
 outcomes.safetensors  true and predicted value of each test example, where the task has them
 summary.json          the result; its presence means that the run ended by itself
+
+Beside them `.neatlab-newest` says when the newest of them was started.
 """
 
 import re

@@ -1,18 +1,24 @@
 """Behind a password: what answers, how often one may guess, and passwords that are kept as hashes."""
 
+import asyncio
 import hashlib
 import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from neatlab.dashboard.doors.logins import Throttle
+from neatlab.dashboard.doors.logins import LoginDoor, Throttle
 from neatlab.dashboard.doors.passwords import hashed, matches
 from neatlab.dashboard.server import read_auth
+from neatlab.runs.store import Store
 from tests.browser.conftest import App, serve
+from tests.dashboard_runs import four_runs
+from tests.doors.window import Window
 
 CLOSED = (
     *("openapi.json", "config", "monitoring", "gradio_api/heartbeat/a", "gradio_api/app_id", "gradio_api/info"),
@@ -24,6 +30,7 @@ CLOSED = (
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """An app with a password, of which its file holds the hash alone."""
     folder = tmp_path_factory.mktemp("locked")
+    four_runs(folder / "runs")
     (folder / "auth").write_text(f"teacher:{hashed('chalk:dust')}\n")
     with serve(folder, "--auth-file", str(folder / "auth")) as served:
         yield served
@@ -43,7 +50,11 @@ def test_nothing_answers_but_the_login_and_guessing_is_slowed(locked: App) -> No
             assert (path, http.post(f"gradio_api/{path}", json={"event_id": "a"}).status_code) == (path, 401)
         assert log_in(http, "chalk:dust").status_code == 200
         assert http.get("config").status_code == 200
-        assert http.post("gradio_api/run/list", json={"data": []}).status_code == 200
+        old = Store(locked.runs).runs()[0].path
+        window = Window(http)
+        assert not window.hears("was not made in this browser", "runs-delete", runs_chosen=[old.name])
+        assert window.hears("1 run deleted", "runs-yes", runs_chosen=[old.name])
+        assert not old.exists()
         http.cookies.clear()
         answers = [log_in(http, f"wrong {n}", f"user {n}") for n in range(40)]
         assert [answer.status_code for answer in answers[:5]] == [400] * 5
@@ -66,6 +77,29 @@ def test_a_wait_doubles_and_ends_with_the_right_password() -> None:
     throttle.note("a")
     throttle.clear("a")
     assert throttle.wait("a") == 0
+
+
+def test_a_name_that_is_guessed_from_many_addresses_waits_too() -> None:
+    statuses: list[int] = []
+
+    async def wrong(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 400})
+
+    async def note(message: Message) -> None:
+        statuses.extend([message["status"]] if "status" in message else [])
+
+    async def body() -> Message:
+        return {"type": "http.request", "body": b"username=teacher&password=chalk"}
+
+    async def guess(address: str) -> None:
+        headers = [(b"content-type", b"application/x-www-form-urlencoded")]
+        scope = {"type": "http", "method": "POST", "path": "/login", "headers": headers, "client": (address, 1)}
+        await door(scope, body, note)
+
+    door = LoginDoor(wrong, SimpleNamespace(auth="set"))  # type: ignore[arg-type]
+    for number in range(21):
+        asyncio.run(guess(f"10.0.0.{number}"))
+    assert statuses == [400] * 20 + [429]
 
 
 def test_a_hash_is_another_each_time_and_matches_its_password_alone() -> None:

@@ -1,13 +1,16 @@
 """What visitors bring is opened within a share of the machine's memory."""
 
+import ctypes
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from neatlab.cli import main
 from neatlab.dashboard.shared import memory
-from tests.browser.conftest import App
+from tests.browser.conftest import App, wait_until
 from tests.doors.window import Window, packed
 
 LARGE = packed({"layers.0.q.lora_A": (1, 40_000_000), "layers.0.q.lora_B": (2, 1)})  # 160 MB of weights
@@ -49,3 +52,20 @@ def test_a_container_has_what_it_was_given(tmp_path: Path, monkeypatch: pytest.M
 def test_a_share_that_is_none_is_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", f"--memory={share}"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_freed_memory_is_given_back_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "GIVE_BACK_SECONDS", 0.0)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(malloc_trim=asked.append))
+    ended = memory.keep_giving_back()
+    wait_until(lambda: len(asked) > 1)
+    ended.set()
+    assert set(asked) == {0}
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace())
+    before = threading.active_count()
+    memory.keep_giving_back()
+    assert threading.active_count() == before

@@ -80,3 +80,10 @@ def test_an_older_run_is_nobodys_but_where_runs_are_shared(http: httpx.Client, s
         window.hears("", "runs-delete", runs_chosen=[gone.name])
         assert window.hears("1 run deleted", "runs-yes", runs_chosen=[gone.name])
     assert not gone.exists()
+
+
+def test_where_runs_are_shared_any_visitor_stops_any_training(shared: App) -> None:
+    with httpx.Client(base_url=shared.url, timeout=120) as http, httpx.Client(base_url=shared.url) as another:
+        job = ask(http, "start", *SLOW, 75, None, None, None).json()["data"][0]["job"]
+        assert ask(another, "stop", job, "").status_code == 200
+        wait_until(lambda: phase(http, job) == "ended")

@@ -14,7 +14,7 @@ from gradio import blocks, route_utils, state_holder
 from gradio.routes import App
 from gradio.state_holder import SessionState
 
-MAX_SESSIONS = 1024  # windows of which Gradio keeps something; the one that was used longest ago goes
+MAX_SESSIONS = 512  # windows of which Gradio keeps something; the one that was used longest ago goes
 
 
 class LightSession(SessionState):
