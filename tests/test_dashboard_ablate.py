@@ -227,7 +227,7 @@ def test_the_verdict_says_which_way_each_arm_differs(runs: Path) -> None:
     assert ">worse<" in said["neat:rank=4,depth=4,activation=tanh"]
     shades = re.findall(r'<td class="cell (\w+)"', drawn.grid)
     assert shades == ["reference", "better", "better", "worse", "worse"]
-    assert "leaves zero (4 of 4)" in drawn.grid
+    assert "for all comparisons (4 of 4)" in drawn.grid
     assert (drawn.more_seeds, drawn.asks_rates) == ("", True)
 
 

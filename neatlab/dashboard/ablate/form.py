@@ -19,7 +19,7 @@ from neatlab.tasks import TASKS, TaskSpec
 
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]
 SEEDS = [*COUNTS, ("until it is decided", "auto")]
-RATES = [("the task's", ""), ("tuned for each arm", "auto")]
+RATES = [("the task's", ""), ("tuned per arm", "auto")]
 TO_VARY = arm_title("To vary, of the base arm")
 SAME_RANK = ("LoRA of the same rank", "")
 FIRST_TASK, FIRST_METHOD = "digits", "neat"

@@ -153,5 +153,5 @@ def _caption(seen: SweepSnapshot, whole: Comparison | None, judged: Mapping[str,
     if not judged:
         return f"{text} Cells are shaded when all runs are there and a difference is shown."
     count = sum(one.verdict in SHADES for one in judged.values())
-    shaded = "Shaded: better or worse than the reference, the interval of the difference leaves zero"
+    shaded = "Shaded: shown to be better or worse than the reference, corrected for all comparisons"
     return f"{text} {shaded} ({count} of {len(judged)})."

@@ -78,7 +78,7 @@ class Handlers:
         window = self._windows.get(request.session_hash)
         if window.job and window.busy and window.job.owned_by(window):
             self._context.jobs.send(window.job, "stop")
-        return gr.update(interactive=False)
+        return gr.update(value="Stop", interactive=False)
 
     def close(self, request: gr.Request) -> None:
         """The window is gone; its sweep goes on for a little while, for it may only be loaded again."""
@@ -171,4 +171,6 @@ def _buttons(known: Known, busy: bool) -> list[Any]:
     labels = {"": MORE_SEEDS, "auto": "Until decided"}
     label = labels.get(charts.more_seeds, f"{charts.more_seeds} seeds")
     seeds = gr.update(interactive=bool(charts.more_seeds) and not busy, value=label)
-    return [start, gr.update(interactive=busy), seeds, gr.update(interactive=charts.asks_rates and not busy)]
+    # With their labels: Gradio's page may forget one that an update leaves out.
+    stop = gr.update(value="Stop", interactive=busy)
+    return [start, stop, seeds, gr.update(value="Tune rates", interactive=charts.asks_rates and not busy)]
