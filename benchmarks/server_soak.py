@@ -57,7 +57,8 @@ class Figures:
 
     def __init__(self) -> None:
         self.clicks: dict[str, list[float]] = defaultdict(list)
-        self.started = self.ended = 0
+        self.started: list[int] = []
+        self.ended: list[int] = []
         self.errors: list[str] = []
 
     @property
@@ -115,10 +116,13 @@ def train(http: httpx.Client, figures: Figures) -> str:
         return dict(answer.raise_for_status().json()["data"][0])
 
     job = ask("start", "teacher:kind=low-rank", ["lora:rank=2", "neat:rank=2"], 20, next(SEEDS))["job"]
-    figures.started += 1
+    figures.started.append(job)
     while (said := ask("status", job))["phase"] != "ended":
         time.sleep(PAUSE)
-    figures.ended += said["refusal"] is None and all(run["status"] == "finished" for run in said["runs"])
+    if said["refusal"] is None and all(run["status"] == "finished" for run in said["runs"]):
+        figures.ended.append(job)
+    else:
+        figures.errors.append(f"training {said}"[:600])
     return str(said["runs"][0]["run"])
 
 
@@ -181,7 +185,7 @@ def soak(minutes: float) -> dict[str, Any]:
         return {
             "click": {"alone": alone.p95, "beside": beside.p95, **{k: p95(v) for k, v in beside.clicks.items()}},
             "clicks": sum(map(len, beside.clicks.values())),
-            "trained": (beside.started, beside.ended),
+            "trained": (len(beside.started), len(beside.ended)),
             "attacks": attacks,
             "memory": {"ratio": after / before, "before": mib(before), "after": mib(after), "most": mib(watch.memory)},
             "disk": mib(watch.disk),
@@ -263,9 +267,11 @@ def memory(pid: int) -> int:
 def disk(pid: int) -> int:
     """Bytes of the server's folder of uploads."""
     total = 0
-    for path in Path(tempfile.gettempdir()).glob(f"neatlab-server-{pid}-*/files/**/*"):
-        with suppress(OSError):  # it has just gone
-            total += path.stat().st_size if path.is_file() else 0
+    for served_from in Path(tempfile.gettempdir()).glob(f"neatlab-server-{pid}-*/files"):
+        for folder, _, names in os.walk(served_from):
+            for name in names:
+                with suppress(OSError):  # it has just gone
+                    total += Path(folder, name).stat().st_size
     return total
 
 

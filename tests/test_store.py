@@ -10,6 +10,8 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
 from neatlab.experiments.execute import execute
+from neatlab.runs import known
+from neatlab.runs.run import read_run
 from neatlab.runs.started import NEWEST
 from neatlab.runs.store import Store
 from neatlab.runtime import environment
@@ -337,3 +339,18 @@ def test_a_run_is_read_anew_when_its_files_change_and_its_events_each_time(runs)
     assert [*store.survey()[1]] == [run.run_id]
     store.delete(run.run_id)
     assert store.survey() == ([], {})
+
+
+def test_a_run_that_is_deleted_while_others_are_read_is_not_damaged(runs, monkeypatch):
+    store = Store(runs)
+    gone = ran(store, config(0))
+    ran(store, config(1))
+
+    def read(path):
+        if path == gone:
+            store.delete(path.name)
+        return read_run(path)
+
+    monkeypatch.setattr(known, "read_run", read)
+    readable, damaged = store.survey()
+    assert ([run.config.seed for run in readable], damaged) == ([1], {})

@@ -176,7 +176,8 @@ class Store:
                 try:
                     readable.append(self._known.read(path))
                 except StoreError as error:
-                    damaged[path.name] = error
+                    if path.exists():  # else it was deleted meanwhile
+                        damaged[path.name] = error
         self._known.keep(run.run_id for run in readable)
         return sorted(readable, key=lambda run: str(run.environment.get("created"))), damaged
 

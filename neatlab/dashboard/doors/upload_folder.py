@@ -3,6 +3,7 @@
 No clock says which is the oldest, for that of the machine may be put back.
 """
 
+import os
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -57,9 +58,9 @@ class UploadFolder:
 
     def _remove_oldest(self) -> None:
         sizes: dict[Path, int] = {}
-        for path in self._path.rglob("*"):
-            with suppress(OSError):  # it has just gone
-                if path.is_file() and path.parent != self._path:
+        for folder, _, names in os.walk(self._path):  # passes over folders that have just gone
+            for path in (Path(folder, name) for name in names if folder != str(self._path)):
+                with suppress(OSError):
                     sizes[path] = _size(path)
         self._seen = {path: self._seen[path] if path in self._seen else next(self._numbers) for path in sizes}
         size = sum(sizes.values())
