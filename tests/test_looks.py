@@ -166,6 +166,8 @@ def on_train(runs: list[Run]) -> list[dict[str, Any]]:
     charts = {name: text for name, text in ChartCache().charts(snapshot, ViewState()).items() if name != OTHERS}
     keys = set(re.findall(r'fill="(#\w+)"', orjson.loads(charts.pop("answers") or "")["html"]))
     assert keys == set(colours)
+    arms = orjson.loads(charts.pop("weights") or "")["own"]["arms"]
+    assert [arm["colour"] for arm in arms] == colours
     return [value(text) for text in charts.values()]
 
 
