@@ -88,9 +88,13 @@ def measure_page(store: Store) -> dict[str, float]:
     with gr.Blocks(), gr.Tab("Runs"):
         tab = RunsTab(Context(store, jobs))
     chosen = [config(number).run_id for number in range(4)]
-    opened = tab._renew([], None, None, None, WINDOW)
+    begin = time.perf_counter()
+    opened = tab._renew([], None, None, None, "", "", WINDOW)
     return {
-        "page: open": timed(lambda: tab._renew([], None, None, None, WINDOW)),
+        "page: first opened": time.perf_counter() - begin,
+        "page: open": timed(lambda: tab._renew([], None, None, None, "", "", WINDOW)),
+        "page: filter": timed(lambda: tab._find("neat depth=4 seed=12", "")),
+        "page: sort": timed(lambda: tab._find("", "metric ↓")),
         "page: select four": timed(lambda: tab._show(chosen, None, None, None, WINDOW)),
         "page: MB sent": len(json.dumps(opened, default=str)) / 1e6,
     }
