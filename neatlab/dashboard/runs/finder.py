@@ -36,7 +36,7 @@ class Finder:
                 elem_id="runs-find",
             )
             self.order = gr.Dropdown(list(ORDERS), value=NEWEST, label="sorted by", elem_id="runs-order")
-        self.note = gr.HTML("", elem_id="runs-found", apply_default_css=False, padding=False)
+        self.note = gr.HTML("", elem_id="runs-matching", apply_default_css=False, padding=False)
         self.table = gr.Dataframe(
             headers=list(COLUMNS),
             datatype=[kind for kind, _ in COLUMNS.values()],
@@ -45,7 +45,7 @@ class Finder:
             interactive=False,
             show_search="none",
             max_height=420,
-            label="All runs; a click on a row selects it",
+            label="Runs; a click on a row selects it",
             elem_id="runs-table",
             visible=False,
         )
@@ -73,8 +73,8 @@ class Finder:
         known = {run_id: self._row(run, run_id in training) for run_id, run in listing.runs.items()}
         self._rows = {run_id: (listing.runs[run_id], row) for run_id, row in known.items()}
         wanted = str(words or "")[:MAX_WORDS].lower().split()
-        found = _ordered([cells for cells, text in known.values() if _matches(text, wanted)], str(order))
-        return found[:MAX_ROWS], _note(len(found), len(known))
+        matching = _ordered([cells for cells, text in known.values() if _matches(text, wanted)], str(order))
+        return matching[:MAX_ROWS], _note(len(matching), len(known))
 
     def _row(self, run: Run, training: bool) -> Row:
         before = self._rows.get(run.run_id)
@@ -106,7 +106,7 @@ def _ordered(rows: list[list[Any]], order: str) -> list[list[Any]]:
     return sorted(valued, key=lambda cells: cells[column], reverse=order.endswith("↓")) + empty
 
 
-def _note(found: int, known: int) -> str:
-    if found > MAX_ROWS:
-        return hint(f"{found:,} of {known:,} runs match; the first {MAX_ROWS} are shown.")
-    return hint(f"{found:,} of {known:,} runs match.") if found < known else ""
+def _note(matching: int, known: int) -> str:
+    if matching > MAX_ROWS:
+        return hint(f"{matching:,} of {known:,} runs match; the first {MAX_ROWS} are shown.")
+    return hint(f"{matching:,} of {known:,} runs match.") if matching < known else ""

@@ -133,8 +133,8 @@ class RunsTab(Tab[RunsLink]):
         """Everything anew; the selection stays, the list to choose from may have grown."""
         listing, (asked, _) = self._chosen_now(given, check=True)
         shown = self._show(given, task, run_id, format, request)
-        found, note = self._finder.find(listing, words, order)
-        table = gr.update(value=found, visible=bool(listing.runs))
+        shown_rows, note = self._finder.find(listing, words, order)
+        table = gr.update(value=shown_rows, visible=bool(listing.runs))
         index = self._shown.index(self._table)
         newest = dict(islice(listing.runs.items(), MAX_ROWS)) | {run.run_id: run for run in asked}
         offered = gr.update(choices=choices(listing._replace(runs=newest)))
