@@ -75,6 +75,7 @@ bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/generation_cost.py
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
+	$(BIN)/python benchmarks/runs_scale.py
 	$(BIN)/python benchmarks/sweep_throughput.py
 	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py

@@ -15,7 +15,7 @@ from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows
 from neatlab.dashboard.runs.view import Selection, arm_names, curves, difference_table, differences
 from neatlab.dashboard.shared.context import Context
-from neatlab.dashboard.shared.listing import MAX_SELECTED, by_task, choose, read_store, require_runs
+from neatlab.dashboard.shared.listing import MAX_SELECTED, Listing, by_task, choose, read_store, require_runs
 from neatlab.errors import BadInput
 from neatlab.plots.looks import short_name
 from neatlab.runs.curves import read_points
@@ -217,7 +217,9 @@ def fresh_selection(tab: RunsTab, folder: Store) -> list[list[Any]]:
 
 class TestHandlers:
     def test_an_empty_folder_invites(self, runs: Path) -> None:
-        _, count, empty, table, message, _, chart, *_ = tab(Store(runs))._renew([], None, None, None, HERE)
+        _, _, count, empty, table, message, _, chart, *_ = tab(Store(runs))._renew(
+            [], None, None, None, None, None, HERE
+        )
         assert "0 runs" in count
         assert empty == EMPTY
         assert table["visible"] is False
@@ -240,6 +242,27 @@ class TestHandlers:
         assert "0 runs deleted" in made._delete._confirm(given, HERE)[1]
         assert made._draw(given, given) is None
         assert made._downloads._offer(given, given)["choices"] == []
+
+    def test_rows_are_found_by_words_and_settings_and_sorted(self, made: RunsTab, four: list[Run]) -> None:
+        def found(words: Any, order: Any = None) -> list[str]:
+            return [cells[0] for cells in made._find(words, order)[0]]
+
+        newest = [run.run_id for run in reversed(four)]
+        for nothing in (None, "", "  ", [], {}):
+            assert found(nothing) == newest
+        assert found("LORA seed=1") == [run.run_id for run in four if run.config.seed == 1 and "lora" in found_arm(run)]
+        assert found("rank=2 finished") == newest
+        assert found("rank=20") == found("rank=") == found(HOSTILE) == []
+        by_metric = sorted(four, key=lambda run: float(run.summary["metric"]))
+        assert found("", "metric ↑") == [run.run_id for run in by_metric]
+        assert found("", "metric ↓") == [run.run_id for run in reversed(by_metric)]
+        assert found("", HOSTILE) == newest
+
+    def test_a_browser_is_sent_a_hundred_rows(self, made: RunsTab, four: list[Run]) -> None:
+        many = {f"{i:012x}": Run(four[0].path.with_name(f"{i:012x}"), four[0].config, {}, {}) for i in range(150)}
+        found, note = made._finder.find(Listing(many, {}), "lora", None)
+        assert [cells[0] for cells in found] == list(many)[:100]
+        assert "150 of 150 runs match; the first 100 are shown" in note
 
     def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
         table = fresh_selection(made, folder)
@@ -287,7 +310,7 @@ class TestHandlers:
         assert left["value"] == [second]
         assert "1 run deleted." in said
         assert not panel["visible"]
-        assert [path.name for path in store.root.iterdir()] == [second]
+        assert [path.name for path in store.root.glob("?" * 12)] == [second]
         assert "0 runs deleted." in made._delete._confirm([second], HERE)[1]
 
     def test_another_selection_or_keep_forgets_the_question(self, pairs: tuple[Store, list[str]]) -> None:
@@ -319,6 +342,10 @@ class TestHandlers:
         assert Path(file["value"]).exists()
         made._close(HERE)
         assert not Path(file["value"]).parents[1].exists()
+
+
+def found_arm(run: Run) -> str:
+    return run.config.arm.label
 
 
 def picked(row: Any) -> gr.SelectData:

@@ -10,7 +10,7 @@ from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
 from neatlab.experiments.execute import execute
-from neatlab.runs import known
+from neatlab.runs import index
 from neatlab.runs.run import read_run
 from neatlab.runs.started import NEWEST
 from neatlab.runs.store import Store
@@ -351,6 +351,6 @@ def test_a_run_that_is_deleted_while_others_are_read_is_not_damaged(runs, monkey
             store.delete(path.name)
         return read_run(path)
 
-    monkeypatch.setattr(known, "read_run", read)
+    monkeypatch.setattr(index, "read_run", read)
     readable, damaged = store.survey()
     assert ([run.config.seed for run in readable], damaged) == ([1], {})

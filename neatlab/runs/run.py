@@ -15,6 +15,7 @@ from neatlab.runs.outcomes import read_outcomes
 from neatlab.runtime.files import open_regular
 from neatlab.tasks.outcomes import Outcomes
 
+READ_FILES = ("config.json", "summary.json")  # what `read_run` reads
 ENDED = ("finished", "failed", "pruned")
 COUNTS = ("adapter_params", "trainable_params")
 MAX_JSON_BYTES = 2**24  # of a configuration or a summary

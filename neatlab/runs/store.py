@@ -10,24 +10,21 @@ summary.json          the result; its presence means that the run ended by itsel
 Beside them `.neatlab-newest` says when the newest of them was started.
 """
 
-import re
 import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
-from neatlab.runs.known import KnownRuns
+from neatlab.runs.index import RUN_ID, Index
 from neatlab.runs.run import Run, read_run
 from neatlab.runs.started import note_start
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime.files import PathLike
-
-RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
 class Store:
@@ -39,7 +36,7 @@ class Store:
 
     def __init__(self, root: PathLike) -> None:
         self.root = Path(root)
-        self._known = KnownRuns()
+        self._index = Index(self.root)
 
     def check_writable(self) -> None:
         """Make the folder and a file in it.
@@ -168,17 +165,15 @@ class Store:
             warnings.warn(f"run {run_id} is left out: {error}", stacklevel=2)
         return readable
 
-    def survey(self) -> tuple[list[Run], dict[str, StoreError]]:
-        """Every readable run, oldest first, and the id of each damaged one with what is wrong with it."""
-        readable, damaged = [], {}
-        for path in sorted(self.root.iterdir()) if self.root.exists() else []:
-            if RUN_ID.fullmatch(path.name):
-                try:
-                    readable.append(self._known.read(path))
-                except StoreError as error:
-                    if path.exists():  # else it was deleted meanwhile
-                        damaged[path.name] = error
-        self._known.keep(run.run_id for run in readable)
+    def survey(self, check: Collection[str] | None = None) -> tuple[list[Run], dict[str, StoreError]]:
+        """Every readable run, oldest first, and the id of each damaged one with what is wrong with it.
+
+        Args:
+            check: Ids; of the others that had ended, only that they are still there is looked up. None: all.
+        """
+        entries = self._index.entries(check)
+        readable = [run for run in entries.values() if isinstance(run, Run)]
+        damaged = {name: error for name, error in entries.items() if isinstance(error, StoreError)}
         return sorted(readable, key=lambda run: str(run.environment.get("created"))), damaged
 
 

@@ -66,13 +66,13 @@ def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App,
 def test_runs_are_sorted_and_found_and_the_right_one_is_selected(page: Page, stored: App, four: list[Run]) -> None:
     open_runs(page, stored)
     best = min(four, key=lambda run: run.summary["metric"])
-    page.get_by_role("button", name="metric: sort or filter").press("Enter")
-    page.keyboard.press("Enter")  # sort ascending
+    page.get_by_label("sorted by").click()
+    page.get_by_role("option", name="metric ↑").click()
     first = page.locator("#runs-table .virtual-row").first.locator("[role=gridcell]").first
     shows(first, best.run_id, exact=True)
     first.click()
     shows(page.locator("#runs-chosen"), best.run_id)
-    page.get_by_label("search all runs").fill(four[0].run_id)
+    page.get_by_label("find runs").fill(four[0].run_id)
     expect(page.locator("#runs-table .virtual-row")).to_have_count(1)
     click_row(page, four[0])
     shows(page.locator("#runs-count"), "2 selected")

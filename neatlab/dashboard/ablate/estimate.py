@@ -8,8 +8,9 @@ from itertools import islice
 from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.snapshot import SweepSnapshot
 from neatlab.errors import NeatlabError
+from neatlab.runs.index import RUN_ID
 from neatlab.runs.run import Run
-from neatlab.runs.store import RUN_ID, Store
+from neatlab.runs.store import Store
 
 MAX_READ = 200  # runs of the folder that are looked at: it may hold many thousands
 START_SECONDS = 6.0  # a local cluster's processes import torch once each

@@ -1,6 +1,6 @@
 """The Runs tab's deletion: a button, a question, and what was asked about deleted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -27,13 +27,10 @@ class DeletePart:
         context: What the tabs share.
         windows: The state of each browser window.
         result: Where the outcome is said.
-        training: Gives the ids of the runs that this server trains now.
     """
 
-    def __init__(
-        self, context: Context, windows: Windows[RunsWindow], result: gr.HTML, training: Callable[[], set[str]]
-    ) -> None:
-        self._context, self._windows, self._result, self._training = context, windows, result, training
+    def __init__(self, context: Context, windows: Windows[RunsWindow], result: gr.HTML) -> None:
+        self._context, self._windows, self._result = context, windows, result
         with gr.Column(min_width=300, elem_classes=["runs-delete"]):
             gr.HTML(_HTML.heading(), apply_default_css=False, padding=False)
             self.button = gr.Button("Delete…", elem_id="runs-delete", size="sm", interactive=False)
@@ -61,7 +58,7 @@ class DeletePart:
         window = self._windows.get(request.session_hash)
         try:
             runs = require_runs(read_store(self._context.store), given)
-            ids, question = asking(runs, self._training(), self._foreign(runs, request))
+            ids, question = asking(runs, self._context.training, self._foreign(runs, request))
         except NeatlabError as error:
             return [mistake(str(error)), gr.update(visible=False), ""]
         window.asked = ids
@@ -80,6 +77,6 @@ class DeletePart:
         """Delete what was asked about, and nothing else."""
         window = self._windows.get(request.session_hash)
         asked, window.asked, window.selected = window.asked, (), None
-        gone, outcome = delete_runs(self._context.store, asked, self._training())
+        gone, outcome = delete_runs(self._context.store, asked, self._context.training)
         left = [item for item in selected_texts(given) if item not in gone]
         return [gr.update(value=left), outcome, gr.update(visible=False)]

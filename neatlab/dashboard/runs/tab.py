@@ -7,13 +7,14 @@ import gradio as gr
 
 from neatlab.dashboard.runs.delete_part import DeletePart
 from neatlab.dashboard.runs.downloads import RAW, Downloads
+from neatlab.dashboard.runs.finder import Finder
 from neatlab.dashboard.runs.link import RunsLink
-from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows, run_id_of
+from neatlab.dashboard.runs.table import EMPTY, count_text, run_id_of, selected_texts
 from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choices, choose, read_store
+from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choose, read_store
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, Tab
 from neatlab.errors import BadInput
@@ -39,7 +40,7 @@ class RunsTab(Tab[RunsLink]):
         )
         with gr.Row(elem_classes=["runs-actions"]):
             self._downloads = Downloads(context, self._windows, self._result)
-            self._delete = DeletePart(context, self._windows, self._result, self._training)
+            self._delete = DeletePart(context, self._windows, self._result)
         self._result.render()
         self.fields = {"run": self._chosen}
 
@@ -48,18 +49,8 @@ class RunsTab(Tab[RunsLink]):
             self._count = gr.HTML("", elem_id="runs-count", apply_default_css=False, padding=False)
             self._refresh = gr.Button("Refresh", elem_id="runs-refresh", size="sm", min_width=90, scale=0)
         self._empty = gr.HTML("", js_on_load=TABLE_SCRIPT, elem_id="runs-empty", apply_default_css=False)
-        self._table = gr.Dataframe(
-            headers=list(COLUMNS),
-            datatype=[kind for kind, _ in COLUMNS.values()],
-            column_widths=[width for _, width in COLUMNS.values()],
-            type="array",
-            interactive=False,
-            show_search="search",
-            max_height=420,
-            label="All runs; a click on a row selects it",
-            elem_id="runs-table",
-            visible=False,
-        )
+        self._finder = Finder(self.context)
+        self._table = self._finder.table
 
     def _selection_part(self) -> None:
         self._chosen = gr.Dropdown(
@@ -100,7 +91,13 @@ class RunsTab(Tab[RunsLink]):
         """Attach the handlers."""
         looked: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
         given = [self._chosen, self._task, self._downloads.run, self._downloads.format]
-        anew: dict[str, Any] = {"fn": self._renew, "inputs": given, "outputs": [self._chosen, *self._shown], **looked}
+        anew: dict[str, Any] = {
+            "fn": self._renew,
+            "inputs": [*given, self._finder.words, self._finder.order],
+            "outputs": [self._chosen, self._finder.note, *self._shown],
+            **looked,
+        }
+        self._finder.connect(self._find, [self._table, self._finder.note])
         if isinstance(self._holder, gr.Tab):
             self._holder.select(**anew)
         self._refresh.click(**anew)
@@ -114,25 +111,28 @@ class RunsTab(Tab[RunsLink]):
         self._delete.connect(self._chosen, anew)
         demo.unload(self._close)
 
-    def _training(self) -> set[str]:
-        """Ids of the runs that this server trains now."""
-        return {run.run_id for job in self.context.jobs.active() for run in job.runs}
-
-    def _chosen_now(self, given: Any) -> tuple[Listing, Chosen]:
-        """The store, and what of it is selected; a selection that cannot be is empty and says why."""
-        listing = read_store(self.context.store)
+    def _chosen_now(self, given: Any, check: bool = False) -> tuple[Listing, Chosen]:
+        """The store, every run compared with the disk or only those selected; and what of it is selected."""
+        listing = read_store(self.context.store, None if check else selected_texts(given))
         try:
             return listing, choose(listing, given)
         except BadInput as error:
             return listing, Chosen([], [str(error)])
 
-    def _renew(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
+    def _renew(
+        self, given: Any, task: Any, run_id: Any, format: Any, words: Any, order: Any, request: gr.Request
+    ) -> list[Any]:
         """Everything anew; the selection stays, the list to choose from may have grown."""
-        listing, _ = self._chosen_now(given)
+        listing, (asked, _) = self._chosen_now(given, check=True)
         shown = self._show(given, task, run_id, format, request)
-        table = gr.update(value=rows(listing, self._training()), visible=bool(listing.runs))
+        shown_rows, note = self._finder.find(listing, words, order)
+        table = gr.update(value=shown_rows, visible=bool(listing.runs))
         index = self._shown.index(self._table)
-        return [gr.update(choices=choices(listing)), *shown[:index], table, *shown[index + 1 :]]
+        return [self._finder.offered(listing, asked), note, *shown[:index], table, *shown[index + 1 :]]
+
+    def _find(self, words: Any, order: Any) -> list[Any]:
+        """The rows that are asked for."""
+        return list(self._finder.find(read_store(self.context.store, ()), words, order))
 
     def _show(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
         listing, (asked, problems) = self._chosen_now(given)

@@ -35,10 +35,16 @@ def rows(listing: Listing, training: Collection[str]) -> list[list[Any]]:
         listing: The runs.
         training: Ids of those that this server trains now.
     """
-    return [_row(run, run_id in training) for run_id, run in listing.runs.items()]
+    return [row(run, run_id in training) for run_id, run in listing.runs.items()]
 
 
-def _row(run: Run, training: bool) -> list[Any]:
+def row(run: Run, training: bool) -> list[Any]:
+    """A run's row.
+
+    Args:
+        run: The run.
+        training: Whether this server trains it now.
+    """
     config, summary, judged = run.config, run.summary, run.config.spec.metric
     return [
         run.run_id,
@@ -67,9 +73,9 @@ def count_text(listing: Listing, chosen: int) -> str:
     return _HTML.count(text, [f"{run_id}: {problem}" for run_id, problem in listing.damaged.items()])
 
 
-def run_id_of(row: Any) -> str | None:
+def run_id_of(cells: Any) -> str | None:
     """What stands in a row's column of ids; None where that is no text."""
-    return row[ID] if isinstance(row, list) and len(row) > ID and isinstance(row[ID], str) else None
+    return cells[ID] if isinstance(cells, list) and len(cells) > ID and isinstance(cells[ID], str) else None
 
 
 def selected_texts(given: Any) -> list[str]:

@@ -37,6 +37,11 @@ class Context:
     visitors: Visitors = field(default_factory=Visitors)
     shared_runs: bool = False
 
+    @property
+    def training(self) -> set[str]:
+        """Ids of the runs that this server trains now."""
+        return {run.run_id for job in self.jobs.active() for run in job.runs}
+
     def tasks(self, session: str | None) -> dict[str, TaskSpec]:
         """Key → task, of what a window has brought."""
         return self.uploads.get(session).tasks if session else {}

@@ -1,13 +1,18 @@
 """The runs folder as the page reads it, and which of its runs are selected."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+from neatlab.config import RunConfig
 from neatlab.errors import BadInput
+from neatlab.runs.index import RUN_ID
 from neatlab.runs.run import Run
-from neatlab.runs.store import RUN_ID, Store
+from neatlab.runs.store import Store
 
 MAX_SELECTED = 20  # runs that are shown together
+Checked = dict[str, tuple[RunConfig, str]]  # id → configuration, what is wrong with it
+_CHECKED: WeakKeyDictionary[Store, Checked] = WeakKeyDictionary()
 
 
 class Listing(NamedTuple):
@@ -29,18 +34,30 @@ class Chosen(NamedTuple):
     problems: list[str]
 
 
-def read_store(store: Store) -> Listing:
-    """Every run of the folder; one whose method or task this version does not know counts as damaged."""
-    readable, broken = store.survey()
-    runs, damaged = {}, {run_id: str(error) for run_id, error in broken.items()}
-    for run in reversed(readable):
-        try:
-            _ = run.config.arm.label, run.config.spec.metric  # both look their names up
-        except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
-            damaged[run.run_id] = f"its settings are not known to this version ({_first_line(error)})"
-        else:
-            runs[run.run_id] = run
-    return Listing(runs, damaged)
+def read_store(store: Store, check: Collection[str] | None = None) -> Listing:
+    """Every run of the folder; one whose method or task this version does not know counts as damaged.
+
+    Args:
+        store: The folder.
+        check: Of the runs that had ended, the ids of those to compare with the disk; None: all.
+    """
+    readable, broken = store.survey(check)
+    before = _CHECKED.get(store, {})
+    checked = {run.run_id: _checked(run.config, before.get(run.run_id)) for run in readable}
+    _CHECKED[store] = checked
+    damaged = {run_id: str(error) for run_id, error in broken.items()}
+    damaged |= {run_id: problem for run_id, (_, problem) in checked.items() if problem}
+    return Listing({run.run_id: run for run in reversed(readable) if run.run_id not in damaged}, damaged)
+
+
+def _checked(config: RunConfig, before: tuple[RunConfig, str] | None) -> tuple[RunConfig, str]:
+    if before and before[0] is config:
+        return before
+    try:
+        _ = config.arm.label, config.spec.metric  # both look their names up
+    except (KeyError, ValueError) as error:  # BadInput and pydantic's refusals are ValueErrors
+        return config, f"its settings are not known to this version ({_first_line(error)})"
+    return config, ""
 
 
 def _first_line(error: Exception) -> str:
