@@ -7,11 +7,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from neatlab.plots.looks import TABLE, short_name
+from neatlab.runs.weights import read_weights
 from tests.browser.conftest import App, chart, choose, open_page, says, shows
 
 pytestmark = pytest.mark.browser
 GIVEN = """cards => cards.map(card => [...card.querySelectorAll("li")].map(
     given => ["span", "b"].map(part => given.querySelector(part).innerText).join(" ")))"""
+LINES = """chart => chart.data.filter(trace => trace.mode === "lines+markers")
+    .map(trace => [trace.line.color, Array.from(trace.y)])"""
 ARMS = ("lora:rank=4", "neat:rank=4,depth=2")
 FIRST = "vit.layers.0.attention.q_proj"
 OTHER = "vit.layers.2.attention.v_proj"
@@ -25,9 +28,9 @@ def test_the_slider_moves_spectrum_cursors_heat_map_and_answers_together(page: P
     assert_spectrum_is_that_of(page, app, 30, FIRST)
     assert_answers_are_those_of(page, app, 30)
     page.get_by_text("Confusion matrix").click()
-    move(page, 27)  # measured at 0, 25 and 30
+    move(page, 27)  # ranks are measured at 0, 25 and 30, weights stored at every step of so few
     says(page, "The cursor is at step 27.")
-    assert_spectrum_is_that_of(page, app, 25, FIRST)
+    assert_spectrum_is_that_of(page, app, 27, FIRST)
     assert cursors(page) == [27, 27, 27]
     assert_map_is_that_of(page, app, 25, ARMS[1])
     assert_answers_are_those_of(page, app, 25)
@@ -36,9 +39,10 @@ def test_the_slider_moves_spectrum_cursors_heat_map_and_answers_together(page: P
     shows(page.locator("#map-caption"), short_name(ARMS[0]))
     assert_map_is_that_of(page, app, 25, ARMS[0])
     choose(page, "layer", OTHER)
-    assert_spectrum_is_that_of(page, app, 25, OTHER)
+    assert_spectrum_is_that_of(page, app, 27, OTHER)
     move(page, 3)
-    shows(page.locator("#spectrum-caption"), "step 0. Largest")
+    shows(page.locator("#spectrum-caption"), "step 3. Largest")
+    shows(page.locator("#weights-caption"), "step 3. ")
     shows(page.locator("#map-caption"), "ΔW = 0 in every layer")
     assert cursors(page) == [3, 3, 3]
     assert_answers_are_those_of(page, app, 0)
@@ -58,7 +62,7 @@ def assert_scales_can_be_chosen(page: Page, app: App) -> None:
     assert chart(page, "spectrum", "chart => chart._fullLayout.yaxis.type") == "log"
     normalised.click()
     expect(normalised).to_have_attribute("aria-pressed", "true")
-    drawn = chart(page, "spectrum", "chart => chart.data.map(trace => [trace.line.color, Array.from(trace.y)])")
+    drawn = chart(page, "spectrum", LINES)
     assert [colour for colour, _ in drawn] == [TABLE["lora"][0], TABLE["neat"][0]]
     for (_, values), arm in zip(drawn, ARMS, strict=True):
         own = list(measured(app, 30, arm)[OTHER]["singular_values"])  # type: ignore[call-overload]
@@ -92,6 +96,15 @@ def cursors(page: Page) -> list[int]:
     return [x for name in ("learning", "layers", "map") for x in chart(page, name, script)]
 
 
+def stored(app: App, step: int, arm: str, layer: str) -> list[float]:
+    """The singular values that the store has of a layer at a step."""
+    weights = read_weights(app.stored(20)[arm].path)
+    assert weights is not None
+    index = weights.index_at(step)
+    assert index is not None and weights.steps[index] == step
+    return [float(value) for value in weights.spectra(layer)[index]]
+
+
 def measured(app: App, step: int, arm: str) -> dict[str, dict[str, object]]:
     """Layer → what the store has of its ΔW at a step."""
     events = app.stored(20)[arm].events
@@ -100,7 +113,7 @@ def measured(app: App, step: int, arm: str) -> dict[str, dict[str, object]]:
 
 def assert_spectrum_is_that_of(page: Page, app: App, step: int, layer: str) -> None:
     shows(page.locator("#spectrum-caption"), f"{layer}, step {step}. ")
-    values = [list(measured(app, step, arm)[layer]["singular_values"]) for arm in ARMS]  # type: ignore[call-overload]
+    values = [stored(app, step, arm, layer) for arm in ARMS]
     largest = "; ".join(f"{short_name(arm)}: {own[0]:.3f}" for arm, own in zip(ARMS, values, strict=True))
     said = f"Largest singular value: {largest}."
     shows(page.locator("#spectrum-caption"), said)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from neatlab.plots.looks import short_name
+from neatlab.runtime.numbers import bytes_number
 from tests.browser.conftest import App, chart, choose, fill, open_page, says, shows, train
 
 pytestmark = pytest.mark.browser
@@ -21,7 +22,7 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
     for trace, (label, letter) in enumerate(zip(sorted(runs), "AB", strict=True)):
         run = runs[label]
         assert run.status == "finished"
-        row = page.locator(f'tr[data-run="{run.run_id}"]')
+        row, started = page.locator(f'tr[data-run="{run.run_id}"]'), run.events[0]
         shows(row.locator("th"), f"{letter}: {label}", exact=True)
         assert row.locator("td").all_inner_texts()[1:] == [
             f"{run.summary['adapter_params']:,}",
@@ -29,7 +30,9 @@ def test_the_page_shows_the_numbers_of_the_store(page: Page, app: App) -> None:
             f"{run.summary['validation_metric']:.4f}",
             f"{run.summary['metric']:.4f}",
             f"{run.summary['seconds_per_step']:.4f}",
+            bytes_number(started["saved_bytes"]),
             f"{run.summary['effective_rank']:.2f}",
+            f"{started['base_metric']:.3f} → {run.summary['base_metric']:.3f}",
         ]
         losses = [event["loss"] for event in run.events if event["type"] == "Step"]
         assert drawn_losses(page, trace) == pytest.approx(losses)
@@ -137,7 +140,9 @@ def test_three_and_four_arms(page: Page, app: App) -> None:
     says(page, "Done.")
     assert set(app.stored(8)) == {f"neat:rank=4,depth={depth}" for depth in (2, 4, 6, 8)}
     assert shown_runs(page) == {run.run_id for run in app.stored(8).values()}
-    assert chart(page, "spectrum", "chart => chart.data.filter(trace => trace.showlegend !== false).length") == 4
+    assert (
+        chart(page, "spectrum", "chart => chart.data.filter(trace => trace.showlegend !== false).length") == 5
+    )  # and ΔW*
 
 
 def shown_runs(page: Page) -> set[str]:
