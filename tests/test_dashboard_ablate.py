@@ -465,6 +465,19 @@ def test_a_changed_form_leaves_the_running_sweep_alone(tab: AblateTab) -> None:
     assert "stop it first" in values["run"] and len(jobs.orders) == 1
 
 
+def test_a_look_that_was_overtaken_changes_nothing(tab: AblateTab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio would empty the outputs of a generator that gives nothing, after the newer look has filled them."""
+    handlers, read = tab.handlers, tab.handlers._read
+
+    def overtaken(window: Any, before: Any) -> Any:
+        window.turn += 1
+        return read(window, before)
+
+    monkeypatch.setattr(handlers, "_read", overtaken)
+    values = awaited(anext(handlers.look(visit("w"), *form(tab))))
+    assert values == [gr.skip()] * len(OUTPUTS)
+
+
 def test_a_complete_sweep_is_shown_and_not_started(tab: AblateTab, runs: Path) -> None:
     filled(runs, by_depth)
     values = first(tab.handlers.begin(visit("w"), *form(tab)))

@@ -42,6 +42,9 @@ class Known(NamedTuple):
     about: tuple[str, str]
 
 
+OTHER_OUTPUTS = 11  # than the messages, as `_shown` gives them
+# Gradio empties the outputs of a generator that gives nothing.
+NOTHING_NEW: list[Any] = [gr.skip()] * (len(FIELDS) + OTHER_OUTPUTS)
 NOTHING = Known(None, EMPTY, ("", ""))
 
 
@@ -121,12 +124,12 @@ class Handlers:
             async for _ in follow(self._context.jobs, window.job, seconds=POLL_SECONDS):
                 known = await asyncio.to_thread(self._read, window, known)
                 if window.turn != turn:  # another may have taken over while this one read
+                    yield NOTHING_NEW
                     return
                 self._windows.touch(request.session_hash)
                 yield self._shown(window, known)
         known = await asyncio.to_thread(self._read, window, known)
-        if window.turn == turn:
-            yield self._shown(window, known)
+        yield self._shown(window, known) if window.turn == turn else NOTHING_NEW
 
     def _read(self, window: AblateWindow, before: Known) -> Known:
         """What the store has of the window's sweep now, drawn anew only where a run has ended."""

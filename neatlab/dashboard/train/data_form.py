@@ -164,6 +164,7 @@ class DataForm:
             self._context.jobs.send(window.job, "stop")
             await asyncio.sleep(POLL_SECONDS)
             if window.turn != turn:
+                yield self._nothing_new  # Gradio empties the outputs of a generator that gives nothing
                 return
         await asyncio.to_thread(self._submit, window, uploads, values, request.session_hash)
         if (job := window.job) is not None:
@@ -173,8 +174,7 @@ class DataForm:
                         yield self._shown(window, uploads)
             finally:
                 _finish(window, uploads, job)
-        if window.turn == turn:
-            yield self._shown(window, uploads, is_new=True)
+        yield self._shown(window, uploads, is_new=True) if window.turn == turn else self._nothing_new
 
     def _submit(self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], session: str | None) -> None:
         """Queue what the form describes, or note why it cannot be used."""
@@ -201,6 +201,10 @@ class DataForm:
         roles = _role_updates(window) if is_new else [gr.update()] * len(self._roles)
         button = gr.update(interactive=window.job is None)
         return [*messages, self._state(window), button, *fields, *roles, gr.update(open=True)]
+
+    @property
+    def _nothing_new(self) -> list[Any]:
+        return [gr.skip()] * (len(FIELDS) + len(self._roles) + 6)
 
     def _state(self, window: UploadWindow) -> str:
         if window.job is not None:
