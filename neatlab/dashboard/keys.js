@@ -40,9 +40,3 @@ element.querySelector("tbody").append(
   }),
 );
 window.neatlabShowKeys = keys["?"][2];
-// Its button is for the mouse: the keyboard has the key itself, and is the sooner at Train.
-(function whenThere() {
-  const button = document.getElementById("show-keys");
-  if (button) button.tabIndex = -1;
-  else requestAnimationFrame(whenThere);
-})();

@@ -75,11 +75,9 @@ class _Page:
         with gr.Row(elem_classes=["top"]):
             gr.HTML(HEADER, apply_default_css=False)
             self._preset = preset_control()
-            keys = gr.Button("Keys", elem_id="show-keys", size="sm", min_width=50, scale=0)
             theme = gr.Button("Theme", elem_id="theme", size="sm", min_width=70, scale=0)
             self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=90, scale=0)
         gr.HTML(_HTML.keys([kind.title for kind in TABS]), js_on_load=KEYS, elem_id="keys", apply_default_css=False)
-        keys.click(None, None, None, js=SHOW_KEYS)
         theme.click(None, None, None, js=SWITCH_THEME)
         self._message = message_slot("message-page")
         self._lesson = gr.HTML(_HTML.lessons(lessons), elem_id="lesson", apply_default_css=False)
@@ -92,6 +90,9 @@ class _Page:
             for kind in TABS:
                 with gr.Tab(kind.title, id=kind.name, elem_id=f"tab-{kind.name}") as holder:
                     self._made[kind.name] = (holder, kind(context))
+        # Below all: whoever goes to Train by the keyboard need not pass it.
+        keys = gr.Button("Keys", elem_id="show-keys", size="sm", min_width=60, scale=0)
+        keys.click(None, None, None, js=SHOW_KEYS)
 
     @property
     def _contents(self) -> list[Tab[Any]]:
