@@ -1,6 +1,6 @@
 """What one step of an adapted layer costs: NEAT beside PEFT's LoRA and PEANuT, in one process, taking turns.
 
-    python benchmarks/step_cost.py [--shapes laptop] [--tokens 128 512 2048] [--dtype float32] [--compile]
+    python benchmarks/step_cost.py [--shapes laptop] [--tokens 128 512 2048] [--dtype float32] [--no-compile]
         [--rank 8] [--rounds 25] [--threads 2] [--full] [--json]
 
 Ratios of medians come first: clocks on shared machines wander, ratios of alternating runs much less. The bytes
@@ -104,6 +104,13 @@ def models(d_in: int, d_out: int, rank: int, device: str, dtype: torch.dtype) ->
     return made
 
 
+def compile_anew(model: nn.Module) -> nn.Module:
+    """The model compiled whole, or an error: past its limit of recompilations torch would quietly not compile."""
+    dynamo = torch._dynamo.config
+    dynamo.recompile_limit, dynamo.fail_on_recompile_limit_hit = 64, True
+    return torch.compile(model)
+
+
 def step(model: nn.Module, x: Tensor, grad: Tensor) -> None:
     """Forward, backward, and a touch on each parameter, as an optimiser's, so that nothing can be kept."""
     model(x).backward(grad)
@@ -164,6 +171,7 @@ def floor(name: str, d_in: int, d_out: int, tokens: int, rank: int, kind: str) -
 def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, compiled: bool) -> Iterator[Row]:
     """All methods at one shape."""
     (d_in, d_out), device = shape, options.device
+    torch.compiler.reset()
     made = models(d_in, d_out, options.rank, device, options.dtype)
     x = torch.randn(1, tokens, d_in, device=device, dtype=options.dtype, requires_grad=True)
     grad = torch.randn(1, tokens, d_out, device=device, dtype=options.dtype)
@@ -173,7 +181,7 @@ def measure(shape: tuple[int, int], tokens: int, options: argparse.Namespace, co
     for model in made.values():
         model.zero_grad()
     peaks = {name: peak_bytes(lambda m=m: step(m, x, grad), device) for name, m in made.items()}
-    runs = {name: torch.compile(m) if compiled else m for name, m in made.items()}
+    runs = {name: compile_anew(m) if compiled else m for name, m in made.items()}
     work = {
         "train": {name: (lambda m=m: step(m, x, grad)) for name, m in runs.items()},
         "eval": {name: (lambda m=m: evaluate(m, x)) for name, m in runs.items()},
@@ -243,7 +251,8 @@ def main() -> None:
     parser.add_argument("--shapes", choices=SHAPES, default="gpu" if cuda else "laptop")
     parser.add_argument("--tokens", type=int, nargs="+", default=[*TOKENS, 8192] if cuda else TOKENS)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16" if cuda else "float32")
-    parser.add_argument("--compile", action="store_true", default=cuda, help="measure with torch.compile too")
+    compiling = argparse.BooleanOptionalAction
+    parser.add_argument("--compile", action=compiling, default=cuda, help="measure with torch.compile too")
     parser.add_argument("--full", action="store_true", help="a line a method and pass, with floors and spreads")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -84,6 +84,21 @@ def test_a_bfloat16_base(orientation, fused_calls):
     assert len(fused_calls) == 1
 
 
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float32])
+def test_autocast_in_the_layers_own_precision_changes_nothing(precision, fused_calls):
+    net = Net().to(precision).requires_grad_(False)
+    layer = get_peft_model(net, NeatConfig(r=5, target_modules=["lin"])).base_model.model.lin
+    fill(layer)
+    x = torch.randn(6, D_IN, dtype=precision)
+    plain = results(layer, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = results(layer, x)
+    assert cast[0].dtype == torch.bfloat16  # autocast's, whatever the layer's
+    assert len(fused_calls) == (2 if precision == torch.bfloat16 else 1)
+    if precision == torch.bfloat16:
+        assert all(torch.equal(a, b) for a, b in zip(plain, cast, strict=True))
+
+
 def test_it_can_be_differentiated_twice(fused_calls):
     _, layer = adapted(Net().double(), activation="tanh", depth=4)
     layer.requires_grad_(False).double()

@@ -1,5 +1,7 @@
 """NEAT on quantised layers: the same as NEAT on the weight that they stand for, which is never held in full."""
 
+import weakref
+
 import pytest
 import torch
 from peft import get_peft_model
@@ -15,6 +17,20 @@ from tests.quantised.bases import BASES, D_IN, D_OUT, STEPS, Net, torchao
 from tests.test_neat import as_in_paper
 
 ORIENTATIONS = ["out", "in"]
+
+
+def watched(layer, monkeypatch):
+    """References to every weight that this layer makes out of few bits, the base layer's own apart."""
+    made, read = [], layer.storage.read
+
+    def watch(*given):
+        weight = read(*given)
+        made.append(weakref.ref(weight))
+        return weight
+
+    monkeypatch.setattr(layer.storage, "read", watch)
+    monkeypatch.setattr(type(layer.base_layer), "forward", lambda *_: pytest.fail("the base layer makes its own too"))
+    return made
 
 
 def adapted(net, **settings):
@@ -92,6 +108,32 @@ def test_a_forward_without_gradients_reads_the_weight_once(kind, monkeypatch):
     with torch.no_grad():
         assert torch.equal(model(torch.ones(1, D_IN)), model(torch.ones(1, D_IN)))
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("conditioning", ["weight", "none"])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_step_on_4_bits_makes_the_weight_once_forward_and_once_backward(
+    orientation, conditioning, has_bias, monkeypatch
+):
+    net = BASES["bnb4"]()
+    if not has_bias:
+        net.lin.bias = None
+    model, layer = adapted(net, orientation=orientation, conditioning=conditioning)
+    x, grad = torch.randn(3, 5, D_IN, requires_grad=True), torch.randn(3, 5, D_OUT)
+    layer.base_layer(x)  # chooses the precision it computes in
+    handle = layer.base_layer.register_forward_hook(lambda *_: None)  # so that the parts are called
+    expected = torch.autograd.grad(model(x), [x, *layer.thetas("default")], grad)
+    parts = model(x).detach()
+    handle.remove()
+    layer.refresh()
+    made = watched(layer, monkeypatch)
+    result = model(x)
+    assert len(made) == 1 and made[0]() is None  # made once, and gone
+    assert torch.allclose(result, parts, atol=2e-6)
+    for found, wanted in zip(torch.autograd.grad(result, [x, *layer.thetas("default")], grad), expected, strict=True):
+        assert torch.allclose(found, wanted, atol=1e-5 * float(wanted.abs().max()))
+    assert len(made) == 2 and made[1]() is None
 
 
 @pytest.mark.parametrize("is_late", [False, True])

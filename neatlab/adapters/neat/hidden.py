@@ -72,11 +72,13 @@ class Weight(NamedTuple):
         read: Gives it as m × n.
         stored: The tensor that changes where it does.
         is_view: Whether what is read is a view of `stored`; else it is made at each reading, and must not be held.
+        release: Called after the last reading of a backward pass.
     """
 
     read: Callable[[], Tensor]
     stored: Tensor
     is_view: bool
+    release: Callable[[], None] = lambda: None
 
 
 class _Product(torch.autograd.Function):
@@ -84,14 +86,16 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, weight: Weight, value: Tensor) -> Tensor:
-        ctx.read = weight.read
+        ctx.weight = weight
         ctx.save_for_backward(*[weight.read()] if weight.is_view else [])
         return value.view_as(value)  # an alias: autograd writes its history on what is returned
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors or (ctx.read(),)
-        return thin_product(grads[0], weight.T), None, None
+        (weight,) = ctx.saved_tensors or (ctx.weight.read(),)
+        grad = thin_product(grads[0], weight.T)
+        ctx.weight.release()
+        return grad, None, None
 
 
 class Memo:

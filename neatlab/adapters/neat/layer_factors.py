@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from neatlab.adapters.factors import Factors
+from neatlab.adapters.neat.fused import SharedReading
 from neatlab.adapters.neat.offload import is_offloaded, onloaded
 from neatlab.adapters.neat.parameters import NeatParameters
 
@@ -23,11 +24,11 @@ class NeatFactors(NeatParameters):
             return self._compute_factors(adapter_name)
         return self.neat_memo[adapter_name].factors.get(*self._sources(adapter_name), lambda: self._fixed(adapter_name))
 
-    def served(self, adapter_name: str, dtype: torch.dtype) -> Factors:
+    def served(self, adapter_name: str, dtype: torch.dtype, reading: SharedReading | None = None) -> Factors:
         """The factors in the precision of the layer's output; with a graph only where a Θ trains."""
         tensors, scaling = self._sources(adapter_name)
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            return self._compute_factors(adapter_name).to(dtype)
+            return self._compute_factors(adapter_name, reading).to(dtype)
         return self.neat_memo[adapter_name].served.get(
             tensors, (scaling, dtype), lambda: self._fixed(adapter_name).to(dtype)
         )
@@ -45,14 +46,15 @@ class NeatFactors(NeatParameters):
         tensors.append(self.stored_weight())
         return tensors, self.neat_config[adapter_name].scaling
 
-    def _compute_factors(self, adapter_name: str) -> Factors:
+    def _compute_factors(self, adapter_name: str, reading: SharedReading | None = None) -> Factors:
         if is_offloaded(self.base_layer):
             with onloaded(self):
-                return self._factors_of_weights(adapter_name)
-        return self._factors_of_weights(adapter_name)
+                return self._factors_of_weights(adapter_name, None)
+        return self._factors_of_weights(adapter_name, reading)
 
-    def _factors_of_weights(self, adapter_name: str) -> Factors:
+    def _factors_of_weights(self, adapter_name: str, reading: SharedReading | None) -> Factors:
         with torch.autocast(self.stored_weight().device.type, enabled=False):  # it would copy W₀ in every forward
-            hidden, last = self.hidden(adapter_name, self._product(adapter_name)), self.last(adapter_name)
+            product = self._product(adapter_name, reading)
+            hidden, last = self.hidden(adapter_name, product), self.last(adapter_name)
         # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
         return Factors(last.T, hidden) if self.maps_out(adapter_name) else Factors(hidden.T, last)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
 
 from neatlab.adapters.factors import Factors
-from neatlab.adapters.neat.fused import adapted_linear, is_few, is_plain
+from neatlab.adapters.neat.fused import SharedReading, adapted_linear, is_dequantised, is_few, is_plain
 from neatlab.adapters.neat.layer import NeatLayer
 from neatlab.adapters.neat.magnitude import row_norms, squared_norms
 from neatlab.adapters.neat.offload import onloaded
@@ -79,11 +79,22 @@ class NeatLinear(NeatLayer):
         return self._gain(adapter_name, self.factors(adapter_name))[:, None] * (weight + delta) - weight
 
     def fused(self, x: Tensor, adapter_name: str) -> Tensor | None:
-        """Base layer and update in one for a plain layer, else None."""
+        """Base layer and update in one for a plain layer and for one of 4 bits that trains, else None."""
         base: Any = self._modules["base_layer"]
-        if self.drops(adapter_name) or self.is_dora(adapter_name) or not is_plain(base, x):
+        if self.drops(adapter_name) or self.is_dora(adapter_name):
             return None
-        weight, bias = base._parameters["weight"], base._parameters["bias"]
-        weight = weight.T if isinstance(base, Conv1D) else weight
-        factors = self.factors(adapter_name) if is_few(x) else self.served(adapter_name, x.dtype)
-        return adapted_linear(x, weight, bias, factors)
+        if is_plain(base, x):
+            weight, bias = base._parameters["weight"], base._parameters["bias"]
+            weight = weight.T if isinstance(base, Conv1D) else weight
+            factors = self.factors(adapter_name) if is_few(x) else self.served(adapter_name, x.dtype)
+            return adapted_linear(x, weight, bias, factors)
+        if is_dequantised(base, x):
+            reading = SharedReading(self.base_weight, self._trains_product(adapter_name))
+            factors = self.served(adapter_name, x.dtype, reading)
+            return adapted_linear(x, reading, base._parameters["bias"], factors)
+        return None
+
+    def _trains_product(self, adapter_name: str) -> bool:
+        """Whether Θ₁ᵀ W₀ is computed for training, so that its backward needs W₀."""
+        first, *_ = self.thetas(adapter_name)
+        return self.neat_config[adapter_name].conditioning == "weight" and first.requires_grad

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from neatlab.adapters.neat.config import NeatConfig, theta_shapes
+from neatlab.adapters.neat.fused import SharedReading
 from neatlab.adapters.neat.hidden import (
     Memo,
     ProductMemo,
@@ -136,23 +137,21 @@ class NeatParameters(nn.Module, MergingLayer):
         with torch.no_grad():
             return self._product(adapter_name)
 
-    def _product(self, adapter_name: str) -> Tensor:
+    def _product(self, adapter_name: str, reading: SharedReading | None = None) -> Tensor:
         """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
         first, *_ = self.thetas(adapter_name)  # r × m
         check_gathered(first)
         if self.neat_config[adapter_name].conditioning != "weight":
             return first
         memo = None if is_traced() else self.neat_memo[adapter_name].product
-        read = self._mapped_weight(self.maps_out(adapter_name))
-        return weight_product(first, Weight(read, self.stored_weight(), self.storage.is_view), memo)
+        read: Callable[[], Tensor] = reading or self.base_weight
+        mapped = read if self.maps_out(adapter_name) else lambda: read().T  # m × n, the mapped side first
+        weight = Weight(mapped, self.stored_weight(), self.storage.is_view)
+        return weight_product(first, weight._replace(release=reading.release) if reading else weight, memo)
 
     def maps_out(self, adapter_name: str) -> bool:
         """Whether f acts on vectors of length d_out."""
         return maps_out(self.neat_config[adapter_name].orientation, self.in_features, self.out_features)
-
-    def _mapped_weight(self, over_out: bool) -> Callable[[], Tensor]:
-        """How to read W₀ with the mapped side first, m × n."""
-        return self.base_weight if over_out else lambda: self.base_weight().T
 
     def hidden(self, adapter_name: str, product: Tensor) -> Tensor:
         """Hᵀ (r × n) of Θ₁ᵀ W₀ (r × n), or of some of its columns."""
