@@ -21,7 +21,6 @@ from torch import nn
 from neatlab.adapters.neat import NeatConfig
 from neatlab.analysis.cost import peak_bytes
 
-
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -31,7 +30,7 @@ def models(size: int, rank: int, dtype: torch.dtype) -> dict[str, nn.Module]:
     def base() -> nn.Module:
         torch.manual_seed(0)
         layer = bnb.nn.Linear4bit(size, size, bias=False, compute_dtype=dtype, quant_type="nf4")
-        return nn.Sequential(layer).to(dtype).to(DEVICE)  # quantises what a model stores in this precision
+        return nn.Sequential(layer).to(dtype).to(DEVICE)  # quantised from this precision
 
     configs = {
         "lora": LoraConfig(r=rank, target_modules=["0"], init_lora_weights=False),
@@ -49,7 +48,12 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the weights that were quantised, and of the computation")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="of the weights that were quantised, and of the computation",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dtype = getattr(torch, options.dtype)

@@ -112,14 +112,15 @@ def compile_anew(model: nn.Module) -> nn.Module:
 
 
 def step(model: nn.Module, x: Tensor, grad: Tensor) -> None:
-    """Forward, backward, and a touch on each parameter, as an optimiser's, so that nothing can be kept."""
+    """Forward, backward, and a touch on all parameters at once, as an optimiser's, so that nothing can be kept."""
     model(x).backward(grad)
     x.grad = None
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                parameter.mul_(1)
-                parameter.grad = None
+    trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
+    if trained:
+        with torch.no_grad():
+            torch._foreach_mul_(trained, 1)
+    for parameter in trained:
+        parameter.grad = None
 
 
 def evaluate(model: nn.Module, x: Tensor) -> None:

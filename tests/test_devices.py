@@ -1,4 +1,4 @@
-"""The same numbers on every device that this machine has: forward, gradients, merging, decoding against the equation."""
+"""The equation's numbers on every device that this machine has: forward, gradients, merging, decoding."""
 
 import copy
 

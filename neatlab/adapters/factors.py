@@ -31,7 +31,9 @@ class Factors:
 
     def to(self, dtype: torch.dtype) -> "Factors":
         """The factors in another precision."""
-        return self if self.left.dtype == dtype else Factors(self.left.to(dtype), self.right.to(dtype))
+        return (
+            self if self.left.dtype == self.right.dtype == dtype else Factors(self.left.to(dtype), self.right.to(dtype))
+        )
 
     def add_to(self, result: Tensor, x: Tensor) -> Tensor:
         """result + x ΔWᵀ, in O(n r (d_in + d_out)) and one pass over the output.

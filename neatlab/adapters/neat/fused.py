@@ -96,7 +96,7 @@ def adapted_linear(x: Tensor, weight: Tensor | SharedReading, bias: Tensor | Non
 
     Args:
         x: … × d_in.
-        weight: W₀, d_out × d_in, frozen; or how to read it, with gradients enabled.
+        weight: W₀, d_out × d_in, frozen; or how to read it.
         bias: d_out, frozen.
         factors: ΔW, in the precision of the output; in any where `is_few` says so.
 
@@ -107,9 +107,12 @@ def adapted_linear(x: Tensor, weight: Tensor | SharedReading, bias: Tensor | Non
     if torch.is_grad_enabled():
         result = _AdaptedLinear.apply(flat, factors.left, factors.right, weight, bias)
     else:
-        assert isinstance(weight, Tensor)
-        result, _ = _forward(flat, factors.left, factors.right, weight, bias)
+        result, _ = _forward(flat, factors.left, factors.right, _in_full(weight, x), bias)
     return result.view(*x.shape[:-1], result.shape[-1])
+
+
+def _in_full(weight: Tensor | SharedReading, x: Tensor) -> Tensor:
+    return weight().to(x.dtype) if isinstance(weight, SharedReading) else weight
 
 
 def _forward(x: Tensor, left: Tensor, right: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -126,7 +129,7 @@ class _AdaptedLinear(torch.autograd.Function):
         ctx: Any, x: Tensor, left: Tensor, right: Tensor, weight: Tensor | SharedReading, bias: Tensor | None
     ) -> Tensor:
         ctx.reading = weight if isinstance(weight, SharedReading) else None
-        full = weight().to(x.dtype) if isinstance(weight, SharedReading) else weight
+        full = _in_full(weight, x)
         result, thin = _forward(x, left, right, full, bias)
         ctx.save_for_backward(x, left, right, thin, *[] if ctx.reading else [full])
         if ctx.reading:
@@ -142,7 +145,7 @@ class _AdaptedLinear(torch.autograd.Function):
         thin_grad = grad @ left  # n × r
         of_x = None
         if ctx.needs_input_grad[0]:
-            full = ctx.reading().to(x.dtype) if ctx.reading else weight[0]
+            full = _in_full(ctx.reading, x) if ctx.reading else weight[0]
             of_x = _grad_of_input(grad, full, thin_grad, right)
         return of_x, (thin.T @ grad).T, thin_grad.T @ x, None, None
 

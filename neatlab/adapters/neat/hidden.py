@@ -37,32 +37,41 @@ def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
     return LAB_ACTIVATIONS[name](frequency) if name in LAB_ACTIVATIONS else ACT2FN[name]
 
 
-def thin_product(theta: Tensor, weight: Tensor) -> Tensor:
+# Functions of their input alone, computed in float32 and rounded once, and so are their derivatives: whether the result
+# is rounded to half precision before or after changes no bit of what comes out in half precision.
+ROUND_ONCE = {"gelu", "gelu_pytorch_tanh", "leaky_relu", "linear", "mish", "relu", "relu6", "silu", "swish"}
+
+
+def thin_product(theta: Tensor, weight: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Θᵀ W for a thin Θᵀ (r × m) and a weight (m × n), without a copy of the weight.
 
     A weight in another precision is not cast whole: Θ takes that of a weight in half precision where there are kernels
     for it, on a GPU and for bfloat16 on the CPUs that have it; else the weight is cast block of rows by block of rows.
 
+    Args:
+        theta: Θᵀ.
+        weight: W.
+        dtype: Of the result, that of `theta` unless given.
+
     Returns:
-        r × n, in the dtype of `theta`.
+        r × n.
     """
-    is_half = weight.dtype in (torch.bfloat16, torch.float16)
-    if weight.dtype == theta.dtype and not is_half:
-        return theta @ weight
-    if is_half and _has_kernels(weight):
-        return (theta.to(weight.dtype) @ weight).to(theta.dtype)
+    dtype = dtype or theta.dtype
+    if _is_one_product(theta, weight):
+        return (theta.to(weight.dtype) @ weight).to(dtype)
     wide = torch.promote_types(theta.dtype, torch.float32)
     total = torch.zeros(theta.shape[0], weight.shape[1], dtype=wide, device=theta.device)
     for rows, block in zip(theta.to(wide).split(BLOCK_ROWS, dim=1), weight.split(BLOCK_ROWS), strict=True):
         total.addmm_(rows, block.to(wide))  # (r × b)(b × n)
-    return total.to(theta.dtype)
+    return total.to(dtype)
 
 
-def _has_kernels(weight: Tensor) -> bool:
-    """Whether a product in the weight's half precision is faster than one in float32."""
-    if weight.device.type == "cpu":
-        return weight.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported()
-    return True
+def _is_one_product(theta: Tensor, weight: Tensor) -> bool:
+    """Whether they are multiplied in the weight's precision: Θ's too, or a half for which there are kernels."""
+    if weight.dtype not in (torch.bfloat16, torch.float16):
+        return weight.dtype == theta.dtype
+    is_cpu = weight.device.type == "cpu"
+    return not is_cpu or (weight.dtype == torch.bfloat16 and torch.cpu._is_avx512_bf16_supported())
 
 
 class Weight(NamedTuple):
@@ -86,14 +95,14 @@ class _Product(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, theta: Tensor, weight: Weight, value: Tensor) -> Tensor:
-        ctx.weight = weight
+        ctx.weight, ctx.dtype = weight, theta.dtype
         ctx.save_for_backward(*[weight.read()] if weight.is_view else [])
         return value.view_as(value)  # an alias: autograd writes its history on what is returned
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (weight,) = ctx.saved_tensors or (ctx.weight.read(),)
-        grad = thin_product(grads[0], weight.T)
+        grad = thin_product(grads[0], weight.T, ctx.dtype)
         ctx.weight.release()
         return grad, None, None
 
@@ -161,14 +170,21 @@ class ProductMemo(Memo):
     On a GPU that would stall the queue.
     """
 
-    def product(self, theta: Tensor, weight: Weight) -> Tensor:
+    def product(self, theta: Tensor, weight: Weight, dtype: torch.dtype) -> Tensor:
         """Θᵀ W₀ (r × n) without its graph, computed anew where Θ or W₀, as it is stored, is not what it was."""
         theta = theta.detach()
         if theta.device.type != "cpu":
-            return thin_product(theta, weight.read())
+            return thin_product(theta, weight.read(), dtype)
         if self._value is not None and not _is_equal(self._value[0], theta):
             self.clear()
-        return self.get([weight.stored], None, lambda: (theta.clone(), thin_product(theta, weight.read())))[1]
+        value = self.get([weight.stored], dtype, lambda: (theta.clone(), thin_product(theta, weight.read(), dtype)))
+        return value[1]
+
+    def keep(self, theta: Tensor, weight: Weight, product: Tensor) -> None:
+        """Have the next micro-batch find this product."""
+        if theta.device.type == "cpu":
+            self.clear()
+            self.get([weight.stored], product.dtype, lambda: (theta.detach().clone(), product.detach()))
 
 
 def _is_equal(a: Tensor, b: Tensor) -> bool:
@@ -178,13 +194,23 @@ def _is_equal(a: Tensor, b: Tensor) -> bool:
         return False
 
 
-def weight_product(theta: Tensor, weight: Weight, memo: ProductMemo | None) -> Tensor:
+def weight_product(theta: Tensor, weight: Weight, memo: ProductMemo | None, dtype: torch.dtype | None = None) -> Tensor:
     """Θᵀ W₀ (r × n), by way of `memo` where there is one; else by operations that torch.func can trace."""
+    dtype = dtype or theta.dtype
     if memo is None or not torch.is_grad_enabled():
-        return thin_product(theta, weight.read())
+        return thin_product(theta, weight.read(), dtype)
+    if weight.is_view and not _is_later_micro_batch(theta) and _is_one_product(theta, matrix := weight.read()):
+        product = thin_product(theta, matrix, dtype)  # autograd's own is quicker than a function of ours
+        memo.keep(theta, weight, product)
+        return product
     with torch.no_grad():
-        value = memo.product(theta, weight)
+        value = memo.product(theta, weight, dtype)
     return _Product.apply(theta, weight, value)
+
+
+def _is_later_micro_batch(theta: Tensor) -> bool:
+    """Whether Θ has a gradient already, so that it is likely to be what it was."""
+    return theta.is_leaf and theta.grad is not None
 
 
 def hidden_layers(product: Tensor, inner: Sequence[Tensor], activation: nn.Module, paired: bool) -> Tensor:

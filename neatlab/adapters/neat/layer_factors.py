@@ -1,5 +1,6 @@
 """The thin factors of ΔW that a layer's Θ make with W₀, kept where possible."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ class NeatFactors(NeatParameters):
         """The factors in the precision of the layer's output; with a graph only where a Θ trains."""
         tensors, scaling = self._sources(adapter_name)
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            return self._compute_factors(adapter_name, reading).to(dtype)
+            return self._compute_factors(adapter_name, reading, dtype).to(dtype)
         return self.neat_memo[adapter_name].served.get(
             tensors, (scaling, dtype), lambda: self._fixed(adapter_name).to(dtype)
         )
@@ -40,21 +41,27 @@ class NeatFactors(NeatParameters):
 
     def _sources(self, adapter_name: str) -> tuple[list[Tensor], float]:
         """What the factors are computed from: tensors, and the scaling."""
-        modules: Any = self._modules
-        tensors = [*modules["neat_theta"]._modules[adapter_name]._parameters.values()]
-        tensors += modules["neat_activation"]._modules[adapter_name].parameters()
-        tensors.append(self.stored_weight())
-        return tensors, self.neat_config[adapter_name].scaling
+        activation: Any = self.neat_activation._modules[adapter_name]
+        own = activation.parameters() if activation._modules else activation._parameters.values()
+        return [*self.thetas(adapter_name), *own, self.stored_weight()], self.neat_config[adapter_name].scaling
 
-    def _compute_factors(self, adapter_name: str, reading: SharedReading | None = None) -> Factors:
+    def _compute_factors(
+        self, adapter_name: str, reading: SharedReading | None = None, dtype: torch.dtype | None = None
+    ) -> Factors:
         if is_offloaded(self.base_layer):
             with onloaded(self):
-                return self._factors_of_weights(adapter_name, None)
-        return self._factors_of_weights(adapter_name, reading)
+                return self._factors_of_weights(adapter_name, None, dtype)
+        return self._factors_of_weights(adapter_name, reading, dtype)
 
-    def _factors_of_weights(self, adapter_name: str, reading: SharedReading | None) -> Factors:
-        with torch.autocast(self.stored_weight().device.type, enabled=False):  # it would copy W₀ in every forward
-            product = self._product(adapter_name, reading)
+    def _factors_of_weights(
+        self, adapter_name: str, reading: SharedReading | None, dtype: torch.dtype | None
+    ) -> Factors:
+        with _without_autocast(self.stored_weight().device.type):  # it would copy W₀ in every forward
+            product = self._product(adapter_name, reading, dtype)
             hidden, last = self.hidden(adapter_name, product), self.last(adapter_name)
         # r × d_in and r × d_out where f maps over the outputs, the other way round where over the inputs
         return Factors(last.T, hidden) if self.maps_out(adapter_name) else Factors(hidden.T, last)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[object]:
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()

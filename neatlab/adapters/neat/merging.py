@@ -18,6 +18,7 @@ class MergingLayer(BaseTunerLayer):
     base_layer: nn.Module
     merged_adapters: list[str]
     storage: Storage
+    _modules: dict[str, Any]
     _before_merge: Any
 
     @abstractmethod
@@ -27,6 +28,11 @@ class MergingLayer(BaseTunerLayer):
     @abstractmethod
     def factors(self, adapter_name: str) -> Factors:
         """ΔW of an adapter as left @ right, d_out × r and r × d_in."""
+
+    def get_base_layer(self) -> nn.Module:
+        """What stands under this layer and any other tuner's; PEFT's own takes as long as a small product."""
+        base: Any = self._modules["base_layer"]
+        return base.get_base_layer() if "base_layer" in base._modules else base
 
     def base_weight(self) -> Tensor:
         """W₀ as d_out × d_in, before any merge; a view wherever nothing is merged and nothing quantised."""

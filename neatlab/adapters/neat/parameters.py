@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from neatlab.adapters.neat.config import NeatConfig, theta_shapes
 from neatlab.adapters.neat.fused import SharedReading
 from neatlab.adapters.neat.hidden import (
+    ROUND_ONCE,
     Memo,
     ProductMemo,
     Weight,
@@ -98,7 +99,7 @@ class NeatParameters(nn.Module, MergingLayer):
 
     def thetas(self, adapter_name: str) -> list[Tensor]:
         """Θ₁ᵀ, …, Θ_{L−1}ᵀ and Θ_L of an adapter, as they are stored."""
-        return list(cast(Any, self.neat_theta[adapter_name]))
+        return read_list(self.neat_theta._modules[adapter_name])
 
     def reset_parameters(self, adapter_name: str) -> None:
         """Θ uniform in ±1/√fan_in as in the authors' code; Θ_L zero, so that ΔW = 0."""
@@ -137,8 +138,13 @@ class NeatParameters(nn.Module, MergingLayer):
         with torch.no_grad():
             return self._product(adapter_name)
 
-    def _product(self, adapter_name: str, reading: SharedReading | None = None) -> Tensor:
-        """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place."""
+    def _product(
+        self, adapter_name: str, reading: SharedReading | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Θ₁ᵀ W₀, r × n; without conditioning the free matrix in its place.
+
+        `reading` is how to read W₀ where another product reads it too, `dtype` what H is rounded to next.
+        """
         first, *_ = self.thetas(adapter_name)  # r × m
         check_gathered(first)
         if self.neat_config[adapter_name].conditioning != "weight":
@@ -147,7 +153,8 @@ class NeatParameters(nn.Module, MergingLayer):
         read: Callable[[], Tensor] = reading or self.base_weight
         mapped = read if self.maps_out(adapter_name) else lambda: read().T  # m × n, the mapped side first
         weight = Weight(mapped, self.stored_weight(), self.storage.is_view)
-        return weight_product(first, weight._replace(release=reading.release) if reading else weight, memo)
+        weight = weight._replace(release=reading.release) if reading else weight
+        return weight_product(first, weight, memo, dtype if rounds_once(self.neat_config[adapter_name]) else None)
 
     def maps_out(self, adapter_name: str) -> bool:
         """Whether f acts on vectors of length d_out."""
@@ -189,6 +196,20 @@ class NeatParameters(nn.Module, MergingLayer):
 
     def holds(self, adapter_name: str) -> bool:
         return adapter_name in self.neat_theta
+
+
+def read_list(parameters: Any) -> list[Tensor]:
+    """A list's parameters, at a twentieth of the time that iterating over it takes.
+
+    Each is looked up, for ZeRO-3 gathers what is; FSDP may have put tensors in the parameters' places.
+    """
+    own = parameters._parameters
+    return [own[name] for name in own] if len(own) == len(parameters) else list(parameters)
+
+
+def rounds_once(config: NeatConfig) -> bool:
+    """Whether Θ₁ᵀ W₀ may be rounded to what H is rounded to next, without a change to H."""
+    return config.depth == 2 and config.activation in ROUND_ONCE
 
 
 def is_traced() -> bool:
