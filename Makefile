@@ -72,7 +72,7 @@ package: $(VENV)/.dev
 
 bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/step_cost.py
-	$(BIN)/python benchmarks/generation_cost.py
+	$(BIN)/python benchmarks/model_cost.py
 	$(BIN)/python benchmarks/spectrum_cost.py
 	$(BIN)/python benchmarks/load_runs.py
 	$(BIN)/python benchmarks/runs_scale.py

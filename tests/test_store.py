@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from neatlab.config import make_run, parse_arm
+from neatlab.config import RunConfig, make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
 from neatlab.experiments.execute import execute
@@ -50,6 +50,21 @@ def test_every_event_is_on_disk_when_it_is_yielded(runs):
     run = config()
     for count, _ in enumerate(execute(run, Store(runs)), start=1):
         assert len((runs / run.run_id / "events.jsonl").read_bytes().splitlines()) == count
+
+
+def test_a_run_that_ends_while_it_is_read_is_not_damaged(runs, monkeypatch):
+    path = ran(Store(runs), config())
+    aside = (path / "summary.json").rename(runs / "aside.json")
+    parse = RunConfig.parse
+
+    def ending(*given):
+        if aside.exists():
+            aside.rename(path / "summary.json")
+        return parse(*given)
+
+    monkeypatch.setattr(RunConfig, "parse", ending)
+    assert read_run(path).summary == {}
+    assert read_run(path).summary
 
 
 def test_a_stopped_run_is_unfinished_and_is_started_anew(runs):

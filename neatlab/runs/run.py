@@ -86,7 +86,8 @@ def read_run(path: Path) -> Run:
         StoreError: Its configuration or summary is missing or damaged.
     """
     stored = read_json(path / "config.json")
-    summary = read_json(path / "summary.json") if (path / "summary.json").exists() else {}
+    ended = (path / "summary.json").exists()  # asked once: the run may end while it is read
+    summary = read_json(path / "summary.json") if ended else {}
     try:
         config, started = RunConfig.parse(stored["run"], "run"), dict(stored["environment"])
     except (KeyError, TypeError, ValueError) as error:
@@ -95,7 +96,7 @@ def read_run(path: Path) -> Run:
         raise StoreError(f"{path / 'config.json'} was changed, or belongs to another run")
     if summary:
         _check_summary(path / "summary.json", summary)
-    elif (path / "summary.json").exists():
+    elif ended:
         raise StoreError(f"{path / 'summary.json'} is empty")
     return Run(path, config, started, summary)
 
