@@ -166,5 +166,26 @@ async def pass_upload(door: UploadDoor, name: str, until: asyncio.Event) -> None
     async def none(*_: Message) -> Message:
         return {}
 
-    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload", VISITOR: name, "name": name}
-    await door({**scope, "until": until}, none, none)
+    await door({**a_scope(name, 1000), "name": name, "until": until}, none, none)
+
+
+def a_scope(visitor: str, size: int) -> Scope:
+    headers = [(b"content-length", str(size).encode())]
+    return {"type": "http", "method": "POST", "path": "/gradio_api/upload", "headers": headers, VISITOR: visitor}
+
+
+def test_an_upload_has_its_room_before_it_comes(tmp_path: Path) -> None:
+    total, statuses = 8 * MIN_BYTES, []
+    old = [upload(tmp_path, str(number)) for number in range(8)]
+
+    async def receive_upload(scope: Scope, receive: Receive, send: Send) -> None:
+        assert sum(path.stat().st_size for path in old if path.exists()) == total - 3 * MIN_BYTES
+        await door(a_scope("another", 2 * MIN_BYTES), receive, send)  # three and two are more than half of eight
+
+    async def answer(message: Message) -> None:
+        statuses.append(message.get("status"))
+
+    door = UploadDoor(receive_upload, tmp_path, total=total)
+    asyncio.run(door(a_scope("one", 3 * MIN_BYTES), None, answer))
+    assert statuses[0] == 429
+    assert sum(path.exists() for path in old) == 5

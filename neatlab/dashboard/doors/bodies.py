@@ -15,6 +15,12 @@ def is_upload(scope: Scope) -> bool:
     return scope["method"] == "POST" and str(scope["path"]).rstrip("/") == UPLOAD
 
 
+def declared_size(scope: Scope) -> int:
+    """Bytes that an upload may bring: what it says, or the limit."""
+    declared = Headers(scope=scope).get("content-length", "")
+    return int(declared) if declared.isdecimal() else MAX_UPLOAD_BYTES
+
+
 class BodyDoor:
     """Refuses bodies that are too large, by what they say and by what comes.
 

@@ -35,20 +35,26 @@ class UploadFolder:
         """The files that lie in the folder itself: uploads on their way, or cut off."""
         return frozenset(path for path in self._path.iterdir() if path.is_file())
 
-    def tidy(self, visitor: str, finished: Iterable[Path], cut_off: Iterable[Path]) -> None:
+    def make_room(self, coming: int) -> None:
+        """Remove the oldest files, so that as many bytes may come."""
+        with self._lock:
+            self._remove_oldest(coming)
+
+    def tidy(self, visitor: str, finished: Iterable[Path], cut_off: Iterable[Path], coming: int = 0) -> None:
         """Remove what is too much.
 
         Args:
             visitor: Whose upload has ended.
             finished: Its files, the newest now.
             cut_off: Files of uploads that have no end.
+            coming: Bytes that uploads on their way may bring, which have their room.
         """
         with self._lock:
             for path in cut_off:
                 _remove(path, self._path)
             for path in finished:
                 self._take(path, visitor)
-            self._remove_oldest()
+            self._remove_oldest(coming)
 
     def _take(self, path: Path, visitor: str) -> None:
         self._seen[path] = next(self._numbers)
@@ -56,7 +62,7 @@ class UploadFolder:
             for old in self._quota.take(path, visitor, _size(path)):
                 _remove(old, self._path)
 
-    def _remove_oldest(self) -> None:
+    def _remove_oldest(self, coming: int) -> None:
         sizes: dict[Path, int] = {}
         for folder, _, names in os.walk(self._path):  # passes over folders that have just gone
             for path in (Path(folder, name) for name in names if folder != str(self._path)):
@@ -65,7 +71,7 @@ class UploadFolder:
         self._seen = {path: self._seen[path] if path in self._seen else next(self._numbers) for path in sizes}
         size = sum(sizes.values())
         for path in sorted(sizes, key=lambda path: self._seen[path]):
-            if size <= self._total:
+            if size <= self._total - coming:
                 return
             _remove(path, self._path)
             size -= sizes[path]
