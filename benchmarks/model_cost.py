@@ -2,9 +2,9 @@
 
     python benchmarks/model_cost.py [--model smollm] [--tokens 128 512] [--rounds 7] [--threads 1] [--dtype float32]
 
-A Llama with random weights and every linear layer adapted, nothing merged; a step is AdamW's, on one sequence. Ratios of
-medians are over PEFT's LoRA of the same rank. On a machine with CUDA the default is `--model llama-1b --dtype bfloat16
---tokens 512 2048 8192`: Llama-3.2-1B's shape.
+A Llama with random weights and every linear layer adapted, nothing merged; a step is AdamW's, on one sequence. Ratios
+of medians are over PEFT's LoRA of the same rank. On a machine with CUDA the default is `--model llama-1b --dtype
+bfloat16 --tokens 512 2048 8192`: Llama-3.2-1B's shape.
 """
 
 import argparse

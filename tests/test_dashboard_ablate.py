@@ -21,19 +21,19 @@ import pytest
 from neatlab.adapters.activations import COMPARED
 from neatlab.cli.parser import main
 from neatlab.config import RunConfig
-from neatlab.dashboard.ablate.axes import AXES
-from neatlab.dashboard.ablate.estimate import START_SECONDS, workers
-from neatlab.dashboard.ablate.request import FIELDS, MAX_RUNS, SCALES, TRIES, SweepOrder
-from neatlab.dashboard.ablate.snapshot import read_sweep
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import draw_sweep, resting, run_count
-from neatlab.dashboard.ablate.worker import sweep
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.arm_values import written_arm
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.links import write
+from neatlab.dashboard.sweeps.axes import AXES
+from neatlab.dashboard.sweeps.estimate import START_SECONDS, workers
+from neatlab.dashboard.sweeps.request import FIELDS, MAX_RUNS, SCALES, TRIES, SweepOrder
+from neatlab.dashboard.sweeps.snapshot import read_sweep
+from neatlab.dashboard.sweeps.worker import sweep
 from neatlab.dashboard.train.form import arm_fields, read_form
 from neatlab.errors import BadInput
 from neatlab.experiments.plan import RATE_GRID, SCALE_GRID
@@ -554,11 +554,11 @@ def test_the_axes_are_those_of_the_arm_and_the_task(tab: AblateTab) -> None:
 SERVER = """
 import os, sys, threading
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.dashboard.sweeps.request import SweepOrder
 if __name__ == "__main__":
     settings = {"seeds": 2, "steps": 20}
     order = SweepOrder.check("teacher:kind=weight-aware", "neat:rank=4", {"depth": [2]}, settings)
-    Jobs(sys.argv[1]).submit("neatlab.dashboard.ablate.worker:run", order, detached=True)
+    Jobs(sys.argv[1]).submit("neatlab.dashboard.sweeps.worker:run", order, detached=True)
     threading.Event().wait()
 else:  # where trainings are forked from, and in the sweep's workers
     from tests.gate import install

@@ -7,8 +7,8 @@ import pytest
 
 from neatlab.config import RunConfig, make_run, parse_arm
 from neatlab.dashboard.ablate.link import AblateLink
-from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.links import Link
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.train.answer import answer, seeds_link
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.snapshot import read_runs

@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from neatlab.config import parse_arm
-from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.page import build
@@ -27,6 +26,7 @@ from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.upload_store import MAX_UPLOADS, UploadStore
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.train import data_form, data_request, data_worker, data_zip
 from neatlab.dashboard.train.data_request import (
     KINDS,

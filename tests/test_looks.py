@@ -13,13 +13,13 @@ import pytest
 
 from neatlab import plots
 from neatlab.adapters.methods import METHODS
-from neatlab.dashboard.ablate.request import Cell
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot
 from neatlab.dashboard.ablate.view import draw_sweep
 from neatlab.dashboard.inspect.charts import CHARTS
 from neatlab.dashboard.inspect.request import AdapterSummary, InspectionResult
 from neatlab.dashboard.runs.view import curves
 from neatlab.dashboard.shared.arm_form import equation
+from neatlab.dashboard.sweeps.request import Cell
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.dashboard.train import summary
 from neatlab.dashboard.train.charts import OTHERS, ChartCache
 from neatlab.dashboard.train.feed import Feed

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import gradio as gr
 import pytest
 
-from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.inspect.request import order_upload, small_tasks
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.choices import offered_task, task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.understand.request import ContainsOrder
 from neatlab.errors import BadInput

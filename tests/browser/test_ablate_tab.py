@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from neatlab.dashboard.ablate.request import SweepOrder
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.runs.store import Store
 from tests.browser.conftest import PATIENCE, App, choose, fill, shows, wait_until
 

@@ -8,13 +8,13 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from neatlab.adapters.methods import METHODS
-from neatlab.dashboard.ablate.axes import AXES, FIRST, MORE, has_axis, offered
 from neatlab.dashboard.ablate.link import AblateLink
-from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder
 from neatlab.dashboard.shared.arm_form import arm_controls, arm_title
 from neatlab.dashboard.shared.arm_values import arm_text, written_arm
 from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
+from neatlab.dashboard.sweeps.axes import AXES, FIRST, MORE, has_axis, offered
+from neatlab.dashboard.sweeps.request import MAX_FIXED_SEEDS, SweepOrder
 from neatlab.tasks import TASKS, TaskSpec
 
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from neatlab.analysis.looks import LOOKS
 from neatlab.analysis.statistics import mean_interval
 from neatlab.config import parse_arm
-from neatlab.dashboard.ablate.axes import AXES, SIZE, SIZES, Value
-from neatlab.dashboard.ablate.estimate import run_seconds
-from neatlab.dashboard.ablate.request import SweepOrder, cell_at
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot
 from neatlab.dashboard.ablate.verdict import Against
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.links import write
+from neatlab.dashboard.sweeps.axes import AXES, SIZE, SIZES, Value
+from neatlab.dashboard.sweeps.estimate import run_seconds
+from neatlab.dashboard.sweeps.request import SweepOrder, cell_at
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import duration, or_nan

@@ -6,10 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from neatlab.dashboard.ablate.estimate import seconds_per_step
 from neatlab.dashboard.ablate.form import SweepForm
-from neatlab.dashboard.ablate.request import FIELDS
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot, read_sweep
 from neatlab.dashboard.ablate.view import (
     EMPTY,
     INVITATION,
@@ -28,6 +25,9 @@ from neatlab.dashboard.shared.entries import SWEEP
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow
 from neatlab.dashboard.shared.html import field_messages
+from neatlab.dashboard.sweeps.estimate import seconds_per_step
+from neatlab.dashboard.sweeps.request import FIELDS
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot, read_sweep
 from neatlab.errors import NeatlabError
 
 MORE_SEEDS = "More seeds"

@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from neatlab.adapters.activations import COMPARED
-from neatlab.dashboard.ablate.axes import DEPTHS, MAX_VALUES, MORE, chosen
-from neatlab.dashboard.ablate.request import MAX_MARGIN, SeedCount
 from neatlab.dashboard.shared.choices import OfferedTask
 from neatlab.dashboard.shared.links import Activation, PageLink, Text
+from neatlab.dashboard.sweeps.axes import DEPTHS, MAX_VALUES, MORE, chosen
+from neatlab.dashboard.sweeps.request import MAX_MARGIN, SeedCount
 from neatlab.errors import unknown
 
 

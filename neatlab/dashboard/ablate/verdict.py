@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.plots.looks import Look, looks
 from neatlab.report.markup import breakable, key, row, table
 from neatlab.report.text import HOW_TO_READ, ordered

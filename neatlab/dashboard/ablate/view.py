@@ -6,15 +6,15 @@ from typing import NamedTuple
 
 from neatlab import plots
 from neatlab.analysis.looks import LOOKS
-from neatlab.dashboard.ablate.estimate import run_seconds, seconds_left
 from neatlab.dashboard.ablate.grid import draw_grid
-from neatlab.dashboard.ablate.request import MAX_FIXED_SEEDS, SweepOrder, has_odd_depth
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot
 from neatlab.dashboard.ablate.verdict import NO_DECISION, NO_VERDICT, Against, against, decision, verdict
 from neatlab.dashboard.shared.follow import queue_text
 from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
+from neatlab.dashboard.sweeps.estimate import run_seconds, seconds_left
+from neatlab.dashboard.sweeps.request import MAX_FIXED_SEEDS, SweepOrder, has_odd_depth
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.plots.looks import short_name
 from neatlab.report.text import ordered
 from neatlab.runs.comparison import Comparison

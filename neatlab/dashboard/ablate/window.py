@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.sweeps.request import SweepOrder
 
 
 @dataclass

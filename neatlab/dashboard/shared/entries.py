@@ -3,7 +3,7 @@ must not import them.
 """
 
 TRAIN = "neatlab.dashboard.train.worker:train"
-SWEEP = "neatlab.dashboard.ablate.worker:run"
+SWEEP = "neatlab.dashboard.sweeps.worker:run"
 PREPARE_DATA = "neatlab.dashboard.train.data_worker:make"
 SCALE = "neatlab.dashboard.inspect.worker:scale"
 INSPECT = "neatlab.dashboard.inspect.worker:inspect"

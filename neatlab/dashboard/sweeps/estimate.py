@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Iterable
 from itertools import islice
 
-from neatlab.dashboard.ablate.request import SweepOrder
-from neatlab.dashboard.ablate.snapshot import SweepSnapshot
+from neatlab.dashboard.sweeps.request import SweepOrder
+from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.errors import NeatlabError
 from neatlab.runs.index import RUN_ID
 from neatlab.runs.run import Run

@@ -10,10 +10,10 @@ from pydantic import BeforeValidator, Field
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
-from neatlab.dashboard.ablate.axes import SIZE, SIZES, Value, read_axes
 from neatlab.dashboard.shared.arm_values import is_empty
 from neatlab.dashboard.shared.choices import check_arm, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.dashboard.sweeps.axes import SIZE, SIZES, Value, read_axes
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 from neatlab.tasks import TaskField, TaskSpec

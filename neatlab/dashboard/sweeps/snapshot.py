@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from neatlab.analysis.looks import LOOKS
 from neatlab.config import Arm, RunConfig
-from neatlab.dashboard.ablate.request import SweepOrder, plans_of
+from neatlab.dashboard.sweeps.request import SweepOrder, plans_of
 from neatlab.errors import NeatlabError
 from neatlab.experiments.sequential import SeedRequest, wanted_runs
 from neatlab.runs.comparison import Comparison

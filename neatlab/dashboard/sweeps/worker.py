@@ -8,9 +8,9 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-from neatlab.dashboard.ablate.estimate import workers
-from neatlab.dashboard.ablate.request import SweepOrder
 from neatlab.dashboard.shared.process import begin
+from neatlab.dashboard.sweeps.estimate import workers
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.errors import NeatlabError
 from neatlab.experiments.sweep import Sweep
 
