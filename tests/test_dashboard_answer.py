@@ -17,6 +17,7 @@ from neatlab.runs.store import Store
 from tests.test_dashboard_runs import tiny
 
 TASK = {"kind": "weight-aware"}
+CONTEXT: Any = None  # asked for jobs alone, and there are none
 
 
 def config(arm: str, **training: Any) -> RunConfig:
@@ -58,11 +59,11 @@ def test_the_scores_are_those_of_the_step_shown(runs: Path) -> None:
         list(execute(one, Store(runs)))
     seen = read_runs(configs, Feed(runs))
     for at in (None, 0):
-        said = answer(seen, at)
+        said = answer(seen, at, None, CONTEXT)
         for run in seen.runs:
             scores = {
                 e["step"]: e["metric"] for e in run.events if e["type"] == "Evaluated" and e["split"] == "validation"
             }
             assert f"<b>{scores[max(scores) if at is None else at]:.4f}</b>" in said
         assert "one seed: no answer yet" in said and "LoRA r 2" in said
-    assert answer(read_runs([], Feed(runs)), None) == ""
+    assert answer(read_runs([], Feed(runs)), None, None, CONTEXT) == ""

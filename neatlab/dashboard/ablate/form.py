@@ -14,7 +14,8 @@ from neatlab.dashboard.shared.arm_values import arm_text, written_arm
 from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.dashboard.sweeps.axes import AXES, FIRST, MORE, has_axis, offered
-from neatlab.dashboard.sweeps.request import MAX_FIXED_SEEDS, SweepOrder
+from neatlab.dashboard.sweeps.limits import MAX_FIXED_SEEDS
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.tasks import TASKS, TaskSpec
 
 COUNTS: list[tuple[str, str | int | float]] = [(str(count), count) for count in range(1, MAX_FIXED_SEEDS + 1)]

@@ -8,7 +8,7 @@ from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.shared.choices import OfferedTask
 from neatlab.dashboard.shared.links import Activation, PageLink, Text
 from neatlab.dashboard.sweeps.axes import DEPTHS, MAX_VALUES, MORE, chosen
-from neatlab.dashboard.sweeps.request import MAX_MARGIN, SeedCount
+from neatlab.dashboard.sweeps.limits import MAX_MARGIN, SeedCount
 from neatlab.errors import unknown
 
 

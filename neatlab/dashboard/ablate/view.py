@@ -13,7 +13,8 @@ from neatlab.dashboard.shared.html import hint, plural
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.dashboard.sweeps.estimate import run_seconds, seconds_left
-from neatlab.dashboard.sweeps.request import MAX_FIXED_SEEDS, SweepOrder, has_odd_depth
+from neatlab.dashboard.sweeps.limits import MAX_FIXED_SEEDS
+from neatlab.dashboard.sweeps.request import SweepOrder, has_odd_depth
 from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
 from neatlab.plots.looks import short_name
 from neatlab.report.text import ordered

@@ -29,7 +29,7 @@ def seconds_per_step(order: SweepOrder, store: Store) -> float | None:
         order: The sweep.
         store: Where runs are.
     """
-    return _median(run for run in _some(store) if run.config.task == order.task.name)
+    return median_pace(run for run in _some(store) if run.config.task == order.task.name)
 
 
 def run_seconds(seen: SweepSnapshot, before: float | None) -> float | None:
@@ -39,7 +39,7 @@ def run_seconds(seen: SweepSnapshot, before: float | None) -> float | None:
         seen: The sweep.
         before: Seconds a step of other runs of the task.
     """
-    step = _median(seen.ended.values()) or before
+    step = median_pace(seen.ended.values()) or before
     return None if step is None else step * seen.order.runs()[0].training.steps
 
 
@@ -54,7 +54,8 @@ def seconds_left(seen: SweepSnapshot, each: float | None) -> float | None:
     return None if each is None else left * each / workers() + (START_SECONDS if left and not seen.ended else 0)
 
 
-def _median(runs: Iterable[Run]) -> float | None:
+def median_pace(runs: Iterable[Run]) -> float | None:
+    """Seconds a step of whole runs; None where none has ended."""
     known = [run.summary["seconds"] / run.config.training.steps for run in runs if run.summary.get("seconds")]
     return statistics.median(known) if known else None
 

@@ -1,21 +1,18 @@
 """What a visitor may ask the server to sweep: axes × seeds of one arm, held against a reference."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
-
-from pydantic import BeforeValidator, Field
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from neatlab.adapters.methods import METHODS
 from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
-from neatlab.dashboard.shared.arm_values import is_empty
 from neatlab.dashboard.shared.choices import check_arm, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.sweeps.axes import SIZE, SIZES, Value, read_axes
+from neatlab.dashboard.sweeps.limits import SweepLimits, read_limits
 from neatlab.errors import BadInput
-from neatlab.schema import Schema
 from neatlab.tasks import TaskField, TaskSpec
 
 if TYPE_CHECKING:
@@ -23,31 +20,9 @@ if TYPE_CHECKING:
 
 FIELDS = ("base", "depth", "activation", "axes", "reference", "run")  # what a message can stand next to
 MAX_RUNS = 100
-MAX_FIXED_SEEDS = 5
-MAX_MARGIN = 1e6
 MAX_ARM_LENGTH = 200  # characters of an arm
 TRIES = 4  # learning rates that a search tries of each arm
 SCALES = 2  # and scalings, where it has one
-
-
-def _seed_count(value: Any) -> Any:
-    if value == "auto":
-        return value
-    if str(value).strip() not in map(str, range(1, MAX_FIXED_SEEDS + 1)):
-        raise ValueError(f"give 1 to {MAX_FIXED_SEEDS}, or auto for as many as decide it")
-    return int(value)
-
-
-SeedCount = Annotated[int | Literal["auto"], BeforeValidator(_seed_count)]
-
-
-class SweepLimits(Schema):
-    """What one visitor may ask of the machine that serves the page; larger sweeps belong on the command line."""
-
-    seeds: SeedCount = 3
-    steps: int | None = Field(None, ge=1, le=5000)
-    margin: float | None = Field(None, ge=0, le=MAX_MARGIN)
-    rates: Literal["auto"] | None = None
 
 
 class Cell(NamedTuple):
@@ -75,6 +50,8 @@ class SweepOrder(SweepLimits):
         base: Label of the arm that the grid varies.
         axes: Axis and its values, in the order of AXES.
         reference: Label of the arm that the others are held against.
+        others: Labels of arms that stand as they are; with axes there are none.
+        batch_size: Examples a step; None takes the task's default.
         seeds: How many seeds; "auto" for as many as decide.
         steps: Optimiser steps; None takes the task's default.
         margin: The largest difference that does not matter; None takes the metric's.
@@ -85,6 +62,8 @@ class SweepOrder(SweepLimits):
     base: str
     axes: tuple[tuple[str, tuple[Value, ...]], ...]
     reference: str
+    others: tuple[str, ...] = ()
+    batch_size: int | None = None
 
     @classmethod
     def check(
@@ -119,11 +98,27 @@ class SweepOrder(SweepLimits):
             arm = make_arm(arm.method, arm.given() | {"residual": "none"})
             read |= {"residual": ("none",)} if "residual" in read else {}
         held = _reference(reference, arm).label
-        limits = _limits(settings).model_dump()
+        limits = read_limits(settings).model_dump()
         order = cls(task=spec, base=arm.label, axes=tuple(read.items()), reference=held, **limits)
-        return order._within_limits()
+        return order.within_limits()
 
-    def _within_limits(self) -> Self:
+    @classmethod
+    def of_arms(cls, task: TaskSpec, arms: Sequence[Arm], steps: int, batch_size: int) -> Self:
+        """Arms as they stand, the first the reference, on as many seeds as decide; each at its own rate if that fits.
+
+        Unchecked: `within_limits` says whether it can be run.
+        """
+        first, *others, last = [arm.label for arm in arms]
+        about: dict[str, Any] = {"others": tuple(others), "steps": steps, "batch_size": batch_size}
+        order = cls(task=task, base=last, axes=(), reference=first, seeds="auto", **about)
+        return order.model_copy(update={"rates": "auto"}) if order.can_tune else order
+
+    def within_limits(self) -> Self:
+        """The order itself.
+
+        Raises:
+            FieldError: It is more than this page does, or its arms cannot be compared.
+        """
         try:
             count = self.search_count + len(self.cells) * (LOOKS[0] if self.seeds == "auto" else self.seeds)
             if count > MAX_RUNS:
@@ -172,7 +167,7 @@ class SweepOrder(SweepLimits):
     @property
     def training(self) -> dict[str, Any]:
         """Fields of `TrainingConfig`; None stands for the task's default."""
-        return {"steps": self.steps}
+        return {"steps": self.steps, "batch_size": self.batch_size}
 
     def runs(self) -> tuple[RunConfig, ...]:
         """The runs of all cells, with seeds "auto" all that there may be; before a search for learning rates."""
@@ -192,14 +187,17 @@ class SweepOrder(SweepLimits):
 
 @lru_cache(maxsize=256)
 def cells_of(order: SweepOrder) -> tuple[Cell, ...]:
-    """The cells of an order, once each."""
-    axes, reference = dict(order.axes), parse_arm(order.reference)
+    """The cells of an order, once each: of each task the reference, the other arms that stand, those of the grid."""
+    axes, standing = dict(order.axes), [parse_arm(label) for label in (order.reference, *order.others)]
     sizes: list[Any] = [{SIZE: size} for size in axes.pop(SIZE, ())] or [{}]
     points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     cells = [
         cell
         for size in sizes
-        for cell in (Cell(cell_at(order, size).task, reference), *(cell_at(order, point | size) for point in points))
+        for cell in (
+            *(Cell(cell_at(order, size).task, arm) for arm in standing),
+            *(cell_at(order, point | size) for point in points),
+        )
     ]
     return tuple({cell.key: cell for cell in cells}.values())
 
@@ -257,14 +255,6 @@ def _reference(text: Any, base: Arm) -> Arm:
     options = METHODS[method].options.model_fields
     shared = {"rank": base.options["rank"]} if "rank" in base.options and "rank" in options else {}
     return check_arm("reference", method, shared | ({} if base.lr is None else {"lr": base.lr}))
-
-
-def _limits(settings: Mapping[str, Any]) -> SweepLimits:
-    given = {name: None if is_empty(value) else value for name, value in settings.items()}
-    try:
-        return SweepLimits.parse(given, "this page")
-    except BadInput as error:
-        raise FieldError("run", str(error)) from None
 
 
 @lru_cache(maxsize=64)

@@ -42,7 +42,7 @@ def sweep(order: SweepOrder, root: str) -> Sweep:
     """The order as `neatlab.sweep` understands it."""
     settings: dict[str, Any] = {"seeds": order.seeds, "max_seeds": order.max_seeds, "margin": order.margin}
     settings |= {"reference": order.reference, "training": order.training, "lr": order.rates}
-    return Sweep(order.task, [order.base], order.grid, runs=root, **settings)
+    return Sweep(order.task, [*order.others, order.base], order.grid, runs=root, **settings)
 
 
 def _silence_logs() -> None:

@@ -1,25 +1,44 @@
-"""The answer so far, beside the status: every arm's score, and where to ask with more than one seed."""
+"""The answer so far, beside the status: every arm's score, and what more than one seed says."""
+
+from markupsafe import Markup
 
 from neatlab.adapters.activations import COMPARED
 from neatlab.config import Arm, RunConfig, make_arm
 from neatlab.dashboard.shared.choices import offered_task, task_choices
+from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.train.snapshot import RunsSnapshot, last_evaluation
+from neatlab.dashboard.train.verdict import Verdict, offer, state
 from neatlab.plots.looks import looks
 from neatlab.report.markup import key
 from neatlab.runtime.numbers import number, or_nan
 from neatlab.runtime.templates import macros
 
 
-def answer(runs: RunsSnapshot, at: int | None) -> str:
-    """The scores on the validation split at a step, and a link that asks with seeds; empty before the first score."""
+def answer(runs: RunsSnapshot, at: int | None, verdict: Verdict | None, context: Context) -> str:
+    """The scores on the validation split at a step, and what seeds say; empty before the first score.
+
+    Args:
+        runs: The window's runs.
+        at: The step; None for the last.
+        verdict: What the window has asked with seeds.
+        context: Store and jobs.
+    """
     shown = looks(runs.arms)
     scored = {run.config.arm.label: last_evaluation(run, "validation", at).get("metric") for run in runs.runs}
     if not any(score is not None for score in scored.values()):
         return ""
     scores = [(key(shown[arm], line=False), shown[arm].name, number(or_nan(scored.get(arm)), 4)) for arm in runs.arms]
     better = "higher" if runs.metric.higher_is_better else "lower"
-    return macros(__file__).answer(runs.metric.name, better, scores, seeds_link([run.config for run in runs.runs]))
+    return macros(__file__).answer(runs.metric.name, better, scores, _said(runs, verdict, context))
+
+
+def _said(runs: RunsSnapshot, verdict: Verdict | None, context: Context) -> Markup:
+    if verdict is not None:
+        names = [look.name for look in looks(runs.arms).values()]
+        return state(verdict, context, names, seeds_link([run.config for run in runs.runs]))
+    is_done = len(runs.runs) == len(runs.arms) > 1 and all(run.summary for run in runs.runs)
+    return offer(runs.runs) if is_done else Markup()
 
 
 def seeds_link(configs: list[RunConfig]) -> str:

@@ -12,6 +12,7 @@ from neatlab.dashboard.train.answer import answer
 from neatlab.dashboard.train.charts import EMPTY, Charts
 from neatlab.dashboard.train.snapshot import RunsSnapshot, read_runs, steps_done
 from neatlab.dashboard.train.summary import table
+from neatlab.dashboard.train.verdict import decision
 from neatlab.dashboard.train.window import TrainWindow
 from neatlab.dashboard.train.words import NO_TABLE, READY, before_first_step, progress_text
 from neatlab.runtime.numbers import duration
@@ -70,7 +71,9 @@ def follow(window: TrainWindow, context: Context) -> Iterator[Update | None]:
     shown: tuple[Hashable, ...] = ()
     due = last = 0.0
     while window.follower is me:
-        job, ended = window.job, window.active is None
+        if (verdict := window.verdict) is not None:
+            verdict.look(context.store)
+        job, ended = window.job, window.active is None and not window.is_asking
         if job is not None:
             job.touch()
         mark, now = _mark(window, context), time.monotonic()
@@ -92,7 +95,8 @@ def _mark(window: TrainWindow, context: Context) -> tuple[Hashable, ...]:
     """What an update depends on, without reading the runs."""
     job = window.job
     sizes = tuple(_size(context, config) for config in window.configs)
-    return (window.phase, job and context.jobs.position(job), job and job.runs, sizes, window.view)
+    asked = window.verdict and window.verdict.mark
+    return (window.phase, job and context.jobs.position(job), job and job.runs, sizes, asked, window.view)
 
 
 def _size(context: Context, config: RunConfig) -> int:
@@ -144,7 +148,7 @@ def _drawn(window: TrainWindow, runs: RunsSnapshot, names: Sequence[str]) -> Upd
         status="",
         phase="",
         charts=window.charts.charts(runs, view, names),
-        table=table(runs, window.stored),
+        table=decision(window.verdict) + table(runs, window.stored),
         layers=tuple(runs.layers),
         layer=runs.shown_layer(view.layer),
         arms=tuple(runs.arms),
@@ -159,7 +163,8 @@ def _status(window: TrainWindow, context: Context, runs: RunsSnapshot, early: bo
         return before_first_step(window, context.jobs)
     done = _done(runs)
     detail = f"Step {done} of {runs.total}.{_time_left(window, runs)}"
-    return answer(runs, window.view.at) + status(progress_text(window, runs), detail, done, runs.total)
+    said = answer(runs, window.view.at, window.verdict, context)
+    return said + status(progress_text(window, runs), detail, done, runs.total)
 
 
 def _time_left(window: TrainWindow, runs: RunsSnapshot) -> str:

@@ -16,7 +16,9 @@ from neatlab.dashboard.train.charts import OTHERS
 from neatlab.dashboard.train.follow import Update, follow, update
 from neatlab.dashboard.train.form import read_form
 from neatlab.dashboard.train.request import Order
-from neatlab.dashboard.train.window import TrainWindow, leave, send_command, start
+from neatlab.dashboard.train.snapshot import read_runs
+from neatlab.dashboard.train.verdict import ask
+from neatlab.dashboard.train.window import TrainWindow, leave, send_command, start, stop_asking
 from neatlab.dashboard.train.words import command_note, refused
 from neatlab.errors import NeatlabError
 from neatlab.plots.looks import looks
@@ -77,6 +79,21 @@ class Handlers:
             start(window, self._context, order, first, visitor)
         elif not send_command(window, self._context, first):
             raise FieldError("run", "another window trains these runs; watch them here, or take another seed")
+
+    def find_out(self, request: gr.Request) -> list[str]:
+        """Ask with seeds which arm is better, or stop asking."""
+        window = self._windows.get(request.session_hash)
+        window.refusal = None
+        try:
+            if window.is_asking:
+                stop_asking(window, self._context)
+            else:
+                runs = read_runs(window.configs, window.feed).runs
+                visitor = self._context.visitors.of(request.session_hash)
+                window.verdict = ask(runs, len(window.configs), self._context, window, visitor)
+        except NeatlabError as error:
+            window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))
+        return self._messages(window)
 
     def follow(self, request: gr.Request) -> Iterator[list[Any]]:
         """Status, charts, other layers, table and slider, as long as the training goes on."""
@@ -163,7 +180,8 @@ def _status(window: TrainWindow, now: Update, session: str | None) -> str:
     text = refused(window.refusal.field, str(window.refusal)) if window.refusal else now.status
     # Not with the layer chosen: the answer would come after the next choice, and take it back.
     mark = crc32(repr((now.phase, window.commands, now.layers, now.arms)).encode())
-    return _HTML.update(now.number, SERVER, session, f"{mark:x}", now.phase not in ENDED, text)
+    goes_on = now.phase not in ENDED or window.is_asking
+    return _HTML.update(now.number, SERVER, session, f"{mark:x}", goes_on, text)
 
 
 def _slider(window: TrainWindow, now: Update) -> Any:

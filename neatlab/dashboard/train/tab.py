@@ -75,6 +75,9 @@ class TrainTab(Tab[TrainLink]):
             self._stop = gr.Button("Stop", interactive=False, elem_id="stop", min_width=60)
             self._reset = gr.Button("Reset", elem_id="reset", min_width=60)
             replay = gr.Button("Replay", elem_id="replay", min_width=60)
+            self._find_out = gr.Button(
+                "Find out", elem_id="find-out", elem_classes=["unseen"]
+            )  # pressed by the status's
         replay.click(None, None, None, js="() => window.neatlabReplay()")
         with gr.Row(elem_classes=["scrub"]) as self._scrub:
             self._at = gr.Slider(0, 1, 0, step=1, label="step shown", elem_id="at", interactive=True)
@@ -139,6 +142,8 @@ class TrainTab(Tab[TrainLink]):
         for button, handler in ((self._train, handlers.begin), (self._step, handlers.begin_step)):
             followed = button.click(handler, fields, begun, **LIGHT).then(handlers.follow, None, shown, **LONG)
             followed.then(handlers.mistakes, None, messages, **LIGHT)  # what was noticed as the training began
+        asked = self._find_out.click(handlers.find_out, None, messages, **LIGHT)
+        asked.then(handlers.follow, None, shown, **LONG)
         self._pause.click(handlers.send("pause"), None, self._pause, **LIGHT)
         self._stop.click(handlers.send("stop"), None, self._stop, **LIGHT)
         self._reset.click(handlers.clear, None, [*begun, *shown[1:]], **LIGHT)

@@ -87,6 +87,10 @@ window.neatlabReplay = () => {
 };
 document.addEventListener("pointerdown", ({ target }) => replay && target.closest("#at") && window.neatlabReplay(), true);
 
+document.addEventListener("click", ({ target }) => {
+  if (target.closest("[data-find-out]")) document.getElementById("find-out").click();
+});
+
 // A question from the first page: its preset is opened and trained, or the panel for one's own data.
 document.addEventListener("click", ({ target }) => {
   if (target.closest("[data-train]")) sessionStorage.setItem("neatlab-train", "yes");

@@ -12,6 +12,7 @@ from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import ViewState
 from neatlab.dashboard.train.time_left import TimeLeft
+from neatlab.dashboard.train.verdict import Verdict
 
 
 @dataclass
@@ -33,6 +34,7 @@ class TrainWindow:
         closed: Whether the window is gone.
         has_drawn: Whether its page has drawn what it was sent.
         time_left: How long its training will go on.
+        verdict: What it has asked with seeds.
     """
 
     feed: Feed
@@ -49,6 +51,7 @@ class TrainWindow:
     closed: bool = False
     has_drawn: bool = True
     time_left: TimeLeft = field(default_factory=TimeLeft)
+    verdict: Verdict | None = None
 
     @property
     def phase(self) -> str:
@@ -58,13 +61,18 @@ class TrainWindow:
         return "shown" if self.order else "idle"
 
     @property
+    def is_asking(self) -> bool:
+        """Whether more is to come of what it has asked with seeds."""
+        return self.verdict is not None and not self.verdict.is_over
+
+    @property
     def active(self) -> Job | None:
         """The job while it has not ended."""
         return self.job if self.job and self.job.phase != "ended" else None
 
     def show(self, order: Order | None, job: Job | None) -> None:
         """Show another order, or none, with charts of its own."""
-        self.order, self.job, self.refusal, self.charts = order, job, None, ChartCache()
+        self.order, self.job, self.refusal, self.charts, self.verdict = order, job, None, ChartCache(), None
 
     def clear(self) -> None:
         """Back to the state of a new window."""
@@ -136,5 +144,13 @@ def send_command(window: TrainWindow, context: Context, command: Command) -> boo
 
 
 def leave(window: TrainWindow, context: Context) -> None:
-    """Stop the window's training; one that it only watches goes on."""
+    """Stop the window's training, and what it has asked with seeds; one that it only watches goes on."""
     send_command(window, context, "stop")
+    stop_asking(window, context)
+
+
+def stop_asking(window: TrainWindow, context: Context) -> None:
+    """Stop what the window has asked with seeds; what another window asked too goes on."""
+    job = window.verdict.job if window.verdict else None
+    if job is not None and job.phase != "ended" and job.owned_by(window):
+        context.jobs.send(job, "stop")
