@@ -35,8 +35,7 @@ def answer(runs: RunsSnapshot, at: int | None, verdict: Verdict | None, context:
 
 def _said(runs: RunsSnapshot, verdict: Verdict | None, context: Context) -> Markup:
     if verdict is not None:
-        names = [look.name for look in looks(runs.arms).values()]
-        return state(verdict, context, names, seeds_link([run.config for run in runs.runs]))
+        return state(verdict, context, [*looks(runs.arms).values()], seeds_link([run.config for run in runs.runs]))
     is_done = len(runs.runs) == len(runs.arms) > 1 and all(run.summary for run in runs.runs)
     return offer(runs.runs) if is_done else Markup()
 

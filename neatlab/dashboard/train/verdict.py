@@ -15,6 +15,8 @@ from neatlab.dashboard.sweeps.estimate import median_pace, run_seconds, seconds_
 from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.sweeps.snapshot import SweepSnapshot, read_sweep
 from neatlab.errors import BadInput
+from neatlab.plots.looks import Look
+from neatlab.report.markup import key
 from neatlab.runs.arms import ArmDifference
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
@@ -109,19 +111,19 @@ def offer(runs: Sequence[Run]) -> Markup:
     return _HTML.offer("" if seconds is None else duration(seconds))
 
 
-def state(verdict: Verdict, context: Context, names: Sequence[str], ablate: str) -> Markup:
+def state(verdict: Verdict, context: Context, shown: Sequence[Look], ablate: str) -> Markup:
     """How far it is, then the answer.
 
     Args:
         verdict: What was asked.
         context: Store and jobs.
-        names: The arms' names, in their order.
+        shown: What the arms look like, in their order.
         ablate: A link to the Ablate tab; empty for none.
     """
     job, seen = verdict.job, verdict.seen
     whole = verdict.whole
     if whole is not None:
-        return _answered(whole, dict(zip([arm.arm for arm in whole.arms()], names, strict=True)), ablate)
+        return _answered(whole, dict(zip([arm.arm for arm in whole.arms()], shown, strict=True)), ablate)
     if job is not None and job.refusal:
         return _HTML.failed(str(job.refusal))
     if seen is None or verdict.is_over:
@@ -140,19 +142,17 @@ def decision(verdict: Verdict | None) -> Markup:
     return _HTML.decision(whole.decision(), whole.verdict(), whole.assumptions())
 
 
-def _answered(whole: Comparison, names: dict[str, str], ablate: str) -> Markup:
+def _answered(whole: Comparison, shown: dict[str, Look], ablate: str) -> Markup:
     seeds = max((arm.finished for arm in whole.arms()), default=0)
     differences = whole.differences()
     if len(differences) != 1:
         return _HTML.answered(seeds, whole.headline() or whole.decision(), whole.decision(), "", "", ablate)
     (one,) = differences
-    low, high = one.ci95
-    size = f"{signed(one.mean)} ({signed_interval(low, high)})" if math.isfinite(low) else ""
-    return _HTML.answered(seeds, _word(one, names), whole.decision(), size, _bar(one, names, whole), ablate)
+    return _HTML.answered(seeds, _word(one, shown), whole.decision(), signed(one.mean), _bar(one, shown, whole), ablate)
 
 
-def _word(one: ArmDifference, names: dict[str, str]) -> str:
-    winner = names.get(one.winner or "", "")
+def _word(one: ArmDifference, shown: dict[str, Look]) -> str:
+    winner = shown[one.winner].name if one.winner else ""
     more = f": about {one.more_seeds} more seeds" if one.more_seeds else ""
     words = {
         "better": f"{winner} is better",
@@ -162,7 +162,7 @@ def _word(one: ArmDifference, names: dict[str, str]) -> str:
     return words.get(one.verdict, f"undecided{more}")
 
 
-def _bar(one: ArmDifference, names: dict[str, str], whole: Comparison) -> Markup:
+def _bar(one: ArmDifference, shown: dict[str, Look], whole: Comparison) -> Markup:
     """The interval across a zero line, each arm on the side where it is better."""
     low, high = one.ci95
     if not math.isfinite(low):
@@ -170,4 +170,7 @@ def _bar(one: ArmDifference, names: dict[str, str], whole: Comparison) -> Markup
     better, worse = (one.a, one.b) if whole.metric.higher_is_better else (one.b, one.a)
     reach = 1.1 * max(abs(low), abs(high), 2 * one.margin)
     places = [50 + 50 * value / reach for value in (low, high, one.mean, -one.margin, one.margin)]
-    return _HTML.bar(names[worse], names[better], *[f"{place:.1f}" for place in places])
+    ends = f"95 % interval {signed_interval(low, high)}"
+    names = f"left of zero {shown[worse].name} is better, right of it {shown[better].name}"
+    keys = [key(shown[label], line=False) for label in (worse, better)]
+    return _HTML.bar(*keys, f"{ends}; {names}", *[f"{place:.1f}" for place in places])
