@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, PeanutConfig, PeftModel, get_peft_model
@@ -31,6 +32,7 @@ from neatlab.errors import BadInput, StoreError
 from neatlab.experiments.execute import execute, make_task
 from neatlab.experiments.trained import load_trained
 from neatlab.export.adapters import export
+from neatlab.export.snippet import snippet
 from neatlab.runs.run import read_run
 from neatlab.runs.store import Store
 from tests.models import GPT2, MODELS, Tiny
@@ -138,6 +140,23 @@ def train_run(task: str, arm, folder: Path, steps: int = 3, **task_options):
     for _ in execute(config, store):
         pass
     return store.get(config.run_id)
+
+
+def test_the_readme_of_an_export_says_what_it_is_and_its_script_is_that_of_the_run(digits_run, tmp_path):
+    scores = f"{digits_run.summary['metric']:.4f}"
+    for form, line in {
+        "neat": "import neatlab  # registers",
+        "lora": "Plain PEFT loads it",
+        "merged": 'from_pretrained("this folder")',
+    }.items():
+        export(digits_run, form, tmp_path / form)
+        card = (tmp_path / form / "README.md").read_text(encoding="utf-8")
+        assert line in card and digits_run.run_id in card and scores in card
+        assert "[More Information Needed]" not in card and str(tmp_path) not in card
+        fenced = card.split("```python\n")
+        assert fenced[2].partition("\n```")[0] == snippet(digits_run).rstrip()
+        head = yaml.safe_load(card.split("---\n")[1])
+        assert head["library_name"] == ("transformers" if form == "merged" else "peft")
 
 
 @pytest.mark.process

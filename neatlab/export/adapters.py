@@ -1,9 +1,12 @@
 """From a finished run to a folder that others load: NEAT, PEANuT or LoRA adapters, or merged weights."""
 
+from pathlib import Path
+
 from neatlab.adapters.forms import FORMS, Errors
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.trained import load_trained
+from neatlab.export.card import card
 from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
 
@@ -29,7 +32,9 @@ def export(run: Run, format: str, out: PathLike) -> Errors:
     forms = METHODS[method].forms
     if format not in forms:
         raise _misfit(method, format)
-    return forms[format](adapted, out)
+    errors = forms[format](adapted, out)
+    (Path(out) / "README.md").write_text(card(run, format), encoding="utf-8")  # in the place of PEFT's empty form
+    return errors
 
 
 def _misfit(method: str, format: str) -> BadInput:
