@@ -117,16 +117,6 @@ def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: Ap
     assert {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")} == before
 
 
-def test_one_seed_is_no_answer_and_ablate_is_asked_for_one(page: Page, app: App) -> None:
-    train(page, app, "?task=digits&steps=2&seed=0&arm=lora:rank=3&arm=neat:rank=3,depth=4,activation=tanh")
-    says(page, "Done.")
-    shows(page.locator("#status .answer"), "one seed: no answer yet")
-    page.get_by_role("link", name="Answer with seeds").click()
-    shows(page.locator("#ablate-outlook"), "1 arm and the reference lora:rank=3: a first look after 3 seeds")
-    shows(page.locator("#ablate-outlook"), "holds 2 of them already")
-    expect(page.locator("#base-rank input")).to_have_value("3")
-
-
 def test_three_and_four_arms(page: Page, app: App) -> None:
     open_page(page, app)
     fill(page, steps=2, seed=7)
