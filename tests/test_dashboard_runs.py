@@ -310,7 +310,7 @@ class TestHandlers:
             assert cells[5] == pytest.approx(statistics.stdev(scores), abs=5e-5)
             update, said = made._choose_group(*asked, picked(cells), HERE)
             assert set(update["value"]) == {run.run_id for run in members}
-            assert f"2 runs of {method} selected." in said
+            assert f"2 runs of group {method} selected." in said
         (alone,) = made._finder.find(listing, Asked("depth=2", group="depth"))[1]["value"]
         assert alone[:3] == ["2", four[0].config.spec.label, 2]
         assert [cells[0] for cells in made._finder.find(listing, Asked(group="depth"))[1]["value"]] == ["2", "–"]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from neatlab.dashboard.runs.groups import GROUP_COLUMNS, Group, fold, varying
+from neatlab.dashboard.runs.groups import GROUP_COLUMNS, Group, fold
 from neatlab.dashboard.runs.rows import MAX_WORDS, NEWEST, ORDERS, Row, Rows, matching
 from neatlab.dashboard.runs.table import COLUMNS
 from neatlab.dashboard.shared.context import Context
@@ -139,8 +139,8 @@ class Finder:
             asked: What is chosen.
         """
         tags = sorted({tag for run in listing.runs.values() for tag in run.notes.tags})
-        settings = varying(self._rows.of(listing, self._context.training))
-        return [_choosing(ANY_TAG, tags, asked.tag), _choosing(NO_GROUPS, settings, asked.group)]
+        self._rows.of(listing, self._context.training)
+        return [_choosing(ANY_TAG, tags, asked.tag), _choosing(NO_GROUPS, self._rows.varying(), asked.group)]
 
     @staticmethod
     def offered(listing: Listing, asked: Sequence[Run]) -> Any:

@@ -48,14 +48,6 @@ class Group(NamedTuple):
         return [self.value, self.task, len(self.runs), len(known), mean, spread, self.judged]
 
 
-def varying(rows: Sequence[Row]) -> list[str]:
-    """The settings that are not the same in all of these, by which they can be grouped."""
-    names: dict[str, str] = {}
-    for row in rows:
-        names.update(row.settings)
-    return [name for name in names if len({row.settings.get(name) for row in rows}) > 1]
-
-
 def fold(rows: Sequence[Row], setting: str) -> list[Group]:
     """The rows by the value of a setting and by task.
 

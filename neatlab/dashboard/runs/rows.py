@@ -33,6 +33,7 @@ class Rows:
 
     def __init__(self) -> None:
         self._known: dict[str, Row] = {}
+        self._varying: tuple[frozenset[str], list[str]] = frozenset(), []
 
     def of(self, listing: Listing, training: Collection[str]) -> list[Row]:
         """The rows of all runs.
@@ -44,6 +45,13 @@ class Rows:
         self._known = {run_id: self._row(run, run_id in training) for run_id, run in listing.runs.items()}
         return list(self._known.values())
 
+    def varying(self) -> list[str]:
+        """The settings that are not the same in all runs that were given last, by which they can be grouped."""
+        ids = frozenset(self._known)  # which say what the settings are
+        if ids != self._varying[0]:
+            self._varying = ids, _varying([row.settings for row in self._known.values()])
+        return self._varying[1]
+
     def _row(self, run: Run, training: bool) -> Row:
         before = self._known.get(run.run_id)
         if before and run.summary and _is_same(before.run, run):
@@ -51,6 +59,11 @@ class Rows:
         cells, settings = row(run, training), _settings(run)
         pairs = [f"{name}={value}" for name, value in settings.items()] + [f"tag={tag}" for tag in run.notes.tags]
         return Row(run, cells, f" {' '.join([*map(str, cells), run.notes.note, *pairs])} ".lower(), settings)
+
+
+def _varying(settings: Sequence[dict[str, str]]) -> list[str]:
+    names = dict.fromkeys(name for values in settings for name in values)
+    return [name for name in names if len({values.get(name) for values in settings}) > 1]
 
 
 def _is_same(before: Run, now: Run) -> bool:

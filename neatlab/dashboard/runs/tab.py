@@ -17,7 +17,7 @@ from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import doing, mistake, plural
-from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, read_store
+from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, read_store
 from neatlab.dashboard.shared.tab import LIGHT, Tab
 from neatlab.errors import BadInput
 
@@ -113,14 +113,26 @@ class RunsTab(Tab[RunsLink]):
         request: gr.Request,
     ) -> list[Any]:
         """Everything anew; the selection stays, the list to choose from may have grown."""
-        listing, (runs, _) = chosen_now(self.context, given, check=True)
+        listing, selection = chosen_now(self.context, given, check=True)
         tags, groups = self._finder.lists(listing, Asked(words, order, tag, group, page))
         asked = Asked(words, order, tags["value"], groups["value"], page)
-        shown = self._show(given, task, cost, run_id, format, request)
-        return [self._finder.offered(listing, runs), tags, groups, *self._finder.find(listing, asked), *shown]
+        shown = self._view(listing, selection, task, cost, run_id, format, request)
+        offered = self._finder.offered(listing, selection.runs)
+        return [offered, tags, groups, *self._finder.find(listing, asked), *shown]
 
     def _show(self, given: Any, task: Any, cost: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
-        listing, selection = chosen_now(self.context, given)
+        return self._view(*chosen_now(self.context, given), task, cost, run_id, format, request)
+
+    def _view(
+        self,
+        listing: Listing,
+        selection: Chosen,
+        task: Any,
+        cost: Any,
+        run_id: Any,
+        format: Any,
+        request: gr.Request,
+    ) -> list[Any]:
         self._windows.get(request.session_hash).asked = ()
         runs, broken = readable_runs(selection.runs)
         return [
@@ -163,7 +175,7 @@ class RunsTab(Tab[RunsLink]):
 
 
 def _group_text(group: Group, count: int) -> str:
-    said = f"{plural(count, 'run')} of {group.value} selected"
+    said = f"{plural(count, 'run')} of group {group.value} selected"
     if count == len(group.runs):
         return f"{said}."
     return f"{said}, the first of {len(group.runs):,}; {MAX_SELECTED} are shown together."
