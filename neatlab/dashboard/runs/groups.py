@@ -18,7 +18,7 @@ GROUP_COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading â†
     "runs": ("number", "80px"),
     "with a metric": ("number", "130px"),
     "mean metric": ("number", "120px"),
-    "standard deviation": ("number", "160px"),
+    "standard deviation": ("number", "190px"),
     "judged by": ("str", "170px"),
 }
 
