@@ -1,9 +1,10 @@
-"""Seconds to list, filter, sort and select in a folder of many runs: the store alone, and the Runs tab's handlers.
+"""Seconds to list, filter, sort, group, tag and select among many runs: the store alone, and the Runs tab's handlers.
 
 python benchmarks/runs_scale.py [--runs 10000] [--folder DIR] [--json]
 
-One run is trained; the others are its files with another arm, seed and learning rate. Every part but the first is the
-median of `ROUNDS`; "new process" is a second process that lists a folder which another has listed before.
+One run is trained; the others are its files with another arm, seed and learning rate, a tenth of them with a tag.
+Every part but the first is the median of `ROUNDS`; "new process" is a second process that lists a folder which
+another has listed before.
 """
 
 import argparse
@@ -22,9 +23,12 @@ import gradio as gr
 import orjson
 
 from neatlab.config import RunConfig, make_run, parse_arm
+from neatlab.dashboard.runs.finder import Asked
 from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.listing import read_store
 from neatlab.experiments.execute import execute
+from neatlab.runs.notes import annotate
 from neatlab.runs.run import seal
 from neatlab.runs.store import Store
 
@@ -32,6 +36,7 @@ SMALL = {"d_in": 16, "d_out": 8, "samples": 64}
 ARMS = [f"lora:rank={rank}" for rank in (1, 2, 4, 8)] + [f"neat:rank=4,depth={depth}" for depth in (2, 4, 6, 8)]
 ROUNDS = 5
 WINDOW: Any = SimpleNamespace(session_hash="benchmark", username=None)
+NO_FIELDS = [None] * 4  # task, cost, run and format of the adapter
 
 
 def config(number: int) -> RunConfig:
@@ -54,6 +59,8 @@ def copy_run(pattern: Path, other: RunConfig, number: int) -> None:
     stored, summary = (orjson.loads((pattern / f"{name}.json").read_bytes()) for name in ("config", "summary"))
     values, path = other.model_dump(), pattern.parent / other.run_id
     path.mkdir()
+    if number % 10 == 0:
+        annotate(path, ["every-tenth"], note=f"number {number}")
     (path / "events.jsonl").write_bytes((pattern / "events.jsonl").read_bytes())
     (path / "config.json").write_bytes(orjson.dumps({**stored, "run": values, "seal": seal(other.run_id, values)}))
     (path / "summary.json").write_bytes(orjson.dumps({**summary, "metric": summary["metric"] + number / 1e5}))
@@ -82,20 +89,40 @@ def in_a_new_process(root: Path) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def find(tab: RunsTab, asked: Asked) -> list[Any]:
+    """What the table shows after a click that asks for this."""
+    return tab._finder.find(read_store(tab.context.store, ()), asked)
+
+
+def tag(tab: RunsTab, chosen: list[str]) -> None:
+    """Give the selected runs a tag that they do not have, and see the table with it."""
+    tags = f"every-tenth new-{time.perf_counter_ns()}"
+    said = tab._notes._keep(chosen, tags, "", *Asked(), WINDOW)[0]
+    if "alert" in said:
+        raise AssertionError(said)
+
+
 def measure_page(store: Store) -> dict[str, float]:
     """Seconds of the Runs tab's handlers, and bytes that the page is sent."""
     jobs: Any = SimpleNamespace(active=list, makers={})
     with gr.Blocks(), gr.Tab("Runs"):
-        tab = RunsTab(Context(store, jobs))
+        tab = RunsTab(Context(store, jobs, shared_runs=True))
     chosen = [config(number).run_id for number in range(4)]
     begin = time.perf_counter()
-    opened = tab._renew([], None, None, None, "", "", WINDOW)
+    opened = tab._renew([], *NO_FIELDS, *Asked(), WINDOW)
+    grouped = Asked(group="rank")
+    group = find(tab, grouped)[1]["value"][0]
     return {
         "page: first opened": time.perf_counter() - begin,
-        "page: open": timed(lambda: tab._renew([], None, None, None, "", "", WINDOW)),
-        "page: filter": timed(lambda: tab._find("neat depth=4 seed=12", "")),
-        "page: sort": timed(lambda: tab._find("", "metric ↓")),
-        "page: select four": timed(lambda: tab._show(chosen, None, None, None, WINDOW)),
+        "page: open": timed(lambda: tab._renew([], *NO_FIELDS, *Asked(), WINDOW)),
+        "page: filter": timed(lambda: find(tab, Asked("neat depth=4 seed=12"))),
+        "page: sort": timed(lambda: find(tab, Asked(order="metric ↓"))),
+        "page: filter by tag": timed(lambda: find(tab, Asked(tag="every-tenth"))),
+        "page: group": timed(lambda: find(tab, grouped)),
+        "page: page 50": timed(lambda: find(tab, Asked(page=50))),
+        "page: select four": timed(lambda: tab._show(chosen, *NO_FIELDS, WINDOW)),
+        "page: select a group": timed(lambda: tab._choose_group(*grouped, SimpleNamespace(row_value=group), WINDOW)),
+        "page: tag four": timed(lambda: tag(tab, chosen)),
         "page: MB sent": len(json.dumps(opened, default=str)) / 1e6,
     }
 

@@ -73,6 +73,22 @@ def test_runs_list_show_and_export(said, tmp_path):
 
 
 @pytest.mark.process
+def test_runs_are_tagged_and_noted_and_listed_by_tag(said):
+    ids = [row["run"] for row in json.loads(said("list", "--json"))]
+    assert said("tag", *ids[:2], "--add", "Good", "--add", "b") == f"{ids[0]}: tags b, good\n{ids[1]}: tags b, good\n"
+    assert json.loads(said("tag", ids[1], "--remove", "good", "--json")) == {ids[1]: ["b"]}
+    assert said("note", ids[0], "ran on β") == f"{ids[0]}: ran on β\n"
+    assert [row["run"] for row in json.loads(said("list", "--tag", "b", "--json"))] == ids[:2]
+    (row,) = json.loads(said("list", "--tag", "GOOD", "--tag", "b", "--json"))
+    assert (row["run"], row["tags"], row["note"]) == (ids[0], "b good", "ran on β")
+    assert said("list", "--tag", "good").splitlines()[1].endswith("b good")
+    assert said("list", "--tag", "other").endswith("with tag other\n")
+    assert json.loads(said("show", ids[0], "--json"))["tags"] == ["b", "good"]
+    assert said("note", ids[0], "") == f"{ids[0]}: no note\n"
+    assert said("tag", *ids[:2], "--remove", "b", "--remove", "good").endswith("no tags\n")
+
+
+@pytest.mark.process
 def test_a_corrupt_run_is_warned_about_and_the_others_are_listed(compared):
     runs, _, _ = compared
     bad = next(p for p in runs.iterdir())
@@ -126,6 +142,10 @@ def test_export_writes_a_lora_folder_and_refuses_to_overwrite(compared, said, tm
         (["compare", "--task", SMALL, "--arm", "lora", "--runs", "/dev/null/runs"], "cannot be written"),
         (["runs", "show", "../../etc", "--runs", "."], "12 hexadecimal digits"),
         (["runs", "list", "--runs", "/nowhere"], "no runs folder /nowhere"),
+        (["runs", "list", "--tag", "two words"], "tag 'two words'; allowed: up to 40 letters"),
+        (["runs", "tag", "0123456789ab"], "needs --add TAG or --remove TAG"),
+        (["runs", "tag", "0123456789ab", "--add", "good", "--runs", "."], "no run 0123456789ab"),
+        (["runs", "note", "../../etc", "text", "--runs", "."], "12 hexadecimal digits"),
         (["compair"], "compair"),
         ([], "command"),
     ],

@@ -1,5 +1,7 @@
 """The Runs tab without a browser: the table, what is selected, what is deleted and what is given away."""
 
+import math
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,20 +13,30 @@ import pytest
 
 from neatlab.config import RunConfig, make_run, parse_arm
 from neatlab.dashboard.runs.delete import asking, delete_runs
+from neatlab.dashboard.runs.finder import Asked
 from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.runs.table import COLUMNS, EMPTY, count_text, rows
-from neatlab.dashboard.runs.view import Selection, arm_names, curves, difference_table, differences
+from neatlab.dashboard.runs.view import (
+    Selection,
+    arm_names,
+    curves,
+    difference_table,
+    differences,
+    quality_and_cost,
+)
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.listing import MAX_SELECTED, Listing, by_task, choose, read_store, require_runs
 from neatlab.errors import BadInput
 from neatlab.plots.looks import short_name
 from neatlab.runs.curves import read_points
+from neatlab.runs.notes import NO_NOTES
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from tests.awaiting import awaited
 from tests.dashboard_runs import SMALL, four_runs, tiny, trained
 
 HOSTILE = "<script>alert(1)</script>"
+NOTHING_ASKED = Asked(None, None, None, None, None)
 HERE: Any = SimpleNamespace(session_hash="here", username="teacher")
 
 
@@ -181,6 +193,7 @@ class Busy:
 
     def __init__(self, *configs: RunConfig) -> None:
         self._configs = configs
+        self.makers: dict[str, str] = {}
 
     def active(self) -> list[Any]:
         return [SimpleNamespace(runs=self._configs)]
@@ -209,6 +222,18 @@ def pairs(runs: Path) -> Iterator[tuple[Store, list[str]]]:
     yield store, [tiny("lora", seed=seed).run_id for seed in (0, 1)]
 
 
+def renewed(tab: RunsTab) -> dict[str, Any]:
+    """Element id → what it becomes when the tab is opened."""
+    outputs = [tab._chosen, tab._finder.tag, tab._finder.group, *tab._finder.shown, *tab._shown]
+    values = tab._renew([], None, None, None, None, *NOTHING_ASKED, HERE)
+    return dict(zip((output.elem_id for output in outputs), values, strict=True))
+
+
+def listed(tab: RunsTab, *asked: Any) -> list[str]:
+    """Ids of the rows that are shown."""
+    return [cells[0] for cells in tab._finder.find(read_store(tab.context.store), Asked(*asked))[0]["value"]]
+
+
 def fresh_selection(tab: RunsTab, folder: Store) -> list[list[Any]]:
     """The table's rows; what the window clicked in an earlier test is forgotten."""
     tab._choose(HERE)
@@ -217,21 +242,22 @@ def fresh_selection(tab: RunsTab, folder: Store) -> list[list[Any]]:
 
 class TestHandlers:
     def test_an_empty_folder_invites(self, runs: Path) -> None:
-        _, _, count, empty, table, message, _, chart, *_ = tab(Store(runs))._renew(
-            [], None, None, None, None, None, HERE
-        )
-        assert "0 runs" in count
-        assert empty == EMPTY
-        assert table["visible"] is False
-        assert message == ""
-        assert chart is None
+        made = tab(Store(runs))
+        shown = renewed(made)
+        assert "0 runs" in shown["runs-count"]
+        assert shown["runs-empty"] == EMPTY
+        assert shown["runs-table"]["visible"] is shown["runs-groups"]["visible"] is False
+        assert shown["runs-message"] == ""
+        _, _, _, _, *charts = made._show([], None, None, None, None, HERE)[:6]
+        assert charts == [None, None]
 
     @pytest.mark.parametrize("given", [*REFUSED_SELECTIONS, [HOSTILE]])
     def test_a_selection_that_cannot_be_is_a_message(self, made: RunsTab, given: Any) -> None:
-        _, _, _, message, _, chart, *_ = made._show(given, given, given, given, HERE)
+        _, _, message, _, *charts = made._show(given, given, given, given, given, HERE)[:6]
         assert 'role="alert"' in message
         assert "<script>" not in message
-        assert chart is None
+        assert charts == [None, None]
+        assert 'role="alert"' in made._notes._keep(given, "good", "text", *NOTHING_ASKED, HERE)[0]
         for name in ("csv", "report", "notebook"):
             *_, (_, said) = made._downloads._maker(name)(given, HERE)
             assert 'role="alert"' in said
@@ -240,18 +266,19 @@ class TestHandlers:
             assert 'role="alert"' in said
         assert made._delete._ask(given, HERE)[0].startswith('<p role="alert">')
         assert "0 runs deleted" in made._delete._confirm(given, HERE)[1]
-        assert made._draw(given, given) is None
+        assert made._selection._draw(given, given, given) == [None, None]
         assert made._downloads._offer(given, given)["choices"] == []
 
     def test_rows_are_found_by_words_and_settings_and_sorted(self, made: RunsTab, four: list[Run]) -> None:
         def found(words: Any, order: Any = None) -> list[str]:
-            return [cells[0] for cells in made._find(words, order)[0]]
+            return listed(made, words, order)
 
         newest = [run.run_id for run in reversed(four)]
         for nothing in (None, "", "  ", [], {}):
             assert found(nothing) == newest
         assert found("LORA seed=1") == [run.run_id for run in four if run.config.seed == 1 and "lora" in found_arm(run)]
         assert found("rank=2 finished") == newest
+        assert found("method=lora") == found("lora") == [i for i in newest if i in found("lora:rank=2")]
         assert found("rank=20") == found("rank=") == found(HOSTILE) == []
         by_metric = sorted(four, key=lambda run: float(run.summary["metric"]))
         assert found("", "metric ↑") == [run.run_id for run in by_metric]
@@ -260,9 +287,51 @@ class TestHandlers:
 
     def test_a_browser_is_sent_a_hundred_rows(self, made: RunsTab, four: list[Run]) -> None:
         many = {f"{i:012x}": Run(four[0].path.with_name(f"{i:012x}"), four[0].config, {}, {}) for i in range(150)}
-        found, note = made._finder.find(Listing(many, {}), "lora", None)
-        assert [cells[0] for cells in found] == list(many)[:100]
-        assert "150 of 150 runs match; the first 100 are shown" in note
+        for page, part, words in ((1, slice(100), "1 to 100"), (2, slice(100, 150), "101 to 150")):
+            table, _, note, number, pager = made._finder.find(Listing(many, {}), Asked("lora", page=page))
+            assert [cells[0] for cells in table["value"]] == list(many)[part]
+            assert f"150 of 150 runs match; {words} are shown" in note
+            assert (number["value"], number["maximum"], pager["visible"]) == (page, 2, True)
+        for page, shown in ((0, 1), (3, 2), (10**30, 1), (None, 1), ("x", 1), (float("nan"), 1), ([], 1)):
+            assert made._finder.find(Listing(many, {}), Asked(page=page))[3]["value"] == shown
+        assert made._finder.find(Listing(dict(list(many.items())[:100]), {}), Asked())[4]["visible"] is False
+
+    def test_groups_have_count_mean_and_spread_and_one_press_selects_them(self, made: RunsTab, four: list[Run]) -> None:
+        listing = read_store(made.context.store)
+        asked = Asked(group="method")
+        runs_table, groups, note, _, _ = made._finder.find(listing, asked)
+        assert (runs_table["visible"], groups["visible"]) == (False, True)
+        assert "4 of 4 runs match, in 2 groups" in note
+        for cells, method in zip(groups["value"], ("lora", "neat"), strict=True):
+            members = [run for run in four if run.config.arm.method == method]
+            scores = [float(run.summary["metric"]) for run in members]
+            assert cells[:4] == [method, members[0].config.spec.label, 2, 2]
+            assert cells[4] == pytest.approx(statistics.mean(scores), abs=5e-5)
+            assert cells[5] == pytest.approx(statistics.stdev(scores), abs=5e-5)
+            update, said = made._choose_group(*asked, picked(cells), HERE)
+            assert set(update["value"]) == {run.run_id for run in members}
+            assert f"2 runs of group {method} selected." in said
+        (alone,) = made._finder.find(listing, Asked("depth=2", group="depth"))[1]["value"]
+        assert alone[:3] == ["2", four[0].config.spec.label, 2]
+        assert [cells[0] for cells in made._finder.find(listing, Asked(group="depth"))[1]["value"]] == ["2", "–"]
+        for wrong in (None, [], [1], ["lora"], [HOSTILE, HOSTILE], "text"):
+            _, said = made._choose_group(*asked, picked(wrong), HERE)
+            assert 'role="alert"' in said
+        for nothing in ("", None, "no setting", HOSTILE, [], {}):
+            assert made._finder.find(listing, Asked(group=nothing))[1]["visible"] is False
+
+    def test_runs_can_be_grouped_by_what_is_not_the_same_in_all(self, made: RunsTab) -> None:
+        _, group = made._finder.lists(read_store(made.context.store), Asked(group="seed"))
+        offered = {value for _, value in group["choices"]}
+        assert offered >= {"", "method", "arm", "depth", "seed"}
+        assert offered.isdisjoint({"task", "rank", "steps", "d_in", "lr"})
+        assert group["value"] == "seed"
+
+    def test_a_group_that_is_too_large_is_selected_in_part(self, made: RunsTab, four: list[Run]) -> None:
+        many = {f"{i:012x}": Run(four[0].path.with_name(f"{i:012x}"), four[0].config, {}, {}) for i in range(30)}
+        members = made._finder.group_of(Listing(many, {}), Asked(group="method"), ["lora", four[0].config.spec.label])
+        assert members is not None
+        assert [run.run_id for run in members.runs] == list(many)
 
     def test_a_click_selects_and_a_second_takes_away(self, made: RunsTab, folder: Store) -> None:
         table = fresh_selection(made, folder)
@@ -294,10 +363,10 @@ class TestHandlers:
         store = Store(runs)
         good, bad = trained(store, tiny("lora"), tiny("neat"))
         (bad.path / "events.jsonl").write_text('nonsense\n{"type":"Step"}\n')
-        *_, message, _, chart, _ = tab(store)._show([good.run_id, bad.run_id], None, None, None, HERE)[:7]
+        _, _, message, _, *charts = tab(store)._show([good.run_id, bad.run_id], None, None, None, None, HERE)[:6]
         assert bad.run_id in message
         assert "line 1 is not JSON" in message
-        assert "lora:rank=2" in str(chart)
+        assert all("LoRA r 2" in chart and "NEAT" not in chart for chart in charts)
 
     def test_what_was_asked_about_is_deleted_and_nothing_else(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
@@ -316,7 +385,7 @@ class TestHandlers:
     def test_another_selection_or_keep_forgets_the_question(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
         made = tab(store)
-        for forget in (lambda: made._show([second], None, None, None, HERE), lambda: made._delete._keep(HERE)):
+        for forget in (lambda: made._show([second], None, None, None, None, HERE), lambda: made._delete._keep(HERE)):
             made._delete._ask([first], HERE)
             forget()
             made._delete._confirm([first], HERE)
@@ -342,6 +411,101 @@ class TestHandlers:
         assert Path(file["value"]).exists()
         made._close(HERE)
         assert not Path(file["value"]).parents[1].exists()
+
+
+class TestNotes:
+    def test_what_all_selected_have_is_changed_in_all(self, pairs: tuple[Store, list[str]]) -> None:
+        store, ids = pairs
+        made = tab(store)
+        store.annotate(ids[0], ["old", "own"], note="before")
+        store.annotate(ids[1], ["old"])
+        tags, note, save = made._notes.show(store.runs())
+        assert (tags, note["value"], save["interactive"]) == ("old", "", True)
+        assert "different notes" in note["placeholder"]
+        said, tags, note, _, choices, _, table, *_ = made._notes._keep(ids, "New, later", "", *NOTHING_ASKED, HERE)
+        assert "2 runs saved" in said
+        assert (tags, note["value"]) == ("later new", "")
+        assert [value for _, value in choices["choices"]] == ["", "later", "new", "own"]
+        notes = {run.run_id: run.notes for run in store.runs()}
+        assert [notes[i].tags for i in ids] == [("later", "new", "own"), ("later", "new")]
+        assert [notes[i].note for i in ids] == ["before", ""]
+        shown = {cells[0]: dict(zip(COLUMNS, cells, strict=True)) for cells in table["value"]}
+        assert shown[ids[0]]["tags"] == "later new own"
+        assert shown[ids[0]]["note"] == "before"
+        made._notes._keep(ids, "later new", "for both", *NOTHING_ASKED, HERE)
+        assert {run.notes.note for run in store.runs()} == {"for both"}
+
+    def test_runs_are_found_by_their_tag(self, pairs: tuple[Store, list[str]]) -> None:
+        store, ids = pairs
+        made = tab(store)
+        store.annotate(ids[0], ["good", "better"], note="Seen twice")
+        for asked in (("", None, "good"), ("tag=good",), ("seen TWICE",), ("tag=better", None, "good")):
+            assert listed(made, *asked) == [ids[0]]
+        for asked in (("tag=goo",), ("", None, "goo"), ("", None, HOSTILE), ("", None, ["good"])):
+            assert listed(made, *asked) == []
+        store.annotate(ids[0], remove=["good"])
+        assert listed(made, "tag=good") == []
+        gone = made._finder.lists(read_store(store), Asked(tag="good"))[0]
+        assert (gone["value"], gone["choices"][1:]) == ("", [("better", "better")])
+
+    @pytest.mark.parametrize(
+        "given", [("<b>", "text"), ("good", "n" * 2001), (" ".join(f"t{i}" for i in range(21)), "")]
+    )
+    def test_what_is_refused_changes_nothing_and_stays_in_its_fields(
+        self, pairs: tuple[Store, list[str]], given: tuple[str, str]
+    ) -> None:
+        store, ids = pairs
+        said, *others = tab(store)._notes._keep(ids, *given, *NOTHING_ASKED, HERE)
+        assert said.count('role="alert"') == 1
+        assert "<b>" not in said
+        assert all(value == gr.skip() for value in others)
+        assert {run.notes for run in store.runs()} == {NO_NOTES}
+
+    def test_a_window_that_did_not_make_a_run_may_not_change_it(self, pairs: tuple[Store, list[str]]) -> None:
+        store, (mine, other) = pairs
+        made = tab(store)
+        made.context.visitors.enter("window", "visitor")
+        made.context.jobs.makers[mine] = "visitor"
+        window: Any = SimpleNamespace(session_hash="window", username=None)
+        said, *_ = made._notes._keep([mine, other], "good", "text", *NOTHING_ASKED, window)
+        assert f"run {other} was not made in this browser" in said
+        assert {run.notes for run in store.runs()} == {NO_NOTES}
+        said, *_ = made._notes._keep([mine], "good", "text", *NOTHING_ASKED, window)
+        assert "1 run saved" in said
+        assert {run.run_id: run.notes.tags for run in store.runs()} == {mine: ("good",), other: ()}
+
+
+class TestQualityAndCost:
+    def test_a_mark_an_arm_with_its_interval(self, four: list[Run]) -> None:
+        value = orjson.loads(quality_and_cost(four, "adapter_params") or "")
+        marks = {trace["name"]: trace for trace in value["figure"]["data"]}
+        assert marks.keys() == {"LoRA r 2", "NEAT r 2, depth 2"}  # two seeds of each: no front
+        for name, mark in marks.items():
+            members = [run for run in four if short_name(run.config.arm.label) == name]
+            scores = [float(run.summary["metric"]) for run in members]
+            assert mark["x"] == [members[0].summary["adapter_params"]]
+            assert mark["y"] == [pytest.approx(statistics.mean(scores))]
+            half = 12.706205 * statistics.stdev(scores) / math.sqrt(2)  # t of one degree of freedom
+            assert mark["error_y"]["array"] == [pytest.approx(half, rel=1e-5)]
+        assert "lower is better" in value["caption"]
+        assert "No front is drawn: that takes 3 seeds of every arm" in value["caption"]
+
+    def test_a_front_where_every_arm_has_three_seeds(self, runs: Path) -> None:
+        ended = {"status": "finished", "seconds_per_step": 0.1, "saved_bytes": 5}
+        reached = {"lora": (100, 0.5), "neat": (50, 0.7), "dora": (200, 0.6)}  # an error: DoRA is beaten by LoRA
+        drawn = []
+        for method, (cost, error) in reached.items():
+            for seed in range(3):
+                config = tiny(method, seed=seed)
+                summary = {**ended, "adapter_params": cost, "metric": error + seed / 100}
+                drawn.append(Run(runs / config.run_id, config, {}, summary))
+        value = orjson.loads(quality_and_cost(drawn, HOSTILE) or "")
+        (front,) = [trace for trace in value["figure"]["data"] if trace["mode"] == "lines"]
+        assert (front["x"], front["y"]) == ([50, 100], [pytest.approx(0.71), pytest.approx(0.51)])
+        assert value["caption"].endswith("in the mean: LoRA r 2, NEAT r 2, depth 2.")
+        fewer = quality_and_cost(drawn[:-1], "adapter_params") or ""
+        assert "No front is drawn" in fewer
+        assert quality_and_cost([], "adapter_params") is None
 
 
 def found_arm(run: Run) -> str:

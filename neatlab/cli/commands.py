@@ -159,69 +159,6 @@ def _answer(comparison: Any, arguments: argparse.Namespace) -> None:
     print(comparison_text(comparison))
 
 
-def list_runs(arguments: argparse.Namespace) -> None:
-    """A line a run."""
-    from neatlab.cli.columns import aligned
-    from neatlab.runs.results import load_runs
-
-    frame = load_runs(arguments.runs).frame()
-    columns = [c for c in ("run", "task", "arm", "seed", "status", "steps", "lr", "metric", "created") if c in frame]
-    if arguments.json:
-        print_json(orjson.loads(frame.to_json(orient="records")))
-    elif frame.empty:
-        print(f"no runs in {arguments.runs}")
-    else:
-        cells = frame[columns].astype(object).where(frame[columns].notna(), "")
-        print(aligned([columns, *cells.map(str).to_numpy().tolist()]))
-
-
-def show_run(arguments: argparse.Namespace) -> None:
-    """One run's configuration and result."""
-    from neatlab.runs.store import Store
-
-    run = Store(arguments.runs).get(arguments.id)
-    shown = {
-        "run": run.run_id,
-        "status": run.status,
-        "config": run.config.model_dump(),
-        "summary": run.summary,
-        "environment": run.environment,
-    }
-    if arguments.json:
-        print_json(shown)
-        return
-    for name, value in shown.items():
-        print(
-            f"{name}: {value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()}"
-        )
-
-
-def export_runs(arguments: argparse.Namespace) -> None:
-    """All runs as CSV, or to a tracker."""
-    from neatlab.export import trackers
-    from neatlab.runs.results import load_runs
-
-    results = load_runs(arguments.runs)
-    if arguments.tensorboard:
-        trackers.to_tensorboard(results, arguments.tensorboard)
-    if arguments.trackio:
-        trackers.to_trackio(results, arguments.trackio)
-    frame = results.frame()
-    if arguments.csv:
-        _write_text(arguments.csv, frame.to_csv(index=False))
-    if arguments.json:
-        print_json(orjson.loads(frame.to_json(orient="records")))
-    elif not (arguments.csv or arguments.tensorboard or arguments.trackio):
-        print(frame.to_csv(index=False), end="")
-
-
-def _write_text(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
-
-
 def export(arguments: argparse.Namespace) -> None:
     """A finished run's adapter, or an adapter folder, in another form."""
     errors = _exported(arguments)

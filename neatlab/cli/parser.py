@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.cli.rewind import rewind
+from neatlab.cli.runs import add_runs
 from neatlab.cli.snippet import snippet
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.export.formats import SCRIPTS
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="command")
     _add_compare(subparsers)
     _add_sweep(subparsers)
-    _add_runs(subparsers)
+    add_runs(subparsers, _add_shared)
     _add_inspect(subparsers)
     _add_export(subparsers)
     _add_rewind(subparsers)
@@ -183,23 +184,6 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="batch_size=16, accumulate=4, precision=bfloat16",
     )
-
-
-def _add_runs(subparsers: Any) -> None:
-    parser = subparsers.add_parser("runs", help="list, show or export the runs of a folder")
-    actions = parser.add_subparsers(required=True, metavar="list|show|export")
-    _add_shared(listing := actions.add_parser("list", help="a line a run"))
-    listing.set_defaults(run=commands.list_runs)
-    showing = actions.add_parser("show", help="one run's configuration and result")
-    showing.add_argument("id")
-    _add_shared(showing)
-    showing.set_defaults(run=commands.show_run)
-    exporting = actions.add_parser("export", help="all runs as a table")
-    exporting.add_argument("--csv", metavar="F", help="file to write (default: standard output)")
-    exporting.add_argument("--tensorboard", metavar="DIR", help="write event files for TensorBoard instead")
-    exporting.add_argument("--trackio", metavar="PROJECT", help="log to a trackio project instead")
-    _add_shared(exporting)
-    exporting.set_defaults(run=commands.export_runs)
 
 
 def _add_inspect(subparsers: Any) -> None:

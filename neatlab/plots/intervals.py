@@ -105,9 +105,9 @@ def _mark_reference(figure: go.Figure, mean: float, margin: float) -> None:
     figure.add_vline(mean, line={"dash": "dot", "width": 1, "color": QUIET})
 
 
-def several_seeds(arms: Sequence[ArmScore]) -> bool:
-    """Whether every arm has more than one seed; one alone shows no front, for the next may turn it round."""
-    return all(entry.score.count > 1 for entry in arms)
+def several_seeds(arms: Sequence[ArmScore], least: int = 2) -> bool:
+    """Whether every arm has so many seeds; one alone shows no front, for the next may turn it round."""
+    return all(entry.score.count >= least for entry in arms)
 
 
 def in_figures(score: Interval) -> str:

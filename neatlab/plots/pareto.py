@@ -33,8 +33,8 @@ class ParetoData(NamedTuple):
         cost: What stands on the horizontal axis.
         arms: The arms.
         costs: Mean cost of each.
-        front: Whether no other arm is as cheap and as good, and one of the two strictly; all False where an arm has one
-            seed alone.
+        front: Whether no other arm is as cheap and as good, and one of the two strictly; all False where an arm has too
+            few seeds.
     """
 
     name: str
@@ -60,6 +60,7 @@ def pareto_data(
     name: str | None = None,
     arms: Sequence[str] | None = None,
     higher_is_better: bool | None = None,
+    min_seeds: int = 2,
 ) -> ParetoData:
     """Metric against a cost, and which arms are on the front.
 
@@ -69,6 +70,7 @@ def pareto_data(
         name: The metric's name; a `Comparison` knows its own.
         arms: Order of the arms.
         higher_is_better: The metric's direction; a `Comparison` knows its own, else higher is better.
+        min_seeds: Of every arm; with fewer there is no front.
 
     Raises:
         BadInput: No such cost.
@@ -81,7 +83,7 @@ def pareto_data(
     costs, scores = [float(means[entry.arm]) for entry in known], [entry.score.mean for entry in known]
     higher = getattr(getattr(source, "metric", None), "higher_is_better", True)
     front = pareto_front(costs, scores, higher if higher_is_better is None else higher_is_better)
-    several = several_seeds(known)
+    several = several_seeds(known, min_seeds)
     return ParetoData(data.name, COSTS[cost], known, costs, [bool(flag) and several for flag in front])
 
 
@@ -92,6 +94,7 @@ def pareto(
     arms: Sequence[str] | None = None,
     higher_is_better: bool | None = None,
     dark: bool = False,
+    min_seeds: int = 2,
 ) -> go.Figure:
     """Metric against a cost with 95 % intervals; a dotted line joins the arms on the front.
 
@@ -102,11 +105,12 @@ def pareto(
         arms: Order of the arms.
         higher_is_better: The metric's direction; a `Comparison` knows its own, else higher is better.
         dark: For a dark page.
+        min_seeds: Of every arm; with fewer no front is drawn.
 
     Returns:
         The figure.
     """
-    data = pareto_data(source, cost, name, arms, higher_is_better)
+    data = pareto_data(source, cost, name, arms, higher_is_better, min_seeds)
     figure = new_figure([data.cost, data.name], dark=dark)
     rows = list(zip(data.arms, data.costs, data.front, strict=True))
     if sum(data.front) > 1:

@@ -124,6 +124,8 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
         "steps": config.training.steps,
         "purpose": config.purpose,
         **results,
+        "tags": " ".join(run.notes.tags),
+        "note": run.notes.note,
         "error": run.summary.get("error"),
         "created": run.environment.get("created"),
     }

@@ -101,4 +101,4 @@ def _file_state(path: str) -> FileState:
 
 def _copy(run: Run | StoreError) -> Run | StoreError:
     """The run without the events that a caller had read of it, which would stay in memory and grow old."""
-    return Run(run.path, run.config, run.environment, run.summary) if isinstance(run, Run) else run
+    return Run(run.path, run.config, run.environment, run.summary, run.notes) if isinstance(run, Run) else run

@@ -1,5 +1,6 @@
 """One run directory, read: what was run, how it stands, and whether the directory is what its name says."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +12,12 @@ import orjson
 from neatlab.config import RunConfig, digest
 from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import MAX_EVENTS_BYTES, read_lines
+from neatlab.runs.notes import NO_NOTES, NOTES, Notes, read_notes
 from neatlab.runs.outcomes import read_outcomes
 from neatlab.runtime.files import open_regular
 from neatlab.tasks.outcomes import Outcomes
 
-READ_FILES = ("config.json", "summary.json")  # what `read_run` reads
+READ_FILES = ("config.json", "summary.json", NOTES)  # what `read_run` reads
 ENDED = ("finished", "failed", "pruned")
 COUNTS = ("adapter_params", "trainable_params")
 MAX_JSON_BYTES = 2**24  # of a configuration or a summary
@@ -33,12 +35,14 @@ class Run:
         config: What was run.
         environment: Package versions, device and start time.
         summary: The result; empty while the run is not finished.
+        notes: Tags and the note that people gave it.
     """
 
     path: Path
     config: RunConfig
     environment: dict[str, Any]
     summary: dict[str, Any]
+    notes: Notes = NO_NOTES
 
     @property
     def run_id(self) -> str:
@@ -98,7 +102,16 @@ def read_run(path: Path) -> Run:
         _check_summary(path / "summary.json", summary)
     elif ended:
         raise StoreError(f"{path / 'summary.json'} is empty")
-    return Run(path, config, started, summary)
+    return Run(path, config, started, summary, _notes(path))
+
+
+def _notes(path: Path) -> Notes:
+    """What is said of a run; damage there damages no result."""
+    try:
+        return read_notes(path)
+    except StoreError as error:
+        warnings.warn(f"tags and note of run {path.name} are left out: {error}", stacklevel=2)
+        return NO_NOTES
 
 
 def _is_named(name: str, stored: dict[str, Any], config: RunConfig) -> bool:

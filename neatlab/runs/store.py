@@ -6,6 +6,7 @@ weights.json, .bin    thin factors of ΔW every few steps, in half precision; at
 adapter/              what was trained, as safetensors
 outcomes.safetensors  true and predicted value of each test example, where the task has them
 summary.json          the result; its presence means that the run ended by itself
+notes.json            tags and a note, written by people; no part of what the run is
 
 Beside them `.neatlab-newest` says when the newest of them was started.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 from neatlab.config import RunConfig
 from neatlab.errors import BadInput, StoreError
 from neatlab.runs.index import RUN_ID, Index
+from neatlab.runs.notes import Notes, annotate, carry_notes
 from neatlab.runs.run import Run, read_run
 from neatlab.runs.started import note_start
 from neatlab.runs.writer import RunWriter
@@ -105,25 +107,9 @@ class Store:
         """
         self.check_writable()
         try:
-            self._adopt(run_id, files)
+            _adopt(self.root, run_id, files)
         except OSError as error:
             raise StoreError(f"run {run_id} cannot be written: {error.strerror or error}") from error
-
-    def _adopt(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        path = self.root / run_id
-        with tempfile.TemporaryDirectory(dir=self.root, prefix=".adopt-") as folder:
-            whole = Path(folder) / run_id
-            for name, content in files.items():
-                target = whole / name
-                if not target.resolve().is_relative_to(whole.resolve()):
-                    raise StoreError(f"run {run_id} holds a file outside its directory: {name!r}")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(content)
-            if path.exists():
-                shutil.rmtree(path)
-            whole.replace(path)
-        with suppress(StoreError):  # it is named as damaged where it is read
-            note_start(self.root, str(read_run(path).environment.get("created")))
 
     def get(self, run_id: str) -> Run:
         """One run by its id.
@@ -150,6 +136,23 @@ class Store:
         except OSError as error:
             raise StoreError(f"run {run_id} cannot be removed: {error.strerror or error}") from error
 
+    def annotate(
+        self, run_id: str, add: Collection[str] = (), remove: Collection[str] = (), note: str | None = None
+    ) -> Notes:
+        """Change the tags and the note of one run; returns what it has now.
+
+        Args:
+            run_id: The run.
+            add: Tags to add.
+            remove: Tags to take away; those that it does not have are no mistake.
+            note: The new note; None leaves the one that is there.
+
+        Raises:
+            BadInput: Not an id, no such run, or a tag or note that is not allowed.
+            StoreError: They cannot be read or written.
+        """
+        return annotate(self._folder(run_id), add, remove, note)
+
     def _folder(self, run_id: str) -> Path:
         """The directory of a run that is there, or BadInput."""
         if not RUN_ID.fullmatch(run_id):
@@ -175,6 +178,24 @@ class Store:
         readable = [run for run in entries.values() if isinstance(run, Run)]
         damaged = {name: error for name, error in entries.items() if isinstance(error, StoreError)}
         return sorted(readable, key=lambda run: str(run.environment.get("created"))), damaged
+
+
+def _adopt(root: Path, run_id: str, files: Mapping[str, bytes]) -> None:
+    path = root / run_id
+    with tempfile.TemporaryDirectory(dir=root, prefix=".adopt-") as folder:
+        whole = Path(folder) / run_id
+        for name, content in files.items():
+            target = whole / name
+            if not target.resolve().is_relative_to(whole.resolve()):
+                raise StoreError(f"run {run_id} holds a file outside its directory: {name!r}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        if path.exists():
+            carry_notes(path, whole)
+            shutil.rmtree(path)
+        whole.replace(path)
+    with suppress(StoreError):  # it is named as damaged where it is read
+        note_start(root, str(read_run(path).environment.get("created")))
 
 
 def _same_run(path: Path) -> Run:

@@ -13,6 +13,7 @@ import orjson
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
 from neatlab.events import Event, RunInterrupted, to_dict
+from neatlab.runs.notes import carry_notes
 from neatlab.runs.run import read_json, seal
 from neatlab.runs.started import start_time
 from neatlab.runtime.environment import environment
@@ -49,6 +50,7 @@ class RunWriter:
             begun.mkdir()
             write_json(begun / "config.json", stored)
             if self.path.exists():
+                carry_notes(self.path, begun)
                 shutil.rmtree(self.path)
             begun.replace(self.path)
 

@@ -55,7 +55,7 @@ def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App,
         "teacher:d_in=16,d_out=8,samples=64",
         "neat:rank=2,depth=2",
     ]
-    assert float(cells(page, 0)[8]) == pytest.approx(newest.summary["metric"], abs=5e-5)
+    assert float(cells(page, 0)[9]) == pytest.approx(newest.summary["metric"], abs=5e-5)
     click_row(page, newest)
     shows(page.locator("#runs-count"), "4 runs, 3 selected")
     page.wait_for_function("location.search.split('run=').length === 4")
@@ -118,6 +118,32 @@ def saved(page: Page, name: str, folder: Path) -> Path:
     download.value.save_as(path)
     shows(page.locator("#runs-file"), path.name)
     return path
+
+
+def test_runs_are_tagged_found_by_tag_and_folded_into_groups(page: Page, stored: App, four: list[Run]) -> None:
+    open_runs(page, stored, four[0], four[3])
+    page.get_by_label("tags that all selected have").fill("to-check")
+    page.locator("#runs-note textarea").fill("seen twice")
+    page.click("#runs-save")
+    shows(page.locator("#runs-result"), "2 runs saved")
+    page.locator("#runs-tag input").click()
+    page.get_by_role("option", name="to-check").click()
+    expect(page.locator("#runs-table .virtual-row")).to_have_count(2)
+    shows(page.locator("#runs-matching"), "2 of 4 runs match")
+    assert {cells(page, row)[4] for row in (0, 1)} == {"to-check"}
+    page.locator("#runs-tag input").click()
+    page.get_by_role("option", name="any tag").click()
+    page.locator("#runs-group input").click()
+    page.get_by_role("option", name="method").click()
+    groups = page.locator("#runs-groups .virtual-row")
+    expect(groups).to_have_count(2)
+    groups.last.locator("[role=gridcell]").first.click()
+    shows(page.locator("#runs-count"), "2 selected")
+    shows(page.locator("#runs-pareto-caption"), "NEAT r 2, depth 2")
+    neat = {run.run_id for run in four if run.config.arm.method == "neat"}
+    page.wait_for_function("ids => ids.every(id => location.search.includes(id))", arg=sorted(neat))
+    for run in (four[0], four[3]):
+        Store(stored.runs).annotate(run.run_id, remove=["to-check"], note="")
 
 
 def test_a_run_is_deleted_once_it_is_confirmed(page: Page, stored: App) -> None:

@@ -26,7 +26,7 @@ def asking(
         BadInput: One of them is being trained, or is not the visitor's.
     """
     ids = tuple(run.run_id for run in runs)
-    _check_own(ids, foreign)
+    check_own(ids, foreign, "delete it")
     if busy := [run_id for run_id in ids if run_id in training]:
         raise BadInput(f"run {busy[0]} is being trained; stop it on its tab, or take it out of the selection")
     return ids, _question(runs)
@@ -38,11 +38,21 @@ def _question(runs: Sequence[Run]) -> str:
     return _HTML.question(count, [(run_text(run), run.status) for run in runs], is_unfinished)
 
 
-def _check_own(ids: Sequence[str], foreign: Collection[str]) -> None:
+def check_own(ids: Sequence[str], foreign: Collection[str], deed: str) -> None:
+    """Refuse a change of runs that are not the visitor's.
+
+    Args:
+        ids: What would be changed.
+        foreign: Ids of the runs that are not theirs.
+        deed: What they would do with it.
+
+    Raises:
+        BadInput: One of them is not theirs.
+    """
     if others := [run_id for run_id in ids if run_id in foreign]:
         raise BadInput(
             f"run {others[0]} was not made in this browser since the server was started; whoever has made it can "
-            "delete it, or anybody where the server has a password or was started with --shared-runs"
+            f"{deed}, or anybody where the server has a password or was started with --shared-runs"
         )
 
 

@@ -7,15 +7,17 @@ import gradio as gr
 
 from neatlab.dashboard.runs.delete_part import DeletePart
 from neatlab.dashboard.runs.downloads import RAW, Downloads
-from neatlab.dashboard.runs.finder import Finder
+from neatlab.dashboard.runs.finder import Asked, Finder
+from neatlab.dashboard.runs.groups import Group
 from neatlab.dashboard.runs.link import RunsLink
-from neatlab.dashboard.runs.table import EMPTY, count_text, run_id_of, selected_texts
-from neatlab.dashboard.runs.view import NOTHING, curves, difference_table, readable_runs
+from neatlab.dashboard.runs.notes_part import NotesPart
+from neatlab.dashboard.runs.selection_part import SelectionPart, chosen_now
+from neatlab.dashboard.runs.table import EMPTY, count_text, run_id_of
+from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
-from neatlab.dashboard.shared.html import mistake
-from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choose, read_store
-from neatlab.dashboard.shared.live_plot import Chart, live_plot
+from neatlab.dashboard.shared.html import doing, mistake, plural
+from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, read_store
 from neatlab.dashboard.shared.tab import LIGHT, Tab
 from neatlab.errors import BadInput
 
@@ -34,12 +36,14 @@ class RunsTab(Tab[RunsLink]):
         self._windows: Windows[RunsWindow] = Windows(RunsWindow)
         self._holder = gr.context.Context.block
         self._table_part()
-        self._selection_part()
+        self._selection = SelectionPart(context)
+        self._chosen = self._selection.chosen
         self._result = gr.HTML(
             "", elem_id="runs-result", elem_classes=["message"], apply_default_css=False, render=False
         )
         with gr.Row(elem_classes=["runs-actions"]):
             self._downloads = Downloads(context, self._windows, self._result)
+            self._notes = NotesPart(context, self._finder, self._result)
             self._delete = DeletePart(context, self._windows, self._result)
         self._result.render()
         self.fields = {"run": self._chosen}
@@ -50,38 +54,13 @@ class RunsTab(Tab[RunsLink]):
             self._refresh = gr.Button("Refresh", elem_id="runs-refresh", size="sm", min_width=90, scale=0)
         self._empty = gr.HTML("", js_on_load=TABLE_SCRIPT, elem_id="runs-empty", apply_default_css=False)
         self._finder = Finder(self.context)
-        self._table = self._finder.table
-
-    def _selection_part(self) -> None:
-        self._chosen = gr.Dropdown(
-            [],
-            value=[],
-            multiselect=True,
-            max_choices=MAX_SELECTED,
-            allow_custom_value=True,
-            label="selected runs",
-            info=f"At most {MAX_SELECTED}: click rows above, or type here to find a run.",
-            elem_id="runs-chosen",
-        )
-        self._message = gr.HTML("", elem_id="runs-message", elem_classes=["message"], apply_default_css=False)
-        self._task = gr.Dropdown([], label="task drawn", elem_id="runs-task", visible=False, interactive=True)
-        invitation = "Select runs to lay their curves over another."
-        self._curves = live_plot(Chart("runs-curves", "Loss and metric", invitation, 440))
-        self._differences = gr.HTML(NOTHING, elem_id="runs-differences", apply_default_css=False)
 
     @property
     def _shown(self) -> list[Any]:
         """What a selection changes, in the order of `_show`."""
-        view = [self._message, self._task, self._curves, self._differences]
-        return [
-            self._count,
-            self._empty,
-            self._table,
-            *view,
-            *self._downloads.shown,
-            self._delete.button,
-            self._delete.confirmation,
-        ]
+        parts = (self._selection, self._downloads, self._notes)
+        shown = [component for part in parts for component in part.shown]
+        return [self._count, self._empty, *shown, self._delete.button, self._delete.confirmation]
 
     def read_link(self, link: RunsLink, session: str | None) -> list[Any]:
         self._windows.get(session).selected = None
@@ -90,73 +69,94 @@ class RunsTab(Tab[RunsLink]):
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers."""
         looked: dict[str, Any] = {**RAW, "trigger_mode": "always_last"}
-        given = [self._chosen, self._task, self._downloads.run, self._downloads.format]
+        given = [self._chosen, self._selection.task, self._selection.cost, self._downloads.run, self._downloads.format]
         anew: dict[str, Any] = {
             "fn": self._renew,
-            "inputs": [*given, self._finder.words, self._finder.order],
-            "outputs": [self._chosen, self._finder.note, *self._shown],
+            "inputs": [*given, *self._finder.inputs],
+            "outputs": [self._chosen, self._finder.tag, self._finder.group, *self._finder.shown, *self._shown],
             **looked,
         }
-        self._finder.connect(self._find, [self._table, self._finder.note])
         if isinstance(self._holder, gr.Tab):
             self._holder.select(**anew)
         self._refresh.click(**anew)
-        # Every click counts, those too that come before the page has drawn the click before.
-        self._table.select(self._toggle, self._chosen, [self._chosen, self._message], **LIGHT, trigger_mode="multiple")
+        self._connect_tables()
         self._chosen.input(self._choose, None, None, **LIGHT)
         self._chosen.change(self._show, given, self._shown, **looked)
         self._chosen.change(None, self._chosen, None, js=FOLLOW)
-        self._task.input(self._draw, [self._chosen, self._task], self._curves, **looked)
+        for part in (self._finder, self._selection):
+            part.connect()
         self._downloads.connect(self._chosen)
+        self._notes.connect(self._chosen)
         self._delete.connect(self._chosen, anew)
         demo.unload(self._close)
 
-    def _chosen_now(self, given: Any, check: bool = False) -> tuple[Listing, Chosen]:
-        """The store, every run compared with the disk or only those selected; and what of it is selected."""
-        listing = read_store(self.context.store, None if check else selected_texts(given))
-        try:
-            return listing, choose(listing, given)
-        except BadInput as error:
-            return listing, Chosen([], [str(error)])
+    def _connect_tables(self) -> None:
+        # Every click counts, those too that come before the page has drawn the click before.
+        every: dict[str, Any] = {**LIGHT, "trigger_mode": "multiple"}
+        outputs = [self._chosen, self._selection.message]
+        self._finder.table.select(self._toggle, self._chosen, outputs, **every)
+        outputs = [self._chosen, self._finder.note]
+        self._finder.groups.select(self._choose_group, self._finder.inputs, outputs, **every | RAW)
 
     def _renew(
-        self, given: Any, task: Any, run_id: Any, format: Any, words: Any, order: Any, request: gr.Request
+        self,
+        given: Any,
+        task: Any,
+        cost: Any,
+        run_id: Any,
+        format: Any,
+        words: Any,
+        order: Any,
+        tag: Any,
+        group: Any,
+        page: Any,
+        request: gr.Request,
     ) -> list[Any]:
         """Everything anew; the selection stays, the list to choose from may have grown."""
-        listing, (asked, _) = self._chosen_now(given, check=True)
-        shown = self._show(given, task, run_id, format, request)
-        shown_rows, note = self._finder.find(listing, words, order)
-        table = gr.update(value=shown_rows, visible=bool(listing.runs))
-        index = self._shown.index(self._table)
-        return [self._finder.offered(listing, asked), note, *shown[:index], table, *shown[index + 1 :]]
+        listing, selection = chosen_now(self.context, given, check=True)
+        tags, groups = self._finder.lists(listing, Asked(words, order, tag, group, page))
+        asked = Asked(words, order, tags["value"], groups["value"], page)
+        shown = self._view(listing, selection, task, cost, run_id, format, request)
+        offered = self._finder.offered(listing, selection.runs)
+        return [offered, tags, groups, *self._finder.find(listing, asked), *shown]
 
-    def _find(self, words: Any, order: Any) -> list[Any]:
-        """The rows that are asked for."""
-        return list(self._finder.find(read_store(self.context.store, ()), words, order))
+    def _show(self, given: Any, task: Any, cost: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
+        return self._view(*chosen_now(self.context, given), task, cost, run_id, format, request)
 
-    def _show(self, given: Any, task: Any, run_id: Any, format: Any, request: gr.Request) -> list[Any]:
-        listing, (asked, problems) = self._chosen_now(given)
+    def _view(
+        self,
+        listing: Listing,
+        selection: Chosen,
+        task: Any,
+        cost: Any,
+        run_id: Any,
+        format: Any,
+        request: gr.Request,
+    ) -> list[Any]:
         self._windows.get(request.session_hash).asked = ()
-        runs, broken = readable_runs(asked)
-        groups = by_task(runs)
-        at = str(task) if str(task) in groups else next(iter(groups), None)
-        messages = "".join(mistake(text) for text in (*problems, *broken))
+        runs, broken = readable_runs(selection.runs)
         return [
             count_text(listing, len(runs)),
             "" if listing.runs else EMPTY,
-            gr.update(),  # a thousand rows are not sent again for a click; the page marks those selected
-            messages,
-            gr.update(choices=list(groups), value=at, visible=len(groups) > 1),
-            curves(groups.get(at or "", [])),
-            difference_table(runs),
+            *self._selection.show(Chosen(runs, [*selection.problems, *broken]), task, cost),
             *self._downloads.show(runs, run_id, format),
-            gr.update(interactive=bool(asked)),
+            *self._notes.show(selection.runs),
+            gr.update(interactive=bool(selection.runs)),
             gr.update(visible=False),
         ]
 
-    def _draw(self, given: Any, task: Any) -> str | None:
-        _, (asked, _) = self._chosen_now(given)
-        return curves(by_task(readable_runs(asked).runs).get(str(task), []))
+    def _choose_group(
+        self, words: Any, order: Any, tag: Any, group: Any, page: Any, event: gr.SelectData, request: gr.Request
+    ) -> list[Any]:
+        """Select a group's runs in place of those selected before, as many as can be shown together."""
+        listing = read_store(self.context.store, ())
+        members = self._finder.group_of(listing, Asked(words, order, tag, group, page), event.row_value)
+        if members is None:
+            return [gr.skip(), mistake("this group is not there any more; press Refresh")]
+        runs = members.runs[:MAX_SELECTED]
+        self._windows.get(request.session_hash).selected = None
+        update = self._finder.offered(listing, runs) | {"value": [run.run_id for run in runs]}
+        return [update, doing(_group_text(members, len(runs)))]
 
     def _toggle(self, given: Any, event: gr.SelectData, request: gr.Request) -> list[Any]:
         """Select the row's run, or take it away."""
@@ -172,3 +172,10 @@ class RunsTab(Tab[RunsLink]):
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):
             window.files.close()
+
+
+def _group_text(group: Group, count: int) -> str:
+    said = f"{plural(count, 'run')} of group {group.value} selected"
+    if count == len(group.runs):
+        return f"{said}."
+    return f"{said}, the first of {len(group.runs):,}; {MAX_SELECTED} are shown together."

@@ -15,6 +15,7 @@ COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Grad
     "status": ("str", "100px"),
     "task": ("str", "150px"),
     "arm": ("str", "190px"),
+    "tags": ("str", "110px"),
     "seed": ("number", "76px"),
     "steps": ("number", "80px"),
     "lr": ("number", "76px"),
@@ -24,7 +25,9 @@ COLUMNS: dict[str, tuple[Literal["str", "number"], str]] = {  # heading → Grad
     "effective rank": ("number", "144px"),
     "s/step": ("number", "88px"),
     "created (UTC)": ("str", "170px"),
+    "note": ("str", "240px"),
 }
+NOTE_SHOWN = 80  # characters of a note in the table
 EMPTY = _HTML.empty()
 
 
@@ -51,6 +54,7 @@ def row(run: Run, training: bool) -> list[Any]:
         "training" if training and not summary else run.status,
         config.spec.label,
         config.arm.label,
+        " ".join(run.notes.tags),
         config.seed,
         config.training.steps,
         config.training.lr,
@@ -60,7 +64,13 @@ def row(run: Run, training: bool) -> list[Any]:
         _rounded(summary.get("effective_rank"), 2),
         _rounded(summary.get("seconds_per_step"), 4),
         str(run.environment.get("created"))[:19].replace("T", " "),
+        _short(run.notes.note),
     ]
+
+
+def _short(note: str) -> str:
+    line = " ".join(note.split())
+    return line if len(line) <= NOTE_SHOWN else f"{line[: NOTE_SHOWN - 1]}…"
 
 
 def _rounded(value: Any, digits: int) -> float | None:

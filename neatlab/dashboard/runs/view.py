@@ -21,6 +21,8 @@ from neatlab.tasks import Metric
 
 _HTML = macros(__file__)
 NOTHING = _HTML.nothing()
+FRONT_SEEDS = 3  # of every arm: with fewer the next seed may turn the front round
+COSTS = {"adapter_params": "adapter parameters", "seconds_per_step": "seconds a step", "saved_bytes": "memory"}
 
 
 class Selection(Results):
@@ -71,6 +73,46 @@ def curves(runs: Sequence[Run]) -> str | None:
     table, judged = Selection(runs).curves(), runs[0].config.spec.metric
     figure = plots.learning_curves(table, judged.name).update_layout(uirevision="-".join(r.run_id for r in runs))
     return shown(figure, _curve_words(table, judged, runs))
+
+
+def quality_and_cost(runs: Sequence[Run], cost: str) -> str | None:
+    """The chart of what the scores of runs of one task cost, a mark an arm; None where none has a score.
+
+    Args:
+        runs: The runs.
+        cost: A key of COSTS; anything else is the first.
+    """
+    if not any(run.summary.get("metric") is not None for run in runs):
+        return None
+    table, judged = Selection(runs).frame(), runs[0].config.spec.metric
+    at = cost if cost in COSTS else next(iter(COSTS))
+    given: dict[str, Any] = {
+        "cost": at,
+        "name": judged.name,
+        "higher_is_better": judged.higher_is_better,
+        "min_seeds": FRONT_SEEDS,
+    }
+    data = plots.pareto_data(table, **given)
+    if not data.arms:
+        return None
+    figure = plots.pareto(table, **given).update_layout(uirevision="-".join([at, *(r.run_id for r in runs)]))
+    return shown(figure, _cost_words(data, judged))
+
+
+def _cost_words(data: plots.ParetoData, judged: Metric) -> str:
+    rows = list(zip(data.arms, data.costs, data.front, strict=True))
+    arms = "; ".join(
+        f"{entry.look.name}: {number(entry.score.mean, 4)} at {spent:,.4g} ({plural(entry.score.count, 'seed')})"
+        for entry, spent, _ in rows
+    )
+    front = ", ".join(entry.look.name for entry, _, on in rows if on)
+    said = (
+        f"On the front, where no arm is as cheap and as good in the mean: {front}."
+        if front
+        else f"No front is drawn: that takes {FRONT_SEEDS} seeds of every arm."
+    )
+    better = "higher" if judged.higher_is_better else "lower"
+    return f"{judged.name}, {better} is better, against {data.cost}: {arms}. Bars: 95 % intervals over seeds. {said}"
 
 
 def _curve_words(table: pd.DataFrame, judged: Metric, runs: Sequence[Run]) -> str:

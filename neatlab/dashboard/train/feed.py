@@ -64,5 +64,5 @@ class Feed:
             run = read_run(path)
             tail = self._tails.setdefault(config.run_id, _Tail())
             events = tail.read(path / "events.jsonl", run.environment.get("created"))
-            return LiveRun(run.path, run.config, run.environment, run.summary, events)
+            return LiveRun(run.path, run.config, run.environment, run.summary, run.notes, events)
         return None
