@@ -1,5 +1,6 @@
 """The Understand tab without a browser: its numbers against built layers, its construction, its cards."""
 
+import re
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from torch import nn
 from transformers.activations import ACT2FN
 
 from neatlab import plots
-from neatlab.adapters.activations import ACTIVATIONS
+from neatlab.adapters.activations import ACTIVATIONS, COMPARED
 from neatlab.adapters.neat import NeatConfig
 from neatlab.adapters.neat.hidden import LAB_ACTIVATIONS
 from neatlab.dashboard.links import Link
@@ -25,10 +26,13 @@ from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.train.form import arm_fields
 from neatlab.dashboard.understand import worker as understand_worker
 from neatlab.dashboard.understand.cards import CARDS, measured_rank, revealed
 from neatlab.dashboard.understand.equations import side_by_side, written_out
 from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes, Side
+from neatlab.dashboard.understand.shapes import DIALS, Dial, keep_sizes
+from neatlab.dashboard.understand.steps import STEPS, drawn_steps, stepped
 from neatlab.dashboard.understand.tab import UnderstandTab, _size
 from neatlab.dashboard.understand.words import HINTS, construction, hints
 from neatlab.errors import BadInput
@@ -71,8 +75,12 @@ def test_the_equal_rank_is_the_nearest(
 
 
 def test_the_equation_is_written_out() -> None:
-    assert written_out(LayerSizes(depth=3, activation="gelu")) == "ΔW = s·(gelu(gelu(W₀ᵀ Θ₁) Θ₂) Θ₃)ᵀ"
-    assert written_out(LayerSizes(orientation="in")) == "ΔW = s·relu(W₀ Θ₁) Θ₂"
+    plain = [
+        re.sub(r"\\allowbreak ?|\\,|\\operatorname", "", written_out(sizes))
+        for sizes in (LayerSizes(depth=3, activation="gelu"), LayerSizes(orientation="in", activation="tanh"))
+    ]
+    assert plain[0] == r"\Delta W = s({gelu}({gelu}(W_0^\top\Theta_{1})\Theta_{2})\Theta_{3})^\top"
+    assert plain[1] == r"\Delta W = s{tanh}(W_0\Theta_{1})\Theta_{2}"
 
 
 def test_the_formulas_hold_the_layers_numbers() -> None:
@@ -80,6 +88,7 @@ def test_the_formulas_hold_the_layers_numbers() -> None:
     assert "4·(256 + 64) = 1,280" in page and "2·4·64 + 2·4² = 544" in page
     assert "Θ₂ … Θ₃: 4 × 4" in page and "Θ₄: 4 × 64" in page
     assert "NEAT has rank <strong>9</strong>" in page and "2.0" not in page
+    assert "\n\n" not in page  # after an empty line Markdown would read what is HTML here
 
 
 @pytest.mark.parametrize(
@@ -102,6 +111,21 @@ def test_a_layer_that_cannot_be_is_refused(values: tuple[Any, ...], said: str) -
     assert said in str(refusal.value)
     message, page, *charts = _size(*values)
     assert 'role="alert"' in message and "<b>" not in message and "1,280" in page and all(charts)
+
+
+@pytest.mark.parametrize("dial", DIALS)
+def test_a_slider_stands_where_its_number_is(dial: Dial) -> None:
+    octave, part = divmod(dial.at, 8)
+    size = 2**octave * (1 + part / 8) if dial.name.startswith("d_") else dial.at
+    assert size == getattr(LayerSizes(), dial.name) and dial.least <= dial.at <= dial.most
+
+
+def test_the_pictures_have_the_activations_that_train() -> None:
+    curves = orjson.loads(keep_sizes().partition("table: ")[2].partition(", d_in, d_out, rank")[0])["curves"]
+    assert set(curves) == set(COMPARED)
+    for name, curve in curves.items():
+        x = curve["from"] + curve["step"] * np.arange(len(curve["values"]))
+        np.testing.assert_allclose(curve["values"], ACTIVATIONS[name].values(x), atol=1e-4)
 
 
 def test_the_charts_hold_the_counts() -> None:
@@ -148,6 +172,30 @@ def test_the_construction_is_told_with_its_error(teacher_layer: Layer) -> None:
     assert "1,280 parameters" in page and "4,096" in page  # 2·2r·256: the exact side costs more than the LoRA
 
 
+def test_the_steps_come_one_by_one_and_end_with_the_table(teacher_layer: Layer) -> None:
+    pages = [construction([teacher_layer], None, 4, shown) for shown in range(1, STEPS + 1)]
+    assert [page.count('<li class="step">') for page in pages] == [*range(1, STEPS + 1)]
+    assert ["<table>" in page for page in pages] == [False] * (STEPS - 1) + [True]
+    assert not any("\n\n" in page for page in pages)  # after which Markdown would read what is HTML here
+
+
+def test_the_steps_multiply_to_what_comes_out(teacher_layer: Layer) -> None:
+    name, side = stepped(teacher_layer)
+    steps = drawn_steps(name, side, 4)
+    assert (name, side) == ("W_0", teacher_layer.inward)  # the side where it is exact
+    assert "64 × 256, rank 64 of 64" in steps[0].text and "M⁺ is 256 × 64" in steps[1].text
+    assert "Θ₁ is 256 × 8" in steps[2].text and "64 × 8" in steps[3].text and "8 × 256" in steps[4].text
+    assert f"{side.error:.2g}: rounding" in steps[5].text
+    drawn = {name: (height, width) for step in steps for name, height, width in step.matrices}
+    assert drawn["M"] == drawn["PQ"] == drawn["M⁺"][::-1] == (24, 96) and drawn["Θ₁"] == (96, 3)
+
+
+def test_the_steps_of_a_side_without_full_rank_say_what_is_lost(teacher_layer: Layer) -> None:
+    steps = drawn_steps("W", teacher_layer.out, 4)
+    assert r"\neq I" in steps[1].equation and "64 of 256 directions" in steps[1].text
+    assert r"\approx" in steps[3].equation and "out of reach" in steps[5].text
+
+
 def test_a_singular_weight_has_no_condition_number() -> None:
     side = Side(rows=3, columns=4, rank=2, condition=None, error=0.25)
     page = construction([Layer(name="<i>", out=side, inward=side)], None, 1)
@@ -177,18 +225,32 @@ def test_a_construction_that_cannot_be_is_refused(task: Any, rank: Any, said: st
 
 
 @pytest.mark.parametrize("index", range(len(CARDS)))
-def test_every_card_has_an_answer_or_a_training_that_shows_it(index: int) -> None:
+def test_every_card_judges_a_guess_and_leads_to_its_experiment(index: int) -> None:
     card, answer = CARDS[index], CARDS[index].answer()
-    assert answer.right in card.choices or (answer.right is None and answer.preset)
-    assert answer.preset in {"", *PRESETS}
-    assert f"preset={answer.preset}" in revealed(index, None) or not answer.preset
+    assert answer.right in card.choices
+    for choice in card.choices:
+        page = revealed(index, choice)
+        assert ("Right." in page, "Not so." in page) == (choice == answer.right, choice != answer.right)
+        assert answer.label.replace("'", "&#39;") in page
+    if answer.link.startswith("?"):
+        link = Link.text(answer.link)
+        assert link.tab in {"train", "ablate"} and link.preset in {None, *PRESETS}
+        assert ("data-train" in page) == (link.tab == "train")
+        arm_fields(link.arm or ())
+        assert answer.link.count("depth=") == len(link.axes().get("depth", ()))
+    else:
+        assert f'data-open="{answer.link[1:]}"' in page
 
 
 def test_a_prediction_is_judged() -> None:
-    assert "You predicted 10. Right. <strong>10</strong>" in revealed(0, "10")
-    assert "You predicted 2. Not so. <strong>10</strong>" in revealed(0, "2")
-    assert revealed(0, "<script>") == revealed(0, None) == revealed(0, ["10"])
-    assert "You predicted NEAT. No answer on paper" in revealed(4, "NEAT")
+    assert 'You predicted 10. <b class="right">Right.</b> <strong>10</strong>' in revealed(0, "10")
+    assert 'You predicted 2. <b class="wrong">Not so.</b> <strong>10</strong>' in revealed(0, "2")
+    assert "Not so." in revealed(4, "LoRA") and "Right." in revealed(5, "LoRA")
+
+
+@pytest.mark.parametrize("guess", [None, "", "<script>", ["10"], 10])
+def test_nothing_is_revealed_without_a_guess(guess: Any) -> None:
+    assert revealed(0, guess) == '<p role="alert">Predict first: 2, 4, 8, 10?</p>'
 
 
 @pytest.mark.parametrize("depth", [2, 3, 8])
@@ -224,16 +286,28 @@ def built(jobs: Any, runs: Path) -> UnderstandTab:
 def test_a_result_fills_the_page_and_its_layers(teacher_layer: Layer, runs: Path) -> None:
     tab, window = built(FakeJobs([teacher_layer.model_dump()]), runs), SimpleNamespace(session_hash="w")
     asked: Any = tab._contains(window, TEACHER, 4)  # type: ignore[arg-type]
-    message, page, picker, _ = awaited(anext(asked))
-    assert message == "" and picker["choices"] == ["layers.0.linear"]
-    assert page == tab._show_layer("layers.0.linear", window) == tab._show_layer(["x"], window)  # type: ignore[arg-type]
+    message, page, button, picker, _ = awaited(anext(asked))
+    assert message == "" and picker["choices"] == ["layers.0.linear"] and button["value"] == "Next step (2 of 6)"
+    for layer in ("layers.0.linear", ["x"]):
+        assert tab._show_layer(layer, window) == [page, button]  # type: ignore[arg-type]
+
+
+def test_a_press_reveals_the_next_step_and_another_layer_keeps_it(teacher_layer: Layer, runs: Path) -> None:
+    tab, window = built(FakeJobs([teacher_layer.model_dump()]), runs), SimpleNamespace(session_hash="w")
+    asked: Any = tab._contains(window, TEACHER, 4)  # type: ignore[arg-type]
+    first = awaited(anext(asked))[1:3]
+    shown = [tab._show_next(window) for _ in range(STEPS)]  # type: ignore[arg-type]
+    assert [page.count('<li class="step">') for page, _ in shown] == [2, 3, 4, 5, 6, 1]
+    assert shown[-2][1]["value"] == "From the start" and shown[-1] == first
+    two = tab._show_next(window)  # type: ignore[arg-type]
+    assert tab._show_layer("layers.0.linear", window) == two  # type: ignore[arg-type]
 
 
 def test_a_refusal_is_told_and_what_was_there_stays(runs: Path) -> None:
     tab, window = built(FakeJobs(None, BadInput("no room")), runs), SimpleNamespace(session_hash="w")
     for rank, said in ((0, "rank=0"), (40, "no room")):
         asked: Any = tab._contains(window, TEACHER, rank)  # type: ignore[arg-type]
-        message, page, _, _ = awaited(anext(asked))
+        message, page, *_ = awaited(anext(asked))
         assert said in message and "Press Construct" in page
 
 

@@ -2,18 +2,20 @@
 
 from typing import NamedTuple
 
+import gradio as gr
+
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.understand.request import LayerSizes
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
-
-
+DOLLARS: list[dict[str, str | bool]] = [{"left": "$", "right": "$", "display": False}]
+LORA = r"\Delta W = \tfrac{\alpha}{r}\,B A"
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 class Card(NamedTuple):
-    """A method on a layer, with the layer's numbers in its equations."""
+    """A method on a layer, with the layer's numbers in its equations; `equation` is LaTeX."""
 
     method: str
     title: str
@@ -21,6 +23,16 @@ class Card(NamedTuple):
     matrices: list[str]
     parameters: str
     note: str
+
+
+def with_equations(html: str, name: str) -> gr.Markdown:
+    """HTML with LaTeX between dollar signs, which Gradio's own KaTeX sets.
+
+    Args:
+        html: What is shown, escaped already; without an empty line, after which Markdown would read it.
+        name: Its id in the page.
+    """
+    return gr.Markdown(html, elem_id=name, latex_delimiters=DOLLARS, sanitize_html=False)
 
 
 def side_by_side(sizes: LayerSizes) -> str:
@@ -32,7 +44,7 @@ def _lora(sizes: LayerSizes) -> Card:
     r, d_in, d_out = sizes.rank, sizes.d_in, sizes.d_out
     matrices = [f"A: {r:,} × {d_in:,}", f"B: {d_out:,} × {r:,}"]
     count = f"r·(d_in + d_out) = {r:,}·({d_in:,} + {d_out:,}) = {sizes.lora:,}"
-    return Card("lora", METHODS["lora"].title, METHODS["lora"].equation, matrices, count, "with α = r the factor is 1")
+    return Card("lora", METHODS["lora"].title, LORA, matrices, count, "with α = r the factor is 1")
 
 
 def _neat(sizes: LayerSizes) -> Card:
@@ -48,11 +60,12 @@ def _neat(sizes: LayerSizes) -> Card:
 
 
 def written_out(sizes: LayerSizes) -> str:
-    """NEAT's ΔW at this depth and activation, over this side: "ΔW = s·(relu(W₀ᵀ Θ₁) Θ₂)ᵀ"."""
-    body = f"{'W₀ᵀ' if sizes.over_outputs else 'W₀'} {_theta(1)}"
+    """NEAT's ΔW at this depth and activation, over this side, in LaTeX; a line may end before each σ and Θ."""
+    sigma = rf"\operatorname{{{sizes.activation}}}"
+    body = (r"W_0^\top" if sizes.over_outputs else "W_0") + r"\Theta_{1}"
     for index in range(2, sizes.depth + 1):
-        body = f"{sizes.activation}({body}) {_theta(index)}"
-    return f"ΔW = s·({body})ᵀ" if sizes.over_outputs else f"ΔW = s·{body}"
+        body = rf"\allowbreak {sigma}({body})\allowbreak\,\Theta_{{{index}}}"
+    return rf"\Delta W = s\,({body})^\top" if sizes.over_outputs else rf"\Delta W = s\,{body}"
 
 
 def _share(sizes: LayerSizes) -> str:

@@ -14,6 +14,7 @@ from neatlab.schema import Schema
 from neatlab.tasks import TaskField
 
 MAX_SIDE = 65_536  # inputs or outputs of a layer
+MAX_DEPTH = 16
 
 
 class LayerSizes(Schema):
@@ -31,7 +32,7 @@ class LayerSizes(Schema):
     d_in: int = Field(256, ge=1, le=MAX_SIDE)
     d_out: int = Field(64, ge=1, le=MAX_SIDE)
     rank: int = Field(4, ge=1, le=4096)
-    depth: int = Field(2, ge=2, le=16)
+    depth: int = Field(2, ge=2, le=MAX_DEPTH)
     orientation: Orientation = "auto"
     activation: Literal[COMPARED] = "relu"  # type: ignore[valid-type]
 

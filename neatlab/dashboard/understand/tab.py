@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab import plots
-from neatlab.adapters.activations import COMPARED
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import CONTAINS
@@ -17,14 +16,17 @@ from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot, shown
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab, message_slot
 from neatlab.dashboard.understand.cards import CARDS, revealed
-from neatlab.dashboard.understand.equations import side_by_side
+from neatlab.dashboard.understand.equations import side_by_side, with_equations
 from neatlab.dashboard.understand.link import UnderstandLink
 from neatlab.dashboard.understand.request import ContainsOrder, Layer, LayerSizes
+from neatlab.dashboard.understand.shapes import keep_sizes, lay_sizes
+from neatlab.dashboard.understand.steps import STEPS
 from neatlab.dashboard.understand.words import FREE, PROPOSITION, construction, heading, hints, knobs
 from neatlab.errors import BadInput
 
 START = LayerSizes()
-SIDES = ["auto", "out", "in"]
+NEXT = "Next step"
+AGAIN = "From the start"
 # Link parameter → value at the start, which a link need not say.
 FIELDS: dict[str, Any] = {
     "d_in": START.d_in,
@@ -45,10 +47,14 @@ class UnderstandWindow:
     Args:
         rank: The LoRA's rank.
         layers: What came out, layer by layer.
+        layer: The one that is shown; the first where it is none of theirs.
+        shown: How many steps are shown.
     """
 
     rank: int = 0
     layers: list[Layer] = field(default_factory=list)
+    layer: str | None = None
+    shown: int = 1
 
 
 class UnderstandTab(Tab[UnderstandLink]):
@@ -70,23 +76,9 @@ class UnderstandTab(Tab[UnderstandLink]):
 
     def _lay_sizes(self) -> None:
         _heading("One layer, two methods")
-        with gr.Row(elem_classes=["understand-fields"]):
-            self._sizes: list[Any] = [
-                gr.Number(START.d_in, label="inputs d_in", precision=0, elem_id="size-d-in", min_width=90),
-                gr.Number(START.d_out, label="outputs d_out", precision=0, elem_id="size-d-out", min_width=90),
-                gr.Number(START.rank, label="rank r", precision=0, elem_id="size-rank", min_width=90),
-                gr.Number(START.depth, label="depth L", precision=0, elem_id="size-depth", min_width=90),
-                gr.Dropdown(SIDES, value=START.orientation, label="orientation", elem_id="size-side", min_width=90),
-                gr.Dropdown(
-                    list(COMPARED),
-                    value=START.activation,
-                    label="activation σ",
-                    elem_id="size-sigma",
-                    min_width=90,
-                ),
-            ]
+        self._sizes = lay_sizes(START)
         self._size_message = message_slot("size-message")
-        self._equations = gr.HTML(side_by_side(START), elem_id="equations", apply_default_css=False)
+        self._equations = with_equations(side_by_side(START), "equations")
         with gr.Row(elem_classes=["charts"]):
             self._lines = live_plot(Chart("size-lines", "Parameters over the rank", "A line a method.", 260))
             self._curve = live_plot(Chart("size-curve", "The activation", "σ(x) around zero.", 260))
@@ -97,8 +89,8 @@ class UnderstandTab(Tab[UnderstandLink]):
 
     def _lay_contains(self) -> None:
         _heading("NEAT contains LoRA")
-        gr.HTML(PROPOSITION, apply_default_css=False, elem_classes=["prose"])
-        with gr.Row(elem_classes=["understand-fields"]):
+        with_equations(PROPOSITION, "proposition")
+        with gr.Row(elem_id="contains", elem_classes=["understand-fields"]):
             self._task = gr.Dropdown(
                 list(task_choices().items()), value=FIELDS["contains"], label="task", elem_id="contains-task"
             )
@@ -108,7 +100,8 @@ class UnderstandTab(Tab[UnderstandLink]):
             self._layer = gr.Dropdown([], label="layer", elem_id="contains-layer", interactive=True)
             self._construct = gr.Button("Construct", variant="primary", elem_id="contains-start", min_width=110)
         self._contains_message = message_slot("contains-message")
-        self._construction = gr.HTML(FREE, elem_id="contains-found", apply_default_css=False)
+        self._construction = with_equations(FREE, "contains-found")
+        self._next = gr.Button(NEXT, elem_id="contains-next", size="sm", interactive=False)
 
     def _lay_cards(self) -> None:
         _heading("Predict, then reveal")
@@ -118,7 +111,7 @@ class UnderstandTab(Tab[UnderstandLink]):
                 with gr.Group(elem_classes=["card"]):
                     choice = gr.Radio(list(card.choices), label=card.question, elem_id=f"card-{index}")
                     button = gr.Button("Reveal", size="sm", elem_id=f"reveal-{index}")
-                    answer = gr.HTML("", elem_id=f"answer-{index}", elem_classes=["answer"], apply_default_css=False)
+                    answer = gr.HTML("", elem_id=f"answer-{index}", elem_classes=["judged"], apply_default_css=False)
                 self._cards.append((choice, button, answer))
 
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
@@ -130,18 +123,20 @@ class UnderstandTab(Tab[UnderstandLink]):
         raw = LIGHT | UNCHECKED
         sized = [self._size_message, self._equations, self._lines, self._curve]
         gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
-        self.restored = [(_size, self._sizes, sized, raw)]
-        self._construct.click(
-            self._contains,
-            [self._task, self._rank],
-            [self._contains_message, self._construction, self._layer, self._construct],
-            **UNCHECKED,
-            **LONG,
-        )
-        self._layer.input(self._show_layer, self._layer, self._construction, **raw)
+        kept: dict[str, Any] = {"js": keep_sizes()}
+        gr.on([control.change for control in self._sizes], None, self._sizes, None, **kept)
+        self.restored = [(_size, self._sizes, sized, raw), (None, self._sizes, None, kept)]
+        self._connect_contains(raw)
         for index, (choice, button, answer) in enumerate(self._cards):
             button.click(_reveal(index), choice, answer, **raw)
         demo.unload(self._close)
+
+    def _connect_contains(self, raw: dict[str, Any]) -> None:
+        shown = [self._construction, self._next]
+        asked = [self._contains_message, *shown, self._layer, self._construct]
+        self._construct.click(self._contains, [self._task, self._rank], asked, **UNCHECKED, **LONG)
+        self._layer.input(self._show_layer, self._layer, shown, **raw)
+        self._next.click(self._show_next, None, shown, **raw)
 
     async def _contains(self, request: gr.Request, task: Any, rank: Any) -> AsyncIterator[list[Any]]:
         """Construct in a process, and wait for it."""
@@ -152,15 +147,22 @@ class UnderstandTab(Tab[UnderstandLink]):
                 CONTAINS, order, brief=True, visitor=self.context.visitors.of(request.session_hash)
             )
         except BadInput as error:
-            yield [mistake(str(error)), _shown_layer(window, None), gr.update(), gr.update()]
+            yield [mistake(str(error)), *_shown(window), gr.update(), gr.update()]
             return
         async for position in follow(self.context.jobs, job):  # another window may follow it too: it is not stopped
             text = "Waiting for a free place." if position else "Constructing."
-            yield ["", doing(text), gr.update(), gr.update(interactive=False)]
+            yield ["", doing(text), gr.update(interactive=False), gr.update(), gr.update(interactive=False)]
         yield _ended(window, job, order.rank)
 
-    def _show_layer(self, layer: Any, request: gr.Request) -> str:
-        return _shown_layer(self._windows.get(request.session_hash), str(layer))
+    def _show_layer(self, layer: Any, request: gr.Request) -> list[Any]:
+        window = self._windows.get(request.session_hash)
+        window.layer = str(layer)
+        return _shown(window)
+
+    def _show_next(self, request: gr.Request) -> list[Any]:
+        window = self._windows.get(request.session_hash)
+        window.shown = window.shown % STEPS + 1
+        return _shown(window)
 
     def _close(self, request: gr.Request) -> None:
         self._windows.end(request.session_hash)
@@ -197,15 +199,20 @@ def _ended(window: UnderstandWindow, job: Job, rank: int) -> list[Any]:
     """What a process has constructed, or why it has not."""
     if job.result is None:
         reason = str(job.refusal or "it was stopped; press Construct again")
-        return [mistake(reason), _shown_layer(window, None), gr.update(), gr.update(interactive=True)]
-    window.rank, window.layers = rank, [Layer.parse(layer, "the construction") for layer in job.result]
-    names = [layer.name for layer in window.layers]
-    return ["", _shown_layer(window, None), gr.update(choices=names, value=names[0]), gr.update(interactive=True)]
+        return [mistake(reason), *_shown(window), gr.update(), gr.update(interactive=True)]
+    layers = [Layer.parse(layer, "the construction") for layer in job.result]
+    window.rank, window.layers, window.layer, window.shown = rank, layers, None, 1
+    names = [layer.name for layer in layers]
+    return ["", *_shown(window), gr.update(choices=names, value=names[0]), gr.update(interactive=True)]
 
 
-def _shown_layer(window: UnderstandWindow, layer: str | None) -> str:
-    """The construction on a layer, the first where there is none of that name."""
-    return construction(window.layers, layer, window.rank) if window.layers else FREE
+def _shown(window: UnderstandWindow) -> list[Any]:
+    """The steps so far on the chosen layer, and the button for the next."""
+    if not window.layers:
+        return [FREE, gr.update(interactive=False)]
+    page = construction(window.layers, window.layer, window.rank, window.shown)
+    name = f"{NEXT} ({window.shown + 1} of {STEPS})" if window.shown < STEPS else AGAIN
+    return [page, gr.update(value=name, interactive=True)]
 
 
 def _reveal(index: int) -> Any:

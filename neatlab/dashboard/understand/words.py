@@ -7,6 +7,7 @@ from neatlab.adapters.methods.lora import count
 from neatlab.adapters.neat_sizes import neat_parameters
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.understand.request import Layer, Side
+from neatlab.dashboard.understand.steps import STEPS, drawn_steps, stepped
 from neatlab.report.markup import escape, row, table
 from neatlab.runtime.numbers import number
 from neatlab.runtime.templates import macros
@@ -91,24 +92,30 @@ def hints() -> str:
     return _HTML.hints(HONEST, [(text, name, PRESETS[name].title) for name, text in HINTS.items()])
 
 
-def construction(layers: Sequence[Layer], chosen: str | None, rank: int) -> str:
-    """What the construction gave on a layer, over either side.
+def construction(layers: Sequence[Layer], chosen: str | None, rank: int, shown: int = STEPS) -> str:
+    """What the construction gave on a layer: step by step over one side, then the numbers of both.
 
     Args:
         layers: All layers.
         chosen: Name of the layer; the first where there is none of that name.
         rank: The LoRA's rank.
+        shown: How many of the steps are shown.
 
     Returns:
-        The HTML.
+        The HTML, with LaTeX between dollar signs.
     """
     layer = next((layer for layer in layers if layer.name == chosen), layers[0])
-    sides = dict(zip(SIDES, (layer.out, layer.inward), strict=True))
-    rows = [row(escape(name), _cells(side, rank)) for name, side in sides.items()]
     lora = count(RankOptions(rank=rank), layer.out.columns, layer.out.rows)
     title = f"{layer.name}: a LoRA of rank {rank}, {lora:,} parameters, as NEAT with {2 * rank} hidden units"
+    last = _result(layer, rank) if shown >= STEPS else ""
+    return str(_HTML.construction(title, drawn_steps(*stepped(layer), rank)[:shown], last))
+
+
+def _result(layer: Layer, rank: int) -> str:
+    sides = dict(zip(SIDES, (layer.out, layer.inward), strict=True))
+    rows = [row(escape(name), _cells(side, rank)) for name, side in sides.items()]
     sentences = [_sentence(name, side) for name, side in sides.items()]
-    return _HTML.construction(title, table(HEAD, rows, "The construction on both sides"), sentences, PRICE)
+    return _HTML.result(table(HEAD, rows, "The construction on both sides"), sentences, PRICE)
 
 
 def _cells(side: Side, rank: int) -> list[str]:

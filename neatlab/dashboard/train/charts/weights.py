@@ -5,13 +5,14 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from neatlab.adapters.methods import METHODS, Method
+from neatlab.adapters.methods import METHODS
 from neatlab.analysis.weight_frames import Kind
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.live_plot import Chart, shown_script
+from neatlab.dashboard.shared.weights_panel import sketch_methods, weights_panel
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.charts.weights_data import DIRECTIONS, ArmWeights, LayerWeights, cosine
-from neatlab.plots.looks import Look, look, looks
+from neatlab.plots.looks import Look, looks
 from neatlab.runs.weights import StoredWeights
 from neatlab.runtime.numbers import is_known, number
 from neatlab.tasks import TaskSpec
@@ -24,7 +25,7 @@ HINT = (
     "arrows go from cell to cell, Page Up and Page Down from one singular direction to the next, Esc back. Of large "
     "layers a cell is the mean of a block."
 )
-SCRIPTS = ("weights_matrices.js", "weights_layout.js", "weights_sketch.js", "weights.js")
+FORM = (Path(__file__).parent / "weights_form.js").read_text(encoding="utf-8")
 NO_LAYERS = "{} changes no layer."
 NO_ROOM = "{} did not store this layer. {}"
 
@@ -109,18 +110,9 @@ def sketch_table() -> dict[str, Any]:
     tasks = {text: TaskSpec.parse(text) for text in task_choices().values()}
     shapes = {text: spec.row.layer_shape(spec.row.options.parse(spec.options, text)) for text, spec in tasks.items()}
     return {
-        "methods": {
-            name: {"kind": _kind(row), "title": row.title, "labels": row.factors, "colour": look(name).colour}
-            for name, row in METHODS.items()
-        },
+        "methods": sketch_methods(),
         "tasks": {text: shape for text, shape in shapes.items() if shape},
     }
-
-
-def _kind(row: Method) -> str:
-    if row.network:
-        return "network"
-    return "product" if row.factors else "dense"
 
 
 def _compared(labels: Sequence[str], arms: Sequence[ArmWeights], chosen: str | None) -> tuple[int, ...]:
@@ -138,7 +130,7 @@ CHART = LiveChart(
         "The matrices of one layer.",
         270,
         HINT,
-        script="\n".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        script=weights_panel(FORM),
     ),
     _depends,
     _draw,

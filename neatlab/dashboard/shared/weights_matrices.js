@@ -23,7 +23,7 @@ const weightsMatrices = (() => {
   const minus = (a, b) => ({ ...a, values: a.values.map((x, i) => x - b.values[i]) });
 
   function opened(value) {
-    if (value.sketch) return value;
+    if (value.sketch) return { ...value, ...value.numbers?.() };
     const arms = value.arms.map((arm) => {
       if (!arm.kind) return arm;
       const maps = Object.fromEntries(Object.entries(arm.maps).map(([role, map]) => [role, decode(map)]));

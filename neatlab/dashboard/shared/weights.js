@@ -1,6 +1,7 @@
 // The weights panel: every matrix of one layer to one scale, beside the equation that they are part of. What the server
-// sends are the thin factors, pooled; ΔW is their product, made here. Before a training the form alone gives the shapes.
-painters.weights = (() => {
+// sends are the thin factors, pooled; ΔW is their product, made here. Before a training, or without one, `sketched` gives
+// the shapes, or null, and the numbers too where it has some; the event `changed` of the document says that they are others.
+const weightsPanel = (sketched, changed) => {
   const { product, largest, opened } = weightsMatrices;
   const { terms, fit, side, LINE } = weightsLayout;
   const COLOURS = { light: { 1: [27, 120, 55], "-1": [118, 42, 131] }, dark: { 1: [96, 211, 128], "-1": [206, 137, 226] } };
@@ -33,7 +34,7 @@ painters.weights = (() => {
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${term.label || "inner Θ"}${arm ? ` of ${arm.name}` : ""}, ${sizes(term, shown.known ?? true)}`);
     canvas.title = sizes(term, shown.known ?? true);
-    canvas.classList.toggle("weights-empty", Boolean(shown.sketch));
+    canvas.classList.toggle("weights-empty", !shown.base);
     const label = element("span", "label");
     label.append(element("span", "words", term.label));
     box.append(canvas, label);
@@ -181,7 +182,7 @@ painters.weights = (() => {
   }
 
   function said() {
-    if (shown.sketch) return "Shapes of these settings, before training.";
+    if (shown.sketch && !pointer) return shown.words;
     if (!shown.shape[0]) return "";
     if (!pointer) return `ΔW from ${SIGN}${short(shown.scale)} (purple) to ${short(shown.scale)} (green); W₀ to ±${short(largest([shown.base.weight]))}`;
     if (pointer.direction !== undefined) return `${pointer.arm.name}: σ${pointer.direction + 1} = ${short(pointer.arm.sigma[pointer.direction])}, what this direction alone is of ΔW`;
@@ -235,7 +236,7 @@ painters.weights = (() => {
       one.canvas.addEventListener("pointerleave", () => point(null));
     }
     view.addEventListener("keydown", (event) => {
-      const next = shown.sketch ? undefined : moved(event.key);
+      const next = shown.cells ? moved(event.key) : undefined;
       if (next === undefined) return;
       event.preventDefault();
       if (event.key === "Escape") event.stopPropagation(); // the panel stays enlarged
@@ -262,7 +263,7 @@ painters.weights = (() => {
       const at = [pointer?.out, pointer?.in].map((cell, i) => (cell === undefined ? 0 : within(cell + step[i], shown.cells[i])));
       return { out: at[0], in: at[1] };
     }
-    const all = shown.arms.flatMap((arm) => (arm.kind ? [...Array(arm.u.columns).keys()].map((direction) => ({ arm, direction })) : []));
+    const all = shown.arms.flatMap((arm) => (arm.kind ? [...Array(arm.u?.columns ?? 0).keys()].map((direction) => ({ arm, direction })) : []));
     const here = all.findIndex((one) => one.arm === pointer?.arm && one.direction === pointer?.direction);
     if (key === "PageDown" || key === "PageUp") return all[within(here + (key === "PageDown" ? 1 : -1), all.length)];
     return key === "Escape" && pointer ? null : undefined;
@@ -299,17 +300,17 @@ painters.weights = (() => {
     if (area?.clientWidth && value) show(value);
   };
 
-  // The form's shapes are shown until a training has something to show, and whenever they are changed. The form may be
+  // The sketched shapes are shown until a training has something to show, and whenever they are changed. The form may be
   // filled before this script is there.
   function readForm() {
-    const next = weightsSketch();
+    const next = sketched();
     if (!next) return;
     const isNew = sketch && JSON.stringify(sketch) !== JSON.stringify(next);
     sketch = next;
     if (area?.clientWidth && (isNew || !given)) show(next);
   }
 
-  document.addEventListener("neatlab-form", readForm);
+  document.addEventListener(changed, readForm);
   readForm();
   return (panel, value) => {
     if (area !== panel) {
@@ -321,4 +322,4 @@ painters.weights = (() => {
     again();
     return Boolean(value ?? sketch);
   };
-})();
+};
