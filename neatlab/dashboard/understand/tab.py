@@ -124,7 +124,8 @@ class UnderstandTab(Tab[UnderstandLink]):
         sized = [self._size_message, self._equations, self._lines, self._curve]
         gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
         kept: dict[str, Any] = {"js": keep_sizes()}
-        gr.on([control.change for control in self._sizes], None, self._sizes, None, **kept)
+        changes = [control.change for control in self._sizes]
+        gr.on(changes, None, self._sizes, None, trigger_mode="multiple", **kept)
         self.restored = [(_size, self._sizes, sized, raw), (None, self._sizes, None, kept)]
         self._connect_contains(raw)
         for index, (choice, button, answer) in enumerate(self._cards):
