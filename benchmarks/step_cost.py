@@ -112,13 +112,13 @@ def compile_anew(model: nn.Module) -> nn.Module:
 
 
 def step(model: nn.Module, x: Tensor, grad: Tensor) -> None:
-    """Forward, backward, and a touch on all parameters at once, as an optimiser's, so that nothing can be kept."""
+    """Forward, backward, and a change of all parameters at once, as an optimiser's: no value of theirs can be reused."""
     model(x).backward(grad)
     x.grad = None
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
     if trained:
         with torch.no_grad():
-            torch._foreach_mul_(trained, 1)
+            torch._foreach_mul_(trained, 0.999)
     for parameter in trained:
         parameter.grad = None
 
