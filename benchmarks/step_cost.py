@@ -112,7 +112,7 @@ def compile_anew(model: nn.Module) -> nn.Module:
 
 
 def step(model: nn.Module, x: Tensor, grad: Tensor) -> None:
-    """Forward, backward, and a change of all parameters at once, as an optimiser's: no value of theirs can be reused."""
+    """Forward, backward, and a change of all parameters at once, as an optimiser's: nothing can be reused."""
     model(x).backward(grad)
     x.grad = None
     trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
