@@ -1,4 +1,4 @@
-"""The verdict in place: asked for behind the page, stopped, gone on with, and the same on another page."""
+"""The verdict in place: asked for behind the page, and there again after a reload."""
 
 import re
 
@@ -20,10 +20,6 @@ def test_which_arm_is_better_is_found_out_in_place(page: Page, app: App) -> None
     says(page, "Done.")
     button, answer = page.locator("[data-find-out]"), page.locator("#status .answer")
     shows(answer, "one seed: no answer yet")
-    button.click()
-    shows(button, "Stop asking")
-    button.click()
-    shows(button, "Go on asking")
     button.click()
     shows(answer, re.compile(r"3 seeds: LoRA r 4(, lr 0.02)? is better"))
     expect(answer.locator("svg.interval")).to_be_visible()
