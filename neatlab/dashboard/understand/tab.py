@@ -123,10 +123,10 @@ class UnderstandTab(Tab[UnderstandLink]):
         raw = LIGHT | UNCHECKED
         sized = [self._size_message, self._equations, self._lines, self._curve]
         gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
-        kept: dict[str, Any] = {"js": keep_sizes()}
+        script: dict[str, Any] = {"js": keep_sizes()}
         changes = [control.change for control in self._sizes]
-        gr.on(changes, None, self._sizes, None, trigger_mode="multiple", **kept)
-        self.restored = [(_size, self._sizes, sized, raw), (None, self._sizes, None, kept)]
+        gr.on(changes, None, self._sizes, None, trigger_mode="multiple", **script)
+        self.restored = [(_size, self._sizes, sized, raw), (None, self._sizes, None, script)]
         self._connect_contains(raw)
         for index, (choice, button, answer) in enumerate(self._cards):
             button.click(_reveal(index), choice, answer, **raw)
