@@ -401,3 +401,18 @@ def test_autocast_makes_no_copy_of_the_weight_but_the_base_layers():
     layer.base_layer.weight = nn.Parameter(torch.randn(384, 512), requires_grad=False)
     layer.base_layer.forward = lambda x: torch.zeros(*x.shape[:-1], 384, dtype=torch.bfloat16)
     assert largest(layer, x) <= 8 * 512
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", sorted(hidden.ROUND_ONCE))
+def test_what_rounds_once_is_the_same_in_half_precision_to_a_rounding(name, dtype):
+    sigma, step = hidden.make_activation(name), torch.finfo(dtype).eps
+    half = (3 * torch.randn(8, 256)).to(dtype).requires_grad_()
+    whole = half.detach().float().requires_grad_()
+    grad = torch.randn(8, 256).to(dtype)
+    results = sigma(half), sigma(whole)
+    results[0].backward(grad)
+    results[1].backward(grad.float())
+    for rounded, exact in (results, (half.grad, whole.grad)):
+        assert rounded.dtype == dtype
+        assert torch.allclose(rounded.float(), exact, rtol=step, atol=step)

@@ -37,8 +37,8 @@ def make_activation(name: str, frequency: float = 1.0) -> nn.Module:
     return LAB_ACTIVATIONS[name](frequency) if name in LAB_ACTIVATIONS else ACT2FN[name]
 
 
-# Functions of their input alone, computed in float32 and rounded once, and so are their derivatives: whether the result
-# is rounded to half precision before or after changes no bit of what comes out in half precision.
+# Functions of their input alone, computed in float32 and rounded once, and so are their derivatives: what comes out in
+# half precision is the same, to a rounding, whether the input stays in it or is cast to float32 and back.
 ROUND_ONCE = {"gelu", "gelu_pytorch_tanh", "leaky_relu", "linear", "mish", "relu", "relu6", "silu", "swish"}
 
 
