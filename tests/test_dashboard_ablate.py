@@ -1,5 +1,6 @@
 """The Ablate tab without a browser: what it lets through, what it shows of a store, and that a sweep ends when told."""
 
+import asyncio
 import html
 import math
 import os
@@ -8,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +47,7 @@ from tests.gate import Gate
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
+DEADLOCK = 120.0  # seconds
 TEACHER = "teacher:kind=weight-aware"
 GOOD: dict[str, Any] = {
     "task": TEACHER,
@@ -476,6 +479,29 @@ def test_a_look_that_was_overtaken_changes_nothing(tab: AblateTab, monkeypatch: 
     monkeypatch.setattr(handlers, "_read", overtaken)
     values = awaited(anext(handlers.look(visit("w"), *form(tab))))
     assert values == [gr.skip()] * len(OUTPUTS)
+
+
+def test_a_form_that_is_checked_late_does_not_replace_a_newer_one(
+    tab: AblateTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two forms at once, as when a link fills the fields: the first is checked only after the second was shown."""
+    check, second_is_shown = tab._form.order, threading.Event()
+
+    def late(values: Any, uploads: Any) -> SweepOrder:
+        order = check(values, uploads)
+        assert order.seeds == 3 or second_is_shown.wait(DEADLOCK)
+        return order
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        older = asyncio.ensure_future(anext(tab.handlers.look(visit("w"), *form(tab, seeds=2))))
+        await asyncio.sleep(0)  # it begins
+        newer = await anext(tab.handlers.look(visit("w"), *form(tab, seeds=3)))
+        second_is_shown.set()
+        return await older, newer
+
+    monkeypatch.setattr(tab._form, "order", late)
+    for shown in awaited(both()):
+        assert "15 runs" in named(shown)["count"]
 
 
 def test_a_complete_sweep_is_shown_and_not_started(tab: AblateTab, runs: Path) -> None:

@@ -14,6 +14,7 @@ from distributed import Client
 from neatlab import BadInput, StoreError
 from neatlab.config import make_run, parse_arm
 from neatlab.events import Evaluated, Step
+from neatlab.experiments import cluster as cluster_module
 from neatlab.experiments.cluster import cluster, run_all, train_one
 from neatlab.experiments.sweep import Incomplete, Sweep
 from neatlab.runs.store import Store
@@ -197,6 +198,24 @@ def test_a_worker_lost_on_a_cluster_by_address(address, gate, runs, monkeypatch)
     monkeypatch.setattr(environment_module, "version", lambda name: "0.1" if name == "torch" else real(name))
     with pytest.raises(BadInput, match=r"has other versions: torch .*\(here 0\.1\)"), cluster(scheduler=scheduler):
         pass
+
+
+def test_an_interrupt_while_the_workers_start_counts_once_they_stand(monkeypatch, capfd):
+    """A worker that is being forked when its parent goes away would write a traceback."""
+    make, stood = cluster_module._local_cluster, []
+
+    def interrupted(workers):
+        os.kill(os.getpid(), signal.SIGINT)
+        local = make(workers)
+        stood.extend(local.scheduler_info["workers"])
+        return local
+
+    monkeypatch.setattr(cluster_module, "_local_cluster", interrupted)
+    with pytest.raises(KeyboardInterrupt), cluster(workers=1):
+        pytest.fail("nothing was said of the interrupt")
+    assert len(stood) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert "Traceback" not in capfd.readouterr().err
 
 
 GRID = {"depth": [2, 4]}

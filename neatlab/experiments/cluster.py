@@ -7,12 +7,13 @@ and no other; Dask gives these to another worker. Workers that do not share the 
 import multiprocessing
 import os
 import queue
+import signal
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,26 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
             _check_workers(client, scheduler)
             yield client
         return
-    with (
-        dask.config.set(_local_settings()),
-        _local_cluster(workers or os.cpu_count() or 1) as local,
-        Client(local, set_as_default=False) as client,
-    ):
-        yield client
+    with dask.config.set(_local_settings()), ExitStack() as stack:
+        with _held_interrupts():
+            local = stack.enter_context(_local_cluster(workers or os.cpu_count() or 1))
+        yield stack.enter_context(Client(local, set_as_default=False))
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """An interrupt counts once this has ended: a worker that loses its parent while it starts prints a traceback."""
+    if threading.current_thread() is not threading.main_thread():  # it gets none
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        signal.raise_signal(held[0])
 
 
 def _local_cluster(workers: int) -> LocalCluster:

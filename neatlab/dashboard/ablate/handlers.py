@@ -26,7 +26,7 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.sweeps.estimate import seconds_per_step
-from neatlab.dashboard.sweeps.request import FIELDS
+from neatlab.dashboard.sweeps.request import FIELDS, SweepOrder
 from neatlab.dashboard.sweeps.snapshot import SweepSnapshot, read_sweep
 from neatlab.errors import NeatlabError
 
@@ -63,7 +63,7 @@ class Handlers:
     async def look(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """The form has changed: check it, and where nothing runs in this window, show what the store has of it."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(self._ask, window, values, request.session_hash)
+        await self._ask(window, values, request.session_hash)
         if window.asked and not window.busy:
             window.order, window.job = window.asked, self._context.jobs.find(SWEEP, window.asked)
         async for shown in self._follow(window, request):
@@ -72,7 +72,8 @@ class Handlers:
     async def begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """Start the sweep, or look at the one that runs."""
         window = self._windows.get(request.session_hash)
-        await asyncio.to_thread(self._submit, window, values, request.session_hash)
+        if order := await self._ask(window, values, request.session_hash):
+            await asyncio.to_thread(self._submit, window, order, request.session_hash)
         async for shown in self._follow(window, request):
             yield shown
 
@@ -89,30 +90,33 @@ class Handlers:
             window.turn += 1
             window.closed = True
 
-    def _ask(self, window: AblateWindow, values: Sequence[Any], session: str | None) -> None:
-        """Note the sweep that the form describes, or why it cannot be run."""
-        before, window.asked, window.refusal = window.asked, None, None
-        try:
-            window.asked = self._form.order(values, self._context.tasks(session))
-        except FieldError as refusal:
-            window.refusal = refusal
-            return
-        if before is None or before.task != window.asked.task:
-            window.step_seconds = seconds_per_step(window.asked, self._context.store)
+    async def _ask(self, window: AblateWindow, values: Sequence[Any], session: str | None) -> SweepOrder | None:
+        """The sweep that the form describes; it, or why it cannot be run, is noted unless a newer form has come."""
+        window.forms += 1
+        number = window.forms
+        order, refusal = await asyncio.to_thread(self._checked, values, session)
+        if window.forms == number:
+            before, window.asked, window.refusal = window.asked, order, refusal
+            if order and (before is None or before.task != order.task):
+                window.step_seconds = await asyncio.to_thread(seconds_per_step, order, self._context.store)
+        return order
 
-    def _submit(self, window: AblateWindow, values: Sequence[Any], session: str | None) -> None:
-        """Queue the sweep, unless all its runs are there or someone sweeps it already."""
-        self._ask(window, values, session)
-        if window.asked is None:
-            return
+    def _checked(self, values: Sequence[Any], session: str | None) -> tuple[SweepOrder | None, FieldError | None]:
         try:
-            if window.busy and window.order != window.asked:
+            return self._form.order(values, self._context.tasks(session)), None
+        except FieldError as refusal:
+            return None, refusal
+
+    def _submit(self, window: AblateWindow, order: SweepOrder, session: str | None) -> None:
+        """Queue the sweep, unless all its runs are there or someone sweeps it already."""
+        try:
+            if window.busy and window.order != order:
                 raise FieldError("run", "a sweep of this window is not done; stop it first")
             self._context.store.check_writable()
-            jobs, job = self._context.jobs, self._context.jobs.find(SWEEP, window.asked)
-            if job is None and not read_sweep(window.asked, self._context.store).complete:
-                job = jobs.submit(SWEEP, window.asked, owner=window, visitor=self._context.visitors.of(session))
-            window.order, window.job = window.asked, job
+            jobs, job = self._context.jobs, self._context.jobs.find(SWEEP, order)
+            if job is None and not read_sweep(order, self._context.store).complete:
+                job = jobs.submit(SWEEP, order, owner=window, visitor=self._context.visitors.of(session))
+            window.order, window.job = order, job
         except NeatlabError as error:
             window.refusal = error if isinstance(error, FieldError) else FieldError("run", str(error))
 

@@ -17,6 +17,7 @@ class AblateWindow:
         step_seconds: Seconds a step of other runs of the task that was asked for; None where unknown.
         job: Its process, while there is one.
         refusal: Why what the form describes cannot be run.
+        forms: How many forms have come, so that an older one is not noted over a newer.
         turn: Which of the window's followers may speak: the last one that began.
         closed: Whether the window is gone.
     """
@@ -26,6 +27,7 @@ class AblateWindow:
     step_seconds: float | None = None
     job: Job | None = None
     refusal: FieldError | None = None
+    forms: int = 0
     turn: int = 0
     closed: bool = False
 
