@@ -44,10 +44,9 @@ from neatlab.runs.store import Store
 from neatlab.runtime.numbers import duration
 from tests.awaiting import awaited
 from tests.gate import Gate
-from tests.waiting import wait_until
+from tests.waiting import LIMIT, wait_until
 
 ROOT = Path(__file__).parents[1]
-DEADLOCK = 120.0  # seconds
 TEACHER = "teacher:kind=weight-aware"
 GOOD: dict[str, Any] = {
     "task": TEACHER,
@@ -489,7 +488,7 @@ def test_a_form_that_is_checked_late_does_not_replace_a_newer_one(
 
     def late(values: Any, uploads: Any) -> SweepOrder:
         order = check(values, uploads)
-        assert order.seeds == 3 or second_is_shown.wait(DEADLOCK)
+        assert order.seeds == 3 or second_is_shown.wait(LIMIT)
         return order
 
     async def both() -> tuple[list[Any], list[Any]]:

@@ -52,6 +52,7 @@ from neatlab.tasks.pretrained import SMALL_VIT
 from tests.awaiting import awaited
 from tests.folders import bert_folder, llama_folder, vit_folder
 from tests.test_dashboard_form import FORM
+from tests.waiting import LIMIT
 
 MOODS = ("good", "bad", "dull")
 KEY = "upload:0123456789abcdef"
@@ -527,6 +528,31 @@ class TestForm:
         earlier, later = awaited(both())
         assert "did you mean" in later[-1][1]
         assert not any("It is the task now" in values[3] for values in earlier)
+
+    def test_two_that_come_at_once_are_begun_one_after_the_other(
+        self, tab: TrainTab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As when a list says that it was left and that it has another value: each would take the other's process."""
+        (tmp_path / "served" / "a.csv").write_bytes(csv())
+        sent = [{"path": str(tmp_path / "served" / "a.csv")}, "", "", "", Path(bert_folder()).name, False]
+        submit, second_has_come, alone = tab._data._submit, threading.Event(), threading.Lock()
+
+        def slow(*request: Any) -> None:
+            assert alone.acquire(blocking=False)
+            assert second_has_come.wait(LIMIT)
+            submit(*request)
+            alone.release()
+
+        async def both() -> list[list[list[Any]]]:
+            streams = [gathered(tab._data._use(visit("w"), *sent)) for _ in range(2)]
+            calls = [asyncio.create_task(stream) for stream in streams]
+            await asyncio.sleep(0)  # both have begun
+            second_has_come.set()
+            return await asyncio.gather(*calls)
+
+        monkeypatch.setattr(tab._data, "_submit", slow)
+        _, later = awaited(both())
+        assert "It is the task now" in later[-1][3]
 
     def test_a_link_says_that_the_data_are_not_in_it(self, tab: TrainTab) -> None:
         *_, about, opened = tab.read_link(TrainLink(data="moods.csv", steps=7), "w")

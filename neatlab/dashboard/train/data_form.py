@@ -62,6 +62,7 @@ class UploadWindow:
         made: What was made of it, or as much as is known of one that cannot be used.
         refusal: Why the last one could not be used.
         roles: Columns and kind as they were asked for.
+        submitting: Held while a process takes the place of the one before: two calls may come at once.
     """
 
     job: Job | None = None
@@ -71,6 +72,7 @@ class UploadWindow:
     made: UploadedTask | DataPreview | None = None
     refusal: FieldError | None = None
     roles: dict[str, str] = field(default_factory=dict)
+    submitting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class DataForm:
@@ -160,14 +162,7 @@ class DataForm:
         window, uploads = self._windows.get(request.session_hash), self._context.uploads.get(request.session_hash)
         window.turn += 1
         turn = window.turn
-        while window.job is not None:
-            self._context.jobs.send(window.job, "stop")
-            await asyncio.sleep(POLL_SECONDS)
-            if window.turn != turn:
-                yield self._nothing_new  # Gradio empties the outputs of a generator that gives nothing
-                return
-        await asyncio.to_thread(self._submit, window, uploads, values, request.session_hash)
-        if (job := window.job) is not None:
+        if (job := await self._begin(window, uploads, values, request.session_hash)) is not None:
             try:
                 with stopping(self._context.jobs, job):
                     async for _ in follow(self._context.jobs, job, timeout=TIMEOUT_SECONDS):
@@ -175,6 +170,20 @@ class DataForm:
             finally:
                 _finish(window, uploads, job)
         yield self._shown(window, uploads, is_new=True) if window.turn == turn else self._nothing_new
+
+    async def _begin(
+        self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], session: str | None
+    ) -> Job | None:
+        """A process for what the form describes, after the one before; None where there is none, or a later call."""
+        turn = window.turn
+        async with window.submitting:
+            while window.job is not None and window.turn == turn:
+                self._context.jobs.send(window.job, "stop")
+                await asyncio.sleep(POLL_SECONDS)
+            if window.turn != turn:
+                return None
+            await asyncio.to_thread(self._submit, window, uploads, values, session)
+            return window.job
 
     def _submit(self, window: UploadWindow, uploads: UploadStore, values: tuple[Any, ...], session: str | None) -> None:
         """Queue what the form describes, or note why it cannot be used."""
