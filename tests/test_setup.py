@@ -178,8 +178,12 @@ class TestInstall:
         return path
 
     def python(self, folder: Path) -> Path:
-        """A Python that makes its environments in no time: their python is this one."""
-        links = "".join(f"ln -s {sys.executable} $3/bin/{name}; " for name in ("python", "pip"))
+        """A Python that makes its environments in no time: their python is this one, with the packages it has.
+
+        A mere link would be the Python that this one's environment was made of, which may have no pip, or not let it in.
+        """
+        this = self.stand_in(folder / "this", f'exec {sys.executable} "$@"')
+        links = "".join(f"ln -s {this} $3/bin/{name}; " for name in ("python", "pip"))
         make = f"mkdir -p $3/bin; {links}echo made >> {folder}/made"
         return self.stand_in(folder / "python3", f'[ "$2" != venv ] || {{ {make}; }}')
 
