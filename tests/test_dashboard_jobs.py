@@ -105,6 +105,18 @@ class TestTraining:
         jobs.send(job, "go")
         assert job.phase == "ended"
 
+    def test_one_whose_window_seems_to_have_left_waits_until_it_is_back(self, jobs: Jobs) -> None:
+        first, left, other = (jobs.submit(TRAIN, plain(tiny("neat", LONG, seed))) for seed in range(3))
+        until(lambda: first.phase == "running")
+        left.seen -= 0.6 * PATIENCE
+        jobs.send(first, "stop")
+        until(lambda: other.phase == "running")
+        assert left.phase == "waiting"
+        left.touch()
+        jobs.send(other, "stop")
+        until(lambda: left.phase == "running")
+        jobs.send(left, "stop")
+
     def test_a_stop_before_the_first_step_is_not_taken_back(self, jobs: Jobs, runs: Path) -> None:
         config = tiny("neat", LONG)
         job = jobs.submit(TRAIN, plain(config))

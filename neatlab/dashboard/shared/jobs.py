@@ -131,15 +131,16 @@ class Jobs:
         """Start those for which a slot is free."""
         with self._lock:
             while not self._closed.is_set():
-                waiting = [
-                    job
-                    for job in self._active
-                    if job.phase == "waiting" and _has_slot(job, self._active, self._at_once)
-                ]
+                waiting = [job for job in self._active if self._may_start(job)]
                 if not waiting:
                     return
                 waiting[0].phase, waiting[0].started = "preparing", time.monotonic()
                 self._processes.start(waiting[0], self._free)
+
+    def _may_start(self, job: Job) -> bool:
+        """Whether a slot is free for one that waits; whoever seems to have left is waited for, not trained for."""
+        has_left = not job.detached and time.monotonic() - job.seen > self._unwatched_seconds / 2
+        return job.phase == "waiting" and not has_left and _has_slot(job, self._active, self._at_once)
 
     def _free(self, job: Job) -> None:
         """A process is gone: its slot goes to the next."""
@@ -165,6 +166,7 @@ class Jobs:
                     self.send(job, "stop")
                 if job.deadline and now > job.deadline:
                     self._processes.kill(job)
+            self._fill()  # whoever seemed to have left may be back
 
 
 def _overdue(job: Job, now: float) -> FieldError | None:
