@@ -483,12 +483,12 @@ class TestForm:
         first, *_, last = every(data._use(visit("w"), *sent))
         assert first[4]["interactive"] is False and last[4]["interactive"] is True
         assert last[:3] == [""] * 3 and "3 labels: 0 = bad" in last[3]
-        (key,) = data.tasks("w")
+        (key,) = tab.context.tasks("w")
         assert last[5]["value"] == key and ("your data: moods.csv", key) in last[5]["choices"]
         assert len(last[5]["choices"]) == len(task_choices()) + 1
         assert last[7]["value"] == 200 and "0.005" in last[6]["placeholder"]
-        assert data.tasks("other") == {} and data.tasks(None) == {}
-        assert data.tasks("w")[key].load().title == "your model on your data"
+        assert tab.context.tasks("other") == {} and tab.context.tasks(None) == {}
+        assert tab.context.tasks("w")[key].load().title == "your model on your data"
         written = tab.write_link([*({**tab._form.defaults, "task": key}).values()], "w")
         assert written["task"] is None and written["steps"] == 150 and written["data"] == "moods.csv"
         assert [update["value"] for update in last[8:12]] == ["review", "mood", "", "labels"]
@@ -496,11 +496,11 @@ class TestForm:
 
         *_, refused = every(data._use(visit("w"), sent[0], "revew", *sent[2:]))
         assert 'role="alert"' in refused[1] and "did you mean" in refused[1] and "Not used" in refused[3]
-        assert "value" not in refused[5] and list(data.tasks("w")) == [key]
+        assert "value" not in refused[5] and list(tab.context.tasks("w")) == [key]
         assert "value" not in refused[8]  # another column may have been chosen since: the next look is at that
         assert len([*tmp_path.glob("neatlab-data-*/*")]) == 1  # nothing half-kept
         data._close(visit("w"))
-        assert data.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*")]
+        assert tab.context.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*")]
 
     def test_a_new_file_forgets_the_columns_of_the_one_before(self, tab: TrainTab, tmp_path: Path) -> None:
         (tmp_path / "served" / "a.csv").write_bytes(csv())
@@ -599,7 +599,7 @@ class TestForm:
         file = {"path": str(tmp_path / "served" / "a.csv")}
         *_, last = every(tab._data._use(visit("w"), file, "", "", "", "", False))
         assert "it was stopped" in last[0] and last[4]["interactive"] is True
-        assert tab._data.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*/*")]
+        assert tab.context.tasks("w") == {} and not [*tmp_path.glob("neatlab-data-*/*")]
 
     def test_it_hides_with_the_settings_and_alone(self, tab: TrainTab, lab: Context) -> None:
         assert tab.controls["data"][0] is tab._data._accordion

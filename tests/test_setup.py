@@ -180,7 +180,7 @@ class TestInstall:
     def python(self, folder: Path) -> Path:
         """A Python that makes its environments in no time: their python is this one, with the packages it has.
 
-        A mere link would be the Python that this one's environment was made of, which may have no pip, or not let it in.
+        A mere link would be the Python that this environment was made of, which may have no pip, or not let it in.
         """
         this = self.stand_in(folder / "this", f'exec {sys.executable} "$@"')
         links = "".join(f"ln -s {this} $3/bin/{name}; " for name in ("python", "pip"))

@@ -261,6 +261,12 @@ def open_page(page: Page, app: App, query: str = "") -> Page:
     return page
 
 
+def unfold(page: Page, button: str) -> None:
+    """Open what is closed, as a person does, who sees it open before the first key: Gradio fills it once more then."""
+    page.click(button)
+    page.evaluate(DRAWN)
+
+
 def fill(page: Page, **values: object) -> None:
     """Type into fields by their ids; "b_depth" is #b-depth."""
     for name, value in values.items():

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.runs.store import Store
-from tests.browser.conftest import PATIENCE, App, choose, fill, shows, wait_until
+from tests.browser.conftest import DRAWN, PATIENCE, App, choose, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +27,7 @@ def open_tab(page: Page, app: App, query: str = "?tab=ablate") -> None:
     page.set_default_timeout(PATIENCE)
     page.goto(app.url + query)
     shows(page.locator("#ablate-outlook"), "The runs folder holds")
+    page.evaluate(DRAWN)  # Gradio fills a tab once more when it has been drawn for the first time
 
 
 def says(page: Page, text: str) -> None:

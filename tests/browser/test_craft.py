@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Download, Locator, Page, Request, expect
 
 from neatlab.dashboard.train.charts import CHARTS
-from tests.browser.conftest import App, chart, fill, open_page, says, settle, unanswered, wait_until
+from tests.browser.conftest import App, chart, fill, open_page, says, settle, unanswered, unfold, wait_until
 
 pytestmark = pytest.mark.browser
 QUERY = "?task=digits&steps=2&seed=60"
@@ -86,7 +86,7 @@ def test_axe_finds_nothing_serious_in_either_theme(trained: Page, seen: Seen) ->
     assert page.evaluate("document.body.classList.contains('dark')")
     open_menu(page, "spectrum")
     page.click("#spectrum [data-do=table]")
-    page.click("#b-more button")
+    unfold(page, "#b-more button")
     # Axe looks at the colours of a theme, not between two.
     page.add_style_tag(content="* { transition: none !important }")
     violations = []

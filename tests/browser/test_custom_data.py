@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, shows, wait_until
+from tests.browser.conftest import TRAINED, App, choose, fill, open_page, says, shows, unfold, wait_until
 from tests.folders import bert_folder
 
 pytestmark = pytest.mark.browser
@@ -19,7 +19,7 @@ def test_an_upload_is_looked_at_chosen_and_trained_on(page: Page, app: App, tmp_
     rows = [f"{i} a {MOODS[i % 3]} day,{MOODS[i % 3]}" for i in range(60)]
     (tmp_path / "moods.csv").write_text("\n".join(["review,mood", *rows]), encoding="utf-8")
     open_page(page, app, "?task=arithmetic")
-    page.click("#data > button")
+    unfold(page, "#data > button")
     fill(page, data_model="tiny-bert")
     page.set_input_files("#data-file input[type=file]", tmp_path / "moods.csv")
     about = page.locator("#data-about")
@@ -74,7 +74,7 @@ def test_decimals_dropped_on_the_page_are_a_regression_that_trains_and_can_be_sw
     shutil.copytree(bert_folder(), app.models / "tiny-bert", dirs_exist_ok=True)
     rows = [f"{i} für {MOODS[i % 3]};{i % 3},{i:03}" for i in range(60)]
     open_page(page, app)
-    page.click("#data > button")
+    unfold(page, "#data > button")
     fill(page, data_model="tiny-bert")
     page.click("#data > button")
     page.evaluate(DROP, ["noten.csv", "\r\n".join(["Text;Note", *rows])])
@@ -97,7 +97,7 @@ def test_decimals_dropped_on_the_page_are_a_regression_that_trains_and_can_be_sw
         assert f"{run.summary['metric']:.4f}" in cells
         assert run.config.spec.label.startswith("custom:model=tiny-bert,data=noten.csv@")
 
-    page.get_by_role("tab", name="Ablate").click()
+    unfold(page, "#tab-ablate-button")
     choose(page, "ablate-task", "your data: noten.csv")
     shows(page.locator("#ablate-command"), "noten.csv")
     assert "neatlab-data-" not in page.inner_text("#ablate-command")

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.presets import PRESETS
-from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows, train
+from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows, train, unfold
 
 pytestmark = pytest.mark.browser
 FIELDS = ["task", "steps", "seed", "batch", "lr", "match"]
@@ -37,7 +37,7 @@ def test_the_state_opens_elsewhere_by_the_link_that_is_copied(
     choose(page, "match", "equal rank")
     choose(page, "c-method", "head only")
     choose(page, "b-activation", "gelu")
-    page.click("#b-more button")
+    unfold(page, "#b-more button")
     fill(page, steps=40, seed=50, batch=16, lr=0.005, b_rank=6, b_depth=4)
     page.locator("#b-lr input").press_sequentially("0.01")
     link = settled(page, "steps=40", "batch=16", "match=rank", "arm=neat:rank=6,depth=4,activation=gelu,lr=0.01")
@@ -49,7 +49,7 @@ def test_the_state_opens_elsewhere_by_the_link_that_is_copied(
     other = new_context().new_page()
     other.goto(link)
     expect(other.locator("#steps input")).to_have_value("40")
-    other.click("#b-more button")
+    unfold(other, "#b-more button")
     expect(other.locator("#b-lr input")).to_have_value("0.01")
     assert state(other) == state(page)
     assert not app.stored(50)

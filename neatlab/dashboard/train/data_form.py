@@ -37,7 +37,6 @@ from neatlab.dashboard.train.data_request import (
     order_data,
 )
 from neatlab.errors import NeatlabError
-from neatlab.tasks import TaskSpec
 
 TIMEOUT_SECONDS = 180.0  # that reading an upload may take once it has begun
 DROP = (Path(__file__).parent / "data_drop.js").read_text(encoding="utf-8")
@@ -138,10 +137,6 @@ class DataForm:
     def linked(self, name: str | None) -> list[Any]:
         """Updates of `link_blocks` for a link that was made with a file of this name, or with none."""
         return [words.missing(name), gr.update(open=True)] if name else [gr.update(), gr.update()]
-
-    def tasks(self, session: str | None) -> dict[str, TaskSpec]:
-        """Key → task, of what this window has brought."""
-        return self._context.tasks(session)
 
     async def _take(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """A new file: what was chosen for the one before does not count."""

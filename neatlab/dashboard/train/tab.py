@@ -61,9 +61,7 @@ class TrainTab(Tab[TrainLink]):
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
                 self._lay_results()
         self._form = Form.of(run, self._data.part, *arms)
-        self._handlers = Handlers(
-            context, self._windows, [*self._form.fields], [*self._form.messages], self._data.tasks
-        )
+        self._handlers = Handlers(context, self._windows, [*self._form.fields], [*self._form.messages], context.tasks)
         self.controls = {"scrub": [self._scrub], "command": [self._command], **self._form.groups}
 
     def _lay_controls(self) -> None:
