@@ -220,7 +220,7 @@ class TestTab:
     def test_only_runs_of_the_same_task_are_offered_beside_one(self, tab: InspectTab, store: Store) -> None:
         run_id = of(store, "lora").run_id
         chosen, beside = tab._opening._fill(run_id, "")
-        assert len(chosen["choices"]) == 5 and len(beside["choices"]) == 4  # of a task's four "none" for itself
+        assert len(chosen["choices"]) == 5 and len(beside["choices"]) == 3  # the others of a task's four
         assert run_id not in [value for _, value in beside["choices"]]
 
 

@@ -170,7 +170,7 @@ class TestAdapters:
         with zipfile.ZipFile(tmp_path / "lora.zip") as made:
             names = {Path(name).name for name in made.namelist() if not name.endswith("/")}
             config = orjson.loads(made.read(f"{neat.run_id}-lora/adapter_config.json"))
-        assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
+        assert names == {"README.md", "adapter_config.json", "adapter_model.safetensors", "neatlab.json"}
         assert (config["peft_type"], config["r"]) == ("LORA", 2)
         assert export_note(tmp_path / "lora.zip") == ""
         assert archive(folder, lora, "neat", tmp_path) == []

@@ -1,6 +1,8 @@
 """Trained runs inspected and compared, and the causal slider: what taking a direction out does to task and base."""
 
 import math
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +11,12 @@ from neatlab.errors import BadInput
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import make_task
 from neatlab.experiments.trained import load_trained
+from neatlab.export.adapters import export
+from neatlab.inspection import inspect
 from neatlab.inspection.causal import Slider
+from neatlab.inspection.origin import ORIGIN
 from neatlab.inspection.runs import compare_runs, inspect_run
+from neatlab.inspection.uploads import open_upload
 from tests.test_inspection import dense
 
 ARMS = ["lora:rank=4", "neat:rank=4,activation=linear", "neat:rank=4", "full"]
@@ -44,6 +50,29 @@ def test_a_runs_figures_are_those_of_its_weights(trained):
         delta = dense(adapted.deltas()[layer.name])
         assert layer.spectrum.norm == pytest.approx(float(delta.norm()), rel=1e-5)
         assert layer.against_base.weight_norm == pytest.approx(float(adapted.layers[layer.name].norm()), rel=1e-5)
+
+
+def test_an_exported_neat_brings_its_base_along(trained, tmp_path):
+    export(trained[2], "neat", tmp_path / "neat")
+    archive = Path(shutil.make_archive(str(tmp_path / "neat"), "zip", tmp_path, "neat"))
+    with open_upload(archive) as uploaded:
+        opened = inspect(uploaded, directions=4)
+    assert opened.base == "base of task digits"
+    for layer, stored in zip(opened.layers, inspect_run(trained[2], directions=4).layers, strict=True):
+        assert layer.spectrum.norm == pytest.approx(stored.spectrum.norm, rel=1e-5)
+        assert layer.against_base.weight_norm == pytest.approx(stored.against_base.weight_norm, rel=1e-5)
+    export(trained[0], "lora", tmp_path / "lora")  # which can be read without one
+    assert inspect(tmp_path / "lora").base is None
+
+
+@pytest.mark.parametrize(
+    "said", ["", "[]", "{", '{"task": ["digits"]}', '{"task": "custom:data=/etc/passwd"}', "{" + " " * 20_000 + "}"]
+)
+def test_where_an_adapter_names_no_task_of_the_lab_its_base_is_asked_for(trained, tmp_path, said):
+    export(trained[2], "neat", tmp_path / "neat")
+    (tmp_path / "neat" / ORIGIN).write_text(said)
+    with pytest.raises(BadInput, match="depends on W₀; give the model with --base"):
+        inspect(tmp_path / "neat")
 
 
 def test_what_has_no_update_is_refused(trained):

@@ -39,4 +39,11 @@ element.querySelector("tbody").append(
     return row;
   }),
 );
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("[data-open-tab]");
+  if (!link) return;
+  event.preventDefault();
+  link.closest("[popover]")?.hidePopover();
+  document.getElementById(`tab-${link.dataset.openTab}-button`).click();
+});
 window.neatlabShowKeys = keys["?"][2];

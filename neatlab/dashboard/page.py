@@ -20,6 +20,7 @@ from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.shared.tab import LIGHT, Tab, message_slot
+from neatlab.dashboard.shared.terms import glossary
 from neatlab.dashboard.train.controls import preset_control
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.train.words import HEADER
@@ -77,7 +78,8 @@ class _Page:
             self._preset = preset_control()
             theme = gr.Button("Theme", elem_id="theme", size="sm", min_width=70, scale=0)
             self._copy = gr.Button("Copy link", elem_id="copy-link", size="sm", min_width=90, scale=0)
-        gr.HTML(_HTML.keys([kind.title for kind in TABS]), js_on_load=KEYS, elem_id="keys", apply_default_css=False)
+        notes = _HTML.keys([kind.title for kind in TABS]) + glossary()
+        gr.HTML(notes, js_on_load=KEYS, elem_id="keys", apply_default_css=False)
         theme.click(None, None, None, js=SWITCH_THEME)
         self._message = message_slot("message-page")
         self._lesson = gr.HTML(_HTML.lessons(lessons), elem_id="lesson", apply_default_css=False)

@@ -7,6 +7,7 @@ from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.trained import load_trained
 from neatlab.export.card import card
+from neatlab.inspection.origin import write_origin
 from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
 
@@ -34,6 +35,7 @@ def export(run: Run, format: str, out: PathLike) -> Errors:
         raise _misfit(method, format)
     errors = forms[format](adapted, out)
     (Path(out) / "README.md").write_text(card(run, format), encoding="utf-8")  # in the place of PEFT's empty form
+    write_origin(run, Path(out))
     return errors
 
 

@@ -1,9 +1,13 @@
 """inspect: open an adapter and measure what it did to the weights."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 
 from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure
+from neatlab.inspection.origin import base_name, origin_task, task_weights
 from neatlab.inspection.results import Inspection
 from neatlab.inspection.sources import Source, open_source
 from neatlab.runtime.files import PathLike
@@ -29,6 +33,7 @@ def inspect(
         path: A folder as PEFT writes it (adapter_config.json and adapter_model.safetensors), or a whole checkpoint.
         base: The model's folder, or its name in the local hub cache. Needed where ΔW depends on W₀ (NEAT, PEANuT,
             DoRA, …) and for a whole checkpoint; with it come the relative norm, amplification, overlap and intruders.
+            An adapter that neatlab has exported names its task, and with it its base.
         directions: Leading directions of W₀ to compare with; 0 leaves overlaps and intruders out, which is most of
             the time.
         on_layer: Called before each layer with what is done, what there is, and the layer's name.
@@ -49,7 +54,11 @@ def inspect(
     """
     if isinstance(directions, bool) or not isinstance(directions, int) or not 0 <= directions <= MAX_DIRECTIONS:
         raise BadInput(f"directions={directions!r}; allowed: 0 to {MAX_DIRECTIONS}")
-    return inspect_source(open_source(path, base), directions=directions, on_layer=on_layer)
+    task = origin_task(Path(path)) if base is None else None
+    with ExitStack() as opened:
+        weights = opened.enter_context(task_weights(task)) if task else base
+        inspection = inspect_source(open_source(path, weights), directions=directions, on_layer=on_layer)
+    return replace(inspection, base=base_name(task)) if task else inspection
 
 
 def inspect_source(source: Source, *, directions: int = DIRECTIONS, on_layer: OnLayer | None = None) -> Inspection:

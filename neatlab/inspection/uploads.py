@@ -12,6 +12,7 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
+from neatlab.inspection.origin import MAX_ORIGIN_BYTES, ORIGIN
 from neatlab.inspection.weights import MAX_JSON_BYTES, headers
 from neatlab.runtime.files import PathLike, is_pickle
 
@@ -25,8 +26,8 @@ CHUNK = 2**20
 def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTES) -> Iterator[Path]:
     """An uploaded adapter as a folder that is gone when the block ends, whatever happens in it.
 
-    Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, and
-    nothing else is unpacked.
+    Of a zip, adapter_config.json and adapter_model.safetensors are taken, which must lie in one folder of it, with
+    neatlab.json where that is there; nothing else is unpacked.
 
     Args:
         upload: A zip, or the two files.
@@ -94,7 +95,7 @@ def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:
         for member in members:
             check_member(member)
         wanted = _adapter_members(members)
-        for name, limit in limits.items():
+        for name, limit in {**limits, **({ORIGIN: MAX_ORIGIN_BYTES} if ORIGIN in wanted else {})}.items():
             if wanted[name].file_size > limit:
                 raise BadInput(f"{name} unpacks to {wanted[name].file_size:,} bytes; allowed: {limit:,}")
             with opened.open(wanted[name]) as source:

@@ -13,7 +13,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from neatlab.dashboard.doors.upload_folder import MIN_BYTES, UploadFolder
-from neatlab.dashboard.doors.uploads import AT_ONCE_EACH, EACH_BYTES, UploadDoor
+from neatlab.dashboard.doors.uploads import AT_ONCE_EACH, DOWNLOADS_SHARE, EACH_BYTES, UploadDoor
 from neatlab.dashboard.shared.quota import Quota
 from neatlab.dashboard.shared.visitors import VISITOR
 from tests.browser.conftest import App, wait_until
@@ -175,12 +175,14 @@ def a_scope(visitor: str, size: int) -> Scope:
 
 
 def test_an_upload_has_its_room_before_it_comes(tmp_path: Path) -> None:
-    total, statuses = 8 * MIN_BYTES, []
-    old = [upload(tmp_path, str(number)) for number in range(8)]
+    total, statuses = DOWNLOADS_SHARE * MIN_BYTES, []
+    old = [upload(tmp_path, str(number)) for number in range(DOWNLOADS_SHARE)]
 
     async def receive_upload(scope: Scope, receive: Receive, send: Send) -> None:
-        assert sum(path.stat().st_size for path in old if path.exists()) == total - 3 * MIN_BYTES
-        await door(a_scope("another", 2 * MIN_BYTES), receive, send)  # three and two are more than half of eight
+        assert (
+            sum(path.stat().st_size for path in old if path.exists()) == total - (3 + 1) * MIN_BYTES
+        )  # 1 for downloads
+        await door(a_scope("another", 6 * MIN_BYTES), receive, send)  # three and six are more than half of sixteen
 
     async def answer(message: Message) -> None:
         statuses.append(message.get("status"))
@@ -188,4 +190,4 @@ def test_an_upload_has_its_room_before_it_comes(tmp_path: Path) -> None:
     door = UploadDoor(receive_upload, tmp_path, total=total)
     asyncio.run(door(a_scope("one", 3 * MIN_BYTES), None, answer))
     assert statuses[0] == 429
-    assert sum(path.exists() for path in old) == 5
+    assert sum(path.exists() for path in old) == DOWNLOADS_SHARE - 3 - 1

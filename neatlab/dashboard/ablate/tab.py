@@ -48,7 +48,9 @@ class AblateTab(Tab[AblateLink]):
         self._run_count = gr.HTML("", elem_id="ablate-outlook", apply_default_css=False)
         self._decision = gr.HTML(NO_DECISION, elem_id="ablate-decision", apply_default_css=False)
         self._grid = gr.HTML("", elem_id="ablate-grid", apply_default_css=False)
-        self._scores = live_plot(Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 480))
+        self._scores = live_plot(
+            Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 480, term="interval")
+        )
         self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 

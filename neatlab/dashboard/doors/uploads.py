@@ -15,6 +15,7 @@ from neatlab.dashboard.shared.visitors import VISITOR
 
 EACH_BYTES = 200 * 2**20  # that one visitor's uploads may have
 TOTAL_BYTES = 2**30  # that the folder may have, what was made for downloads included
+DOWNLOADS_SHARE = 16  # of the folder, one in so many bytes is for downloads that are made between two uploads
 AT_ONCE_EACH, AT_ONCE = 3, 12  # uploads on their way, of one visitor and of all
 
 
@@ -64,13 +65,17 @@ class UploadDoor:
 
         self._under_way.append(entry)
         try:
-            await run_sync(self._folder.make_room, self._coming())
+            await run_sync(self._folder.make_room, self._needed())
             await self._app(scope, receive, noting)
         finally:
             self._under_way.remove(entry)
             # Only an upload on its way lies in the folder itself: what did before the oldest of them was cut off.
             cut_off = self._under_way[0].before if self._under_way else self._folder.loose()
-            await run_sync(self._folder.tidy, visitor, _paths(b"".join(parts)), cut_off, self._coming())
+            await run_sync(self._folder.tidy, visitor, _paths(b"".join(parts)), cut_off, self._needed())
+
+    def _needed(self) -> int:
+        """Bytes to leave free."""
+        return self._coming() + self._total // DOWNLOADS_SHARE
 
     def _coming(self) -> int:
         """Bytes that the uploads on their way may bring."""

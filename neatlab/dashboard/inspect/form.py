@@ -50,7 +50,7 @@ class OpenForm:
     def _lay_run(self) -> None:
         self.run = _picker("finished run", "inspect-run")
         self._message("run")
-        self._other = _picker("beside another on the same task", "inspect-other")
+        self._other = _picker("beside another on the same task, if you like", "inspect-other")
         self._message("other")
 
     def _lay_upload(self) -> None:
@@ -64,10 +64,11 @@ class OpenForm:
 
     def _lay_base(self) -> None:
         self._base = gr.Dropdown(
-            [("none", ""), *((f"of {title}", name) for title, name in task_choices().items())],
+            [(f"of {title}", name) for title, name in task_choices().items()],
             value="",
-            label="base model",
-            info="NEAT, DoRA and others state their ΔW through W₀.",
+            label="base model, where the adapter does not name it",
+            info="NEAT, DoRA and others state their ΔW through W₀; what this lab exports names its own.",
+            allow_custom_value=True,  # else a text that is typed is added to what stands there
             elem_id="inspect-base",
         )
         self._base_folder = self._path("or the base's folder", "inspect-base-folder")
@@ -126,7 +127,7 @@ class OpenForm:
 
     def _fill(self, run: Any, other: Any) -> list[Any]:
         """The lists anew; what is chosen stays if it still can."""
-        others = [("none", ""), *(self.finished(str(run)) if run else [])]
+        others = self.finished(str(run)) if run else []
         value = other if other in [run_id for _, run_id in others] else ""
         return [gr.update(choices=self.finished()), gr.update(choices=others, value=value)]
 

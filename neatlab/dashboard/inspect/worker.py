@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 import pandas as pd
-from safetensors.torch import save_file
 
 from neatlab.dashboard.inspect.request import (
     MAX_BYTES,
@@ -35,6 +34,7 @@ from neatlab.inspection import (
 )
 from neatlab.inspection.causal import Slider
 from neatlab.inspection.opening import DIRECTIONS, OnLayer
+from neatlab.inspection.origin import base_name, origin_task, task_weights
 from neatlab.inspection.runs import run_source
 from neatlab.inspection.sources import Source, open_source
 from neatlab.report.inspection import write_inspection
@@ -112,7 +112,7 @@ def _opened(until_read: ExitStack, order: InspectOrder, on_layer: OnLayer) -> In
     else:
         folder = allowed_folder(Path(order.root) / order.folder, [order.root])
         title = folder.name
-    base, name = until_read.enter_context(_base(order))
+    base, name = until_read.enter_context(_base(order, folder))
     source = open_source(folder, base)
     source.title = title
     return replace(inspect_source(source, on_layer=on_layer), base=name)
@@ -123,20 +123,16 @@ def _whole(files: tuple[str, ...]) -> str | tuple[str, ...]:
 
 
 @contextmanager
-def _base(order: InspectOrder) -> Iterator[tuple[Path | None, str | None]]:
-    """The base's weights and its name: a task's own as a file of the moment, a folder where it lies."""
+def _base(order: InspectOrder, adapter: Path) -> Iterator[tuple[Path | None, str | None]]:
+    """The base's weights and its name: of a folder, of the chosen task, or of the one that the adapter names."""
     if order.base_folder:
         folder = allowed_folder(Path(order.root) / order.base_folder, [order.root])
         yield folder, folder.name
-        return
-    if not order.base:
+    elif (task := order.base or origin_task(adapter)) is not None:
+        with task_weights(task) as file:
+            yield file, base_name(task)
+    else:
         yield None, None
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "model.safetensors"
-        model = order.base.load().base_model()
-        save_file({name: weight.contiguous().clone() for name, weight in model.state_dict().items()}, file)
-        yield file, f"base of task {order.base}"
 
 
 def _command(order: InspectOrder, store: Store) -> str:

@@ -15,8 +15,14 @@ from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED
 from neatlab.errors import BadInput
 from neatlab.runs.run import Run
 
-CURVES = Chart("runs-curves", "Loss and metric", "Select runs to lay their curves over another.", 440)
-PARETO = Chart("runs-pareto", "Quality against cost", "Select runs that have ended to see what their scores cost.", 380)
+CURVES = Chart("runs-curves", "Loss and metric", "Select runs to lay their curves over another.", 440, term="splits")
+PARETO = Chart(
+    "runs-pareto",
+    "Quality against cost",
+    "Select runs that have ended to see what their scores cost.",
+    380,
+    term="front",
+)
 
 
 class SelectionPart:

@@ -13,6 +13,7 @@ from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.arm_values import default, option_names
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
+from neatlab.dashboard.shared.terms import ask
 from neatlab.plots.looks import look
 from neatlab.report.markup import key
 from neatlab.runtime.templates import macros
@@ -122,7 +123,7 @@ def arm_controls(part: str, method: str, title: str = "") -> Form:
     """
     title = title or f"Arm {part.upper()}"
     with gr.Group(elem_classes=["arm"]) as group:
-        gr.HTML(arm_title(title), apply_default_css=False)
+        gr.HTML(arm_title(title, "arm"), apply_default_css=False)
         formula = gr.HTML(equation(method), apply_default_css=False)
         options = _all_options() | (METHODS[method].options.model_fields if method else {})
         with gr.Row(elem_classes=["fields"]):
@@ -137,9 +138,14 @@ def arm_controls(part: str, method: str, title: str = "") -> Form:
     return form._replace(switched={part: _show_options_of_method(part, picker, form)})
 
 
-def arm_title(text: str) -> str:
-    """A heading of the form."""
-    return str(_HTML.arm_title(text))
+def arm_title(text: str, term: str = "") -> str:
+    """A heading of the form.
+
+    Args:
+        text: The heading.
+        term: Name in TERMS of what to explain there; empty for nothing.
+    """
+    return str(_HTML.arm_title(text, ask(term) if term else ""))
 
 
 def equation(method: str) -> str:

@@ -13,6 +13,7 @@ import plotly
 import plotly.graph_objects as go
 from markupsafe import Markup
 
+from neatlab.dashboard.shared.terms import ask
 from neatlab.plots.theme import DARK, LIGHT
 from neatlab.runtime.templates import macros
 
@@ -40,6 +41,7 @@ class Chart(NamedTuple):
         scales: Whether its reader may choose logarithmic axes and normalised values, as `layout.meta` says.
         script: Where it draws itself, JavaScript that sets `painters.NAME`, a function of its area and value, which
             says whether there is anything.
+        term: Name in TERMS of the word that has to be understood to read it.
     """
 
     name: str
@@ -49,6 +51,12 @@ class Chart(NamedTuple):
     hint: str = ""
     scales: bool = False
     script: str = ""
+    term: str = ""
+
+    @property
+    def question(self) -> Markup:
+        """The button that explains its term."""
+        return ask(self.term) if self.term else Markup()
 
 
 def live_plot(*charts: Chart) -> gr.HTML:

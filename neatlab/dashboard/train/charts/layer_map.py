@@ -45,5 +45,9 @@ def _draw(drawing: Drawing) -> str:
 
 
 CHART = LiveChart(
-    Chart("map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, HINT), _depends, _draw
+    Chart(
+        "map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, HINT, term="effective-rank"
+    ),
+    _depends,
+    _draw,
 )

@@ -60,5 +60,7 @@ def _draw(drawing: Drawing) -> str:
 
 
 CHART = LiveChart(
-    Chart("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, HINT), depends, _draw
+    Chart("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, HINT, term="effective-rank"),
+    depends,
+    _draw,
 )

@@ -41,5 +41,7 @@ def _draw(drawing: Drawing) -> str:
 
 
 CHART = LiveChart(
-    Chart("learning", "Loss and metric", "The arms' curves, while they train.", 460, HINT), _depends, _draw
+    Chart("learning", "Loss and metric", "The arms' curves, while they train.", 460, HINT, term="splits"),
+    _depends,
+    _draw,
 )

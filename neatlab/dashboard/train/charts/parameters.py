@@ -46,5 +46,7 @@ def _draw(drawing: Drawing) -> str:
 
 
 CHART = LiveChart(
-    Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, HINT), _depends, _draw
+    Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, HINT, term="budget"),
+    _depends,
+    _draw,
 )

@@ -74,7 +74,9 @@ def _goal(drawing: Drawing) -> list[float]:
 
 
 CHART = LiveChart(
-    Chart("spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, HINT, scales=True),
+    Chart(
+        "spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, HINT, scales=True, term="spectrum"
+    ),
     _depends,
     _draw,
 )

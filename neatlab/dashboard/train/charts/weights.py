@@ -131,6 +131,7 @@ CHART = LiveChart(
         270,
         HINT,
         script=weights_panel(FORM),
+        term="weights",
     ),
     _depends,
     _draw,
