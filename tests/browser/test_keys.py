@@ -39,7 +39,7 @@ def test_what_is_typed_is_no_key(page: Page, app: App) -> None:
     assert selected(page) == "Train"
 
 
-def test_the_keys_are_listed_and_the_list_takes_the_keyboard(page: Page, app: App) -> None:
+def test_keys_and_terms_are_explained_by_the_keyboard_alone(page: Page, app: App) -> None:
     open_page(page, app)
     page.keyboard.press("?")
     dialog = page.locator("#keys dialog")
@@ -53,6 +53,16 @@ def test_the_keys_are_listed_and_the_list_takes_the_keyboard(page: Page, app: Ap
     expect(dialog).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
     expect(dialog).to_be_hidden()
+
+    page.locator("#spectrum .term").press("Enter")
+    note = page.locator("#term-spectrum")
+    shows(note, "The singular values of ΔW")
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    page.locator("#spectrum .term").press("Enter")
+    note.get_by_role("link").click()
+    expect(note).to_be_hidden()
+    assert selected(page) == "Understand"
 
 
 def test_a_question_is_trained_at_a_press(page: Page, app: App) -> None:
