@@ -70,23 +70,23 @@ def test_the_count_is_that_of_the_built_model(method):
 
 def test_a_wide_layer_gives_neat_more_rank_for_the_same_budget():
     wide = {"up": (64, 256)}
-    lora, neat = matched([("lora", sized("lora", 4)), ("neat", sized("neat", 1))], wide)
+    lora, neat = matched([("lora", sized("lora", 4), wide), ("neat", sized("neat", 1), wide)])
     assert (lora.rank, neat.rank) == (4, 10)
 
 
 def test_the_first_arm_sets_the_budget_and_the_rest_of_an_arm_is_kept():
     arms = [
-        ("lora", sized("lora", 8)),
-        ("neat", sized("neat", 1, depth=6, activation="gelu")),
-        ("vera", sized("vera", 1)),
+        ("lora", sized("lora", 8), VIT),
+        ("neat", sized("neat", 1, depth=6, activation="gelu"), VIT),
+        ("vera", sized("vera", 1), VIT),
     ]
-    budget = adapter_count(*arms[0], VIT)
-    found = matched(arms, VIT)
+    budget = adapter_count(*arms[0])
+    found = matched(arms)
     assert found[0] == arms[0][1]
     assert (found[1].depth, found[1].activation) == (6, "gelu")
-    for (method, _), options in zip(arms, found, strict=True):
+    for (method, *_), options in zip(arms, found, strict=True):
         assert abs(adapter_count(method, options, VIT) - budget) <= TOLERANCE * budget
-    assert matched(arms[1:], VIT, budget) == found[1:]
+    assert matched(arms[1:], budget) == found[1:]
 
 
 def test_lora_keeps_its_scaling_where_alpha_follows_the_rank():
@@ -103,7 +103,7 @@ def test_refusals_name_the_closest():
     with pytest.raises(BadInput, match="head has no size"):
         match_params("head", METHODS["head"].options(), one, 1536)
     with pytest.raises(BadInput, match="full trains the whole model"):
-        matched([("full", METHODS["full"].options()), ("lora", sized("lora", 4))], one)
+        matched([("full", METHODS["full"].options(), one), ("lora", sized("lora", 4), one)])
 
 
 def test_a_method_without_a_size_is_kept_where_it_happens_to_fit():

@@ -571,7 +571,7 @@ def test_the_axes_are_those_of_the_arm_and_the_task(tab: AblateTab) -> None:
         axes = updates[6 : 6 + len(AXES)]
         return [name for name, update in zip(AXES, axes, strict=True) if update["visible"]]
 
-    assert shown("digits", "lora:rank=4") == ["rank", "lr", "alpha"]
+    assert shown("digits", "lora:rank=4") == ["rank", "lr", "layers", "modules", "alpha"]
     assert shown(TEACHER, "full") == ["lr", "size"]
     assert "orientation" in shown("digits", "neat:rank=4")
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neatlab.adapters.methods import METHODS
 from neatlab.adapters.neat.hidden import activation_names
+from neatlab.adapters.placement import place
 from neatlab.config import parse_arm
 from neatlab.dashboard.lessons import read_lessons
 from neatlab.dashboard.links import TAB_LINKS, Link, check_apart
@@ -18,6 +20,7 @@ from neatlab.dashboard.page import TABS
 from neatlab.dashboard.shared.choices import check_arm, task_choices
 from neatlab.dashboard.shared.links import PageLink, write
 from neatlab.dashboard.shared.presets import PRESETS
+from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.train.form import arm_fields
 from neatlab.dashboard.train.request import Order
 from neatlab.errors import BadInput
@@ -98,7 +101,10 @@ class TestLink:
         assert all(Link.text(f"?activation={name}").said() for name in activation_names())
 
 
-@pytest.mark.parametrize("name", PRESETS)
+SWEPT = [name for name, preset in PRESETS.items() if Link.text(preset.link).tab == "ablate"]
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in SWEPT])
 def test_every_preset_is_a_state_that_can_be_trained(name: str) -> None:
     link = Link.text(PRESETS[name].link)
     arms = [parse_arm(arm) for arm in link.arm or ()]
@@ -108,6 +114,19 @@ def test_every_preset_is_a_state_that_can_be_trained(name: str) -> None:
     order = Order.check(link.task, [check_arm("a", arm.method, arm.given()) for arm in arms], settings)
     assert len(order.plan().runs([0])) == len(arms)
     assert dict(parse_qsl(PRESETS[name].link[1:]))["task"] == str(order.task)
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_or_one_that_can_be_swept(name: str) -> None:
+    link = Link.text(PRESETS[name].link)
+    order = SweepOrder.check(link.ablate_task, link.base, link.axes(), {"seeds": 3})
+    (axis,) = [axis for axis, values in order.axes if len(values) > 1]
+    arms = {cell.arm.options[axis]: cell.arm for cell in order.cells if cell.arm.label != order.reference}
+    task = order.task.load()
+    model = task.base_model()
+    assert len(arms) >= 2
+    for arm in arms.values():
+        assert place(model, METHODS[arm.method].options(**arm.options), task.targets, task.head)
 
 
 class TestLessons:

@@ -19,6 +19,7 @@ from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods import METHODS, Method
 from neatlab.adapters.methods.base import Network
 from neatlab.adapters.neat import NeatLayer
+from neatlab.adapters.placement import place
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
@@ -87,7 +88,8 @@ def attach(model: nn.Module, method: str, options: Schema, targets: list[str], h
         model: The base model; changed in place.
         method: A key of METHODS.
         options: Its options.
-        targets: Names of the layers to adapt, matched as PEFT does: whole, or the last parts of the name.
+        targets: Names of the layers to adapt, matched as PEFT does: whole, or the last parts of the name; the options
+            may ask for others.
         head: Names of the modules that train whole.
 
     Returns:
@@ -97,7 +99,7 @@ def attach(model: nn.Module, method: str, options: Schema, targets: list[str], h
         BadInput: Options that a target layer cannot hold, or targets that the model does not have.
     """
     row, config = METHODS[method], configure(model, method, options, targets, head)
-    weights = _weights(target_layers(model, targets))
+    weights = _weights(target_layers(model, place(model, options, targets, head)))
     model.requires_grad_(row.trains == "all")
     if config is None:
         for name, parameter in model.named_parameters():
@@ -113,7 +115,8 @@ def configure(model: nn.Module, method: str, options: Schema, targets: list[str]
     Raises:
         BadInput: What `attach` refuses.
     """
-    row, layers = METHODS[method], target_layers(model, targets)
+    row, targets = METHODS[method], place(model, options, targets, head)
+    layers = target_layers(model, targets)
     _check_fit(row, options, _weights(layers))
     if row.trains == "head" and not head:
         raise BadInput(f"arm {method!r} has nothing to train: the task's model has no head")

@@ -60,12 +60,11 @@ def match_params(method: str, options: Schema, shapes: Shapes, budget: int) -> S
     return _with_size(options, row.size, best)
 
 
-def matched(arms: Sequence[tuple[str, Schema]], shapes: Shapes, budget: int | None = None) -> list[Schema]:
+def matched(arms: Sequence[tuple[str, Schema, Shapes]], budget: int | None = None) -> list[Schema]:
     """The options of every arm at one parameter count.
 
     Args:
-        arms: (method, options) of each arm.
-        shapes: Layer name → (d_out, d_in).
+        arms: Method, options and the shapes of the layers that it adapts, of each arm.
         budget: The count; that of the first arm as it is given by default, which then stays as it is.
 
     Returns:
@@ -75,10 +74,10 @@ def matched(arms: Sequence[tuple[str, Schema]], shapes: Shapes, budget: int | No
         BadInput: An arm that cannot come within 10 % of it.
     """
     if budget is not None:
-        return [match_params(method, options, shapes, budget) for method, options in arms]
-    (first, given), *others = arms
+        return [match_params(*arm, budget) for arm in arms]
+    (first, given, shapes), *others = arms
     budget = adapter_count(first, given, shapes)
-    return [given, *(match_params(method, options, shapes, budget) for method, options in others)]
+    return [given, *(match_params(*other, budget) for other in others)]
 
 
 def _counts(method: str, row: Method, options: Schema, shapes: Shapes, budget: int) -> dict[int, int]:

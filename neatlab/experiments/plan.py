@@ -8,6 +8,7 @@ from typing import Any
 from neatlab.adapters.attach import target_shapes
 from neatlab.adapters.budget import matched
 from neatlab.adapters.methods import METHODS
+from neatlab.adapters.placement import place
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
 from neatlab.errors import BadInput, unknown
 from neatlab.runs.run import Run
@@ -129,8 +130,10 @@ class Plan:
 
     def _same_count(self, arms: list[Arm]) -> list[Arm]:
         task = self._run(arms[0], 0).spec.load()
-        shapes = target_shapes(task.base_model(), task.targets)
-        options = matched([(a.method, METHODS[a.method].options(**a.options)) for a in arms], shapes)
+        model = task.base_model()
+        given = [METHODS[arm.method].options(**arm.options) for arm in arms]
+        shapes = [target_shapes(model, place(model, options, task.targets, task.head)) for options in given]
+        options = matched([*zip([arm.method for arm in arms], given, shapes, strict=True)])
         return [make_arm(a.method, a.given() | o.model_dump()) for a, o in zip(arms, options, strict=True)]
 
 

@@ -28,7 +28,32 @@ MAX_RANK = 4096
 BOUND = 1e6  # on scalings: beyond it float32 has nothing left
 
 
-class RankOptions(Schema):
+EVERY_BLOCK, TASKS_OWN, LINEAR = "all", "task", "linear"
+BLOCKS = r"all|first|last|\d{1,4}(-\d{1,4})?"
+MODULES = r"[A-Za-z_][\w.]*(\+[A-Za-z_][\w.]*)*"
+
+
+class PlacedOptions(Schema):
+    """Where the adapters go.
+
+    `layers` is "all", "first", "last", a number or a range such as "4-11", both ends included, counted from 0 as PEFT's
+    `layers_to_transform`. `modules` is "task" for the task's own targets, "linear" for every linear layer but the head,
+    or names joined by "+".
+    """
+
+    layers: str = Field(EVERY_BLOCK, pattern=rf"^({BLOCKS})$")
+    modules: str = Field(TASKS_OWN, pattern=rf"^{MODULES}$", max_length=200)
+
+    def range_of(self, count: int) -> tuple[int, int]:
+        """First and last of `count` blocks that `layers` names."""
+        words = {EVERY_BLOCK: (0, count - 1), "first": (0, 0), "last": (count - 1, count - 1)}
+        if self.layers in words:
+            return words[self.layers]
+        first, _, last = self.layers.partition("-")
+        return int(first), int(last or first)
+
+
+class RankOptions(PlacedOptions):
     """Options of a method that has its rank alone."""
 
     rank: int = Field(4, ge=1, le=MAX_RANK)

@@ -8,6 +8,7 @@ from neatlab.adapters.methods.base import (
     BOUND,
     AdapterFiles,
     Method,
+    PlacedOptions,
     Targets,
     built_delta,
     never,
@@ -15,13 +16,12 @@ from neatlab.adapters.methods.base import (
     unknown_shape,
 )
 from neatlab.errors import BadInput
-from neatlab.schema import Schema
 
 if TYPE_CHECKING:
     from peft import PeftConfig
 
 
-class FourierOptions(Schema):
+class FourierOptions(PlacedOptions):
     """FourierFT has no rank: `n_frequency` coefficients a layer at random places of ΔW's spectrum.
 
     Args:

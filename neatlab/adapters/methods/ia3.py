@@ -7,12 +7,12 @@ from neatlab.adapters.methods.base import (
     Config,
     Layers,
     Method,
+    PlacedOptions,
     Targets,
     always,
     peft_config,
     unknown_shape,
 )
-from neatlab.schema import Schema
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from neatlab.adapters.factors import Factors
 
 
-class Ia3Options(Schema):
+class Ia3Options(PlacedOptions):
     """(IA)³ has no rank: one factor for each output ("out", as on keys and values) or input ("in", as in the MLP)."""
 
     side: Literal["out", "in"] = "out"

@@ -12,6 +12,7 @@ from neatlab.adapters.methods.base import (
     Method,
     Network,
     Parts,
+    PlacedOptions,
     RankOptions,
     Shape,
     Targets,
@@ -55,7 +56,7 @@ def config(options: NeatOptions, targets: Targets) -> "NeatConfig":
     """The PEFT config that these options stand for; PEFT is imported only here, so that a form opens without it."""
     from neatlab.adapters.neat.config import NeatConfig
 
-    settings = options.model_dump()
+    settings = options.model_dump(exclude={*PlacedOptions.model_fields})
     if settings["init_weights"] == "zero":
         settings["init_weights"] = True
     return NeatConfig(r=settings.pop("rank"), target_modules=targets, **settings)

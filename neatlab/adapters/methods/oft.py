@@ -10,6 +10,7 @@ from neatlab.adapters.methods.base import (
     Config,
     Layers,
     Method,
+    PlacedOptions,
     Targets,
     always,
     no_rank,
@@ -17,7 +18,6 @@ from neatlab.adapters.methods.base import (
     unknown_shape,
 )
 from neatlab.errors import BadInput
-from neatlab.schema import Schema
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from neatlab.adapters.factors import Factors
 
 
-class OftOptions(Schema):
+class OftOptions(PlacedOptions):
     """OFT has no rank: the input is turned in blocks of `block_size`, each by its own orthogonal matrix."""
 
     block_size: int = Field(32, ge=2, le=MAX_RANK)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from neatlab.adapters.forms import write_lora, write_merged
-from neatlab.adapters.methods.base import BOUND, AdapterFiles, Method, Targets, peft_config
-from neatlab.schema import Schema
+from neatlab.adapters.methods.base import BOUND, AdapterFiles, Method, PlacedOptions, Targets, peft_config
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from neatlab.adapters.factors import Factors
 
 
-class VeraOptions(Schema):
+class VeraOptions(PlacedOptions):
     """VeRA: `rank` is that of the frozen random matrices, so it costs one parameter a unit and may exceed the layer.
 
     Args:

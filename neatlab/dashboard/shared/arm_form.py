@@ -1,7 +1,7 @@
 """An arm's fields, made from the METHODS table: what a form that asks for arms is put together from."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import gradio as gr
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
+from neatlab.adapters.methods.base import EVERY_BLOCK, LINEAR, TASKS_OWN
 from neatlab.dashboard.shared.arm_values import default, option_names
 from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.dashboard.shared.terms import ask
@@ -29,7 +30,15 @@ LABELS = {
     "scaling": "scaling s",
     "frequency": "frequency ω (of sin)",
     "init_weights": "start of Θ₁",
+    "layers": "layers (or 4-11)",
+    "modules": "modules (or a+b)",
     "lr": "learning rate (empty: shared)",
+}
+# The usual values of options that can have others too, which are typed.
+USUAL: dict[str, Sequence[str]] = {
+    "activation": list(ACTIVATIONS),
+    "layers": (EVERY_BLOCK, "first", "last"),
+    "modules": (TASKS_OWN, LINEAR),
 }
 
 
@@ -173,8 +182,8 @@ def _widget(part: str, name: str, field: FieldInfo, visible: bool) -> Component:
         "elem_id": f"{part}-{name}",
         "min_width": 110,
     }
-    if name == "activation":  # the usual ones; any other that NEAT knows can be typed
-        return gr.Dropdown(list(ACTIVATIONS), allow_custom_value=True, **shared)
+    if name in USUAL:
+        return gr.Dropdown(list(USUAL[name]), allow_custom_value=True, **shared)
     if choices := _choices(field.annotation):
         return gr.Dropdown(choices, **shared)
     # An empty gr.Number sends 0; where empty means something, it is a line of text.

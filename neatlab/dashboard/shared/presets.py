@@ -42,4 +42,22 @@ PRESETS: dict[str, Preset] = {
         "NEAT with two, four, six and eight maps. Every ΔW stays within rank r; deeper is not simply better.",
         "?task=digits&arm=neat:rank=4,depth=2&arm=neat:rank=4,depth=4&arm=neat:rank=4,depth=6&arm=neat:rank=4,depth=8",
     ),
+    "which-layers": Preset(
+        "Which layers",
+        "NEAT on every layer, on the first alone, on the last alone, and on all but the first: fewer layers are fewer "
+        "parameters, and not every layer needs its own. Press Start; each arm has three seeds.",
+        "?tab=ablate&ablate_task=digits&base=neat:rank=4&depth=2&activation=relu&grid=layers=all,first,last,1-3",
+    ),
+    "which-modules": Preset(
+        "Which modules",
+        "NEAT on the task's own targets, the queries and values, and on every linear layer, at the same rank. More "
+        "layers are more parameters: look at the cost beside the score.",
+        "?tab=ablate&ablate_task=digits&base=neat:rank=4&depth=2&activation=relu&grid=modules=task,linear",
+    ),
+    "sine": Preset(
+        "The sine's frequency",
+        "NEAT with σ = sin(ωx): a small ω is nearly linear, a large one folds W₀ many times over. Somewhere between "
+        "the two f bends and can still be learnt.",
+        "?tab=ablate&ablate_task=digits&base=neat:rank=4&depth=2&activation=sin&grid=frequency=0.3,1.0,3.0,10.0,30.0",
+    ),
 }

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, get_args
 
 from neatlab.adapters.activations import COMPARED
 from neatlab.adapters.methods import METHODS
+from neatlab.adapters.methods.base import EVERY_BLOCK, LINEAR, TASKS_OWN
 from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual
 from neatlab.config import Arm
 from neatlab.dashboard.shared.choices import check_arm
@@ -41,6 +42,9 @@ AXES: dict[str, Axis] = {
     "residual": Axis("residuals", "residual", get_args(Residual)),
     "conditioning": Axis("conditioning on W₀", "conditioning", get_args(Conditioning)),
     "scaling": Axis("scalings s", "s", (0.1, 0.3, 1.0, 3.0), True),
+    "frequency": Axis("frequencies ω of sin", "ω", (0.3, 1.0, 3.0, 10.0, 30.0), True),
+    "layers": Axis("layers, or as 4-11", "layers", (EVERY_BLOCK, "first", "last"), True),
+    "modules": Axis("modules, or as q_proj+v_proj", "modules", (TASKS_OWN, LINEAR), True),
     "alpha": Axis("LoRA's alphas α", "α", (2.0, 4.0, 8.0, 16.0), True),
     SIZE: Axis("training examples", "examples", (), False),
 }
@@ -99,10 +103,10 @@ def _values(name: str, base: Arm, task: str, values: Sequence[Any]) -> tuple[Val
     return tuple(sorted({_typed(name, base, value) for value in values}))
 
 
-def _typed(name: str, base: Arm, value: Any) -> float:
-    """A number as the base arm's schema reads it."""
-    arm = check_arm(place(name), base.method, base.given() | {name: value})
-    return float(arm.given()[name]) if name != "rank" else int(arm.given()[name])
+def _typed(name: str, base: Arm, value: Any) -> Value:
+    """A value as the base arm's schema reads it."""
+    read: Value = check_arm(place(name), base.method, base.given() | {name: value}).given()[name]
+    return read
 
 
 def chosen(name: str, values: Sequence[Any], allowed: Sequence[Value]) -> tuple[Value, ...]:

@@ -13,7 +13,7 @@ from neatlab.dashboard.train.form import NO_MATCH
 from neatlab.tasks import TASKS
 
 # A list that the keyboard passes by says its value too: "your own settings" must open nothing.
-OPEN_PRESET = "name => { if (name) location.search = `?tab=train&preset=${name}` }"
+OPEN_PRESET = "name => { if (name) location.search = `?preset=${name}` }"
 MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
 
 
