@@ -12,6 +12,7 @@ from tqdm import trange
 
 from neatlab.runtime.cache import Weights, cached_tensors
 from neatlab.runtime.lazy import lazy
+from neatlab.runtime.progress import report
 from neatlab.tasks.base import Batch, Score, Split, Task, select, size
 
 transformers = lazy("transformers")
@@ -120,7 +121,8 @@ def pretrain(
         model = make().train()
         optimizer = torch.optim.AdamW(model.parameters(), settings["lr"])
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings["lr"], settings["steps"])
-        for _ in trange(settings["steps"], desc=f"training the {what} base model (once)", leave=False):
+        for step in trange(settings["steps"], desc=f"training the {what} base model (once)", leave=False):
+            report(f"base model of {what}", step, settings["steps"])
             rows = select(data, torch.randint(size(data), (settings["batch_size"],)))
             optimizer.zero_grad()
             loss(model, rows).backward()

@@ -96,7 +96,8 @@ def _mark(window: TrainWindow, context: Context) -> tuple[Hashable, ...]:
     job = window.job
     sizes = tuple(_size(context, config) for config in window.configs)
     asked = window.verdict and window.verdict.mark
-    return (window.phase, job and context.jobs.position(job), job and job.runs, sizes, asked, window.view)
+    about = job and (context.jobs.position(job), job.runs, job.result)
+    return (window.phase, about, sizes, asked, window.view)
 
 
 def _size(context: Context, config: RunConfig) -> int:

@@ -1,7 +1,7 @@
 """What a visitor may ask the server to train: one check for the form, the link and the API."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from pydantic import Field
 
@@ -26,6 +26,20 @@ class RunLimits(Schema):
     lr: float | None = Field(None, gt=0, le=100)
     seed: int = Field(0, ge=0, lt=2**32)
     match: Literal["rank", "params"] | None = None
+
+
+class BaseProgress(NamedTuple):
+    """How far the training of a task's own base is, which happens once.
+
+    Args:
+        what: Whose base it is.
+        done: Steps done.
+        total: Steps in all.
+    """
+
+    what: str
+    done: int
+    total: int
 
 
 class Order(RunLimits):

@@ -2,9 +2,10 @@
 
 from neatlab.dashboard.shared.html import status
 from neatlab.dashboard.shared.jobs import Jobs
-from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.request import BaseProgress, Order
 from neatlab.dashboard.train.snapshot import RunsSnapshot
 from neatlab.dashboard.train.window import TrainWindow
+from neatlab.runtime.numbers import duration
 from neatlab.runtime.templates import macros
 
 _HTML = macros(__file__)
@@ -14,7 +15,7 @@ HEADER = _HTML.header()
 READY = status("Choose a task and two to four arms, then press Train.")
 BEFORE_FIRST_STEP = {
     "preparing": status(
-        "Preparing: loading the base checkpoint. The first time, it is trained: seconds to some minutes."
+        "Preparing: loading the base checkpoint. The first time it is trained, which takes seconds to minutes."
     ),
     "running": status("Starting."),
     "pausing": status("Pausing."),
@@ -36,7 +37,16 @@ def before_first_step(window: TrainWindow, jobs: Jobs) -> str:
         return status(f"Waiting: place {jobs.position(job)} in the queue; {training} {verb} now.")
     if job and job.stopped:
         return STOPPING if window.active else STOPPED
+    if job and window.phase == "preparing" and isinstance(job.result, BaseProgress):
+        return _base_progress(window, job.result)
     return BEFORE_FIRST_STEP.get(window.phase, READY)
+
+
+def _base_progress(window: TrainWindow, seen: BaseProgress) -> str:
+    """How far the base is, and the time that is left of it."""
+    seconds = window.time_left.seconds(seen.done, seen.total)
+    left = "" if seconds is None else f" About {duration(seconds)} left."
+    return status(f"Training the {seen.what}, once.", f"Step {seen.done} of {seen.total}.{left}", seen.done, seen.total)
 
 
 def progress_text(window: TrainWindow, runs: RunsSnapshot) -> str:

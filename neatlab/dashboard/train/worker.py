@@ -1,6 +1,7 @@
 """What a training process does; imported in it alone, or beforehand in the server that it is forked from."""
 
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -8,11 +9,14 @@ from neatlab.config import RunConfig
 from neatlab.dashboard.shared.choices import PARTS
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.process import begin
-from neatlab.dashboard.train.request import Order
+from neatlab.dashboard.train.request import BaseProgress, Order
 from neatlab.dashboard.train.round_robin import PipeControl, round_robin
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.experiments.execute import check
 from neatlab.runs.store import Store
+from neatlab.runtime.progress import listening
+
+REPORT_STEPS = 5  # of a base's training, between two reports
 
 
 def train(order: Order, root: str, pipe: "Connection[Any, Any]") -> None:
@@ -21,12 +25,13 @@ def train(order: Order, root: str, pipe: "Connection[Any, Any]") -> None:
     Args:
         order: The arms.
         root: Runs folder.
-        pipe: Takes the commands of `round_robin.PipeControl`; gives ("runs", configurations) before the first step and
-            ("refused", part, message) where there will be none.
+        pipe: Takes the commands of `round_robin.PipeControl`; gives ("result", BaseProgress) while a base is trained,
+            ("runs", configurations) before the first step and ("refused", part, message) where there will be none.
     """
     begin()
     try:
-        configs = _checked(order)
+        with listening(partial(_tell, pipe)):
+            configs = _checked(order)
         pipe.send(("runs", [config.model_dump() for config in configs]))
         for _ in round_robin(configs, Store(root), PipeControl(pipe)):
             pass
@@ -34,6 +39,11 @@ def train(order: Order, root: str, pipe: "Connection[Any, Any]") -> None:
         pipe.send(("refused", refusal.field, str(refusal)))
     except (NeatlabError, OSError) as error:
         pipe.send(("refused", "run", str(error)))
+
+
+def _tell(pipe: "Connection[Any, Any]", what: str, done: int, total: int) -> None:
+    if done % REPORT_STEPS == 0:
+        pipe.send(("result", BaseProgress(what, done, total)))
 
 
 def _checked(order: Order) -> list[RunConfig]:
