@@ -170,6 +170,16 @@ def test_too_many_arms_are_told_to_be_compared_again():
     assert taken(*runs).sentence.startswith(f"No recommendation among {MAX_ARMS + 1} arms: compare those with the best")
 
 
+def test_the_reference_is_taken_where_all_others_are_shown_to_be_worse_than_it():
+    """Though so many arms are told apart by no test of every two: the verdict asks for less."""
+    first, *others = [f"lora:rank={rank}" for rank in range(1, MAX_ARMS + 2)]
+    runs = [arm(first, 0.9), *(arm(label, 0.5, size=place + 2) for place, label in enumerate(others))]
+    decision = taken(*runs)
+    assert decision.sentence == f"Take {first}: each of the other {MAX_ARMS} arms is shown to be worse in accuracy."
+    assert (decision.take, decision.more_seeds) == (first, 0)
+    assert taken(*runs[:-1], arm(others[-1], 0.95, size=30)).take is None
+
+
 def test_one_arm_alone_has_no_decision_and_settings_have_one_each():
     assert compared(arm(LORA, 0.8)).decisions() == []
     kinds = {"low-rank": {LORA: 0.1, NEAT: 0.5}, "weight-aware": {LORA: 0.6, NEAT: 0.2}}

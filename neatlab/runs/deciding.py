@@ -6,7 +6,7 @@ from itertools import combinations
 
 from neatlab.analysis.decisions import Candidate, Decision, Judgements, decide
 from neatlab.runs.arms import ArmResult
-from neatlab.runs.judging import Judge
+from neatlab.runs.judging import Judge, Judged
 
 MAX_ARMS = 20  # beyond it hundreds of tests share the 5 %, and hardly any could show something
 
@@ -40,6 +40,23 @@ def _decision(
         return Decision(setting, None, f"No recommendation among {len(arms)} arms: {advice}.", None)
     candidates = [Candidate(arm.arm, arm.cost("adapter_params"), arm.cost("seconds_per_step")) for arm in arms]
     return decide(candidates, scores, retained, metric, setting)
+
+
+def or_reference(decision: Decision, reference: str, judged: Sequence[Judged], metric: str) -> Decision:
+    """The decision; where it names no arm, the reference if each arm held against it is shown to be worse.
+
+    Args:
+        decision: By tests of every two arms.
+        reference: The arm of its setting that the others are held against.
+        judged: The tests of the verdict, fewer and so less corrected.
+        metric: The metric's name.
+    """
+    tests = [one.difference for one in judged if reference in (one.difference.pair.a, one.difference.pair.b)]
+    is_ahead = all(test.kind == "better" and test.winner == reference for test in tests)
+    if decision.take is not None or not tests or not is_ahead:
+        return decision
+    others = f"each of the other {len(tests)} arms is" if len(tests) > 1 else "the other arm is"
+    return Decision(decision.setting, reference, f"Take {reference}: {others} shown to be worse in {metric}.", 0)
 
 
 def shown_worse(arms: Sequence[ArmResult], scores: Judge) -> list[str]:
