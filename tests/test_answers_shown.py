@@ -12,6 +12,7 @@ import pytest
 from neatlab import plots
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.train.charts import ChartCache
+from neatlab.dashboard.train.charts.answers import caption
 from neatlab.dashboard.train.feed import Feed
 from neatlab.dashboard.train.follow import update
 from neatlab.dashboard.train.snapshot import ViewState, read_runs
@@ -158,6 +159,16 @@ def test_every_answer_has_its_sign_and_every_arm_its_score() -> None:
     assert page.text.count("✗") == page.count("answers-wrong")
     for said in ("3 of 4", "2 of 4", "Confusion matrix", "right: 1", "+0.70"):
         assert said in page.text
+
+
+def test_an_arm_that_tells_no_examples_apart_is_named() -> None:
+    data = answers_data(classes())
+    assert "to every example" not in caption(["lora", "neat"], data)
+    blind = data.arms[1]._replace(confusion=[[3, 0], [7, 0]])
+    assert caption(["lora", "neat"], data._replace(arms=[data.arms[0], blind])).endswith(
+        " NEAT answers red to every example."
+    )
+    assert blind._replace(confusion=[]).only_answer is None  # of very many classes no table is kept
 
 
 def test_points_have_an_outline_for_each_known_number() -> None:

@@ -320,7 +320,7 @@ def test_what_is_decided_at_the_first_look_wants_no_more_seeds(runs: Path) -> No
     drawn = draw_sweep(seen)
     decision = drawn.decision.replace("<wbr>", "")
     assert decision.partition(">")[2].startswith("Take neat:rank=4,depth=2: it is better than lora:rank=4 in")
-    assert "6 of" not in drawn.verdict and "Decided" in resting(seen)
+    assert "6 of" not in drawn.verdict and resting(seen, drawn.is_decided) == "Decided."
 
 
 def test_the_runs_wanted_are_those_that_the_sweep_trains(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

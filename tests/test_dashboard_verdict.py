@@ -101,11 +101,11 @@ def test_before_and_while_it_asks(lab: Context) -> None:
     asked.look(lab.store)
     total = asked.order.search_count + 2 * 3
     said = answer(seen, None, asked, lab)
-    assert f"rate is searched for: 0 of {total} runs" in said and "Stop asking" in said
+    assert f"rate is searched for: 0 of {total} runs" in said and ">Stop<" in said
     assert asked.whole is None and decision(asked) == ""
     asked.job.phase = "ended"  # type: ignore[union-attr]
     asked.look(lab.store)
-    assert asked.is_over and "Go on asking" in answer(seen, None, asked, lab)
+    assert asked.is_over and ">Go on<" in answer(seen, None, asked, lab)
     asked.job.refusal = BadInput("no room")  # type: ignore[union-attr, assignment]
     assert "no room" in answer(seen, None, asked, lab)
 

@@ -73,7 +73,7 @@ def what_next(difference: Difference) -> str:
     if not interval.half_width > 0:
         return f"{interval.count} shared seeds show no spread to judge by; take more"
     if more is not None:
-        return f"at this spread about {more} more seeds would decide"
+        return f"at this spread about {more} more seed{'' if more == 1 else 's'} would decide"
     if interval.fixed > interval.standard_error**2 / 2:
         return "more seeds would not decide it, the test examples are too few"
     return "at this spread more than a thousand seeds would not decide it"

@@ -171,7 +171,7 @@ class _Page:
 
     def _opened(self, link: Link, filled: list[Any], message: str) -> dict[Block, Any]:
         """Block → its one update: what the link hides stays hidden, whatever else the link says of it."""
-        updates = dict(zip(self._outputs, filled, strict=True))
+        updates = {self._preset: gr.update(value=link.preset or ""), **dict(zip(self._outputs, filled, strict=True))}
         for name in link.hide or ():
             updates |= {block: {**updates.get(block, gr.update()), "visible": False} for block in self._hidden[name]}
         opened = gr.update(selected=link.tab) if link.tab else gr.update()

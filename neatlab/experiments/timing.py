@@ -11,6 +11,7 @@ from neatlab.config import RunConfig
 from neatlab.events import Step
 from neatlab.experiments.execute import build, make_task, one_thread
 from neatlab.runs.store import Store
+from neatlab.runtime.numbers import duration
 from neatlab.tasks import Task
 from neatlab.tasks.base import select, size
 from neatlab.training.loop import train
@@ -38,7 +39,7 @@ def arm_time(config: RunConfig) -> str:
     part = _seconds_of_part(build(config, task).model, task, count)
     scored = (training.steps // training.eval_every + 1) * size(task.split("validation")) + size(task.split("test"))
     seconds = part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
-    return f"about {max(1, round(seconds)):,} s an arm here ({training.steps:,} steps)"
+    return f"about {duration(max(1, seconds))} an arm here ({training.steps:,} steps)"
 
 
 def _seconds_of_part(model: nn.Module, task: Task, count: int) -> float:

@@ -53,6 +53,12 @@ class ArmAnswers(NamedTuple):
         """What legends call it."""
         return self.look.name if self.look else self.arm
 
+    @property
+    def only_answer(self) -> int | None:
+        """The class that it takes every example of the split for; None where it tells some apart."""
+        taken = [index for index, column in enumerate(zip(*self.confusion, strict=True)) if any(column)]
+        return taken[0] if len(taken) == 1 else None
+
 
 class AnswerData(NamedTuple):
     """Answers of the arms to the same examples, in the order in which they are worth a look.

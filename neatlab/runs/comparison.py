@@ -17,7 +17,7 @@ from neatlab.config import RunConfig
 from neatlab.errors import unknown
 from neatlab.runs import frames
 from neatlab.runs.arms import ArmDifference, Over, arm_difference
-from neatlab.runs.deciding import decisions, or_reference, shown_worse
+from neatlab.runs.deciding import decisions, shown_worse
 from neatlab.runs.document import document
 from neatlab.runs.grouping import ArmRuns
 from neatlab.runs.judging import Judge, Judged
@@ -142,12 +142,9 @@ class Comparison(ArmRuns):
     def decisions(self) -> list[Decision]:
         """Which arm of each setting to take, and why; nothing for a setting with one arm.
 
-        The rule is that of `neatlab.analysis.decisions`; each two arms are tested, corrected for all pairs. Where that
-        says nothing, the verdict may: the reference is taken if each arm that is held against it is shown to be worse.
+        The rule is that of `neatlab.analysis.decisions`; each two arms are tested, corrected for all pairs.
         """
-        references = dict(zip(self._settings, self.references, strict=True))
-        made = decisions(self.arms_by_setting(), self._judge, self._base_judge)
-        return [or_reference(one, references[one.setting], self.judged, self.metric.name) for one in made]
+        return decisions(self.arms_by_setting(), self._judge, self._base_judge, self.references, self.judged)
 
     def decision(self) -> str:
         """Which arm to take, and why, or what is missing to say so: a sentence a setting; empty for a single arm."""

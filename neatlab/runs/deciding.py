@@ -11,16 +11,25 @@ from neatlab.runs.judging import Judge, Judged
 MAX_ARMS = 20  # beyond it hundreds of tests share the 5 %, and hardly any could show something
 
 
-def decisions(settings: Mapping[str, Sequence[ArmResult]], scores: Judge, retained: Judge | None) -> list[Decision]:
+def decisions(
+    settings: Mapping[str, Sequence[ArmResult]],
+    scores: Judge,
+    retained: Judge | None,
+    references: Sequence[str],
+    verdict: Sequence[Judged],
+) -> list[Decision]:
     """One decision for each setting with several arms, by the rule of `neatlab.analysis.decisions`.
 
     Arms that lost runs are left out. Every two arms of a setting are tested, and p-values corrected for all of these
     tests; with more than three arms that asks for more than the verdict does, which holds each against the reference.
+    Where it names no arm, the reference is taken if the verdict shows each other arm to be worse.
 
     Args:
         settings: Setting → its arms.
         scores: What judges their scores.
         retained: What judges what is left of the base's own task; None where it has none.
+        references: The reference of each setting.
+        verdict: The tests of the verdict.
     """
     several = {setting: arms for setting, arms in settings.items() if len(arms) > 1}
     whole = {setting: [arm for arm in arms if arm.is_whole] for setting, arms in several.items()}
@@ -29,7 +38,9 @@ def decisions(settings: Mapping[str, Sequence[ArmResult]], scores: Judge, retain
     of_score, of_base = (
         Judgements(one.difference for one in (judge.judge(pairs) if judge else [])) for judge in (scores, retained)
     )
-    return [_decision(setting, arms, of_score, of_base, scores.metric.name) for setting, arms in whole.items()]
+    reference, metric = dict(zip(settings, references, strict=True)), scores.metric.name
+    made = [_decision(setting, arms, of_score, of_base, metric) for setting, arms in whole.items()]
+    return [_or_reference(one, reference[one.setting], verdict, metric) for one in made]
 
 
 def _decision(
@@ -42,16 +53,8 @@ def _decision(
     return decide(candidates, scores, retained, metric, setting)
 
 
-def or_reference(decision: Decision, reference: str, judged: Sequence[Judged], metric: str) -> Decision:
-    """The decision; where it names no arm, the reference if each arm held against it is shown to be worse.
-
-    Args:
-        decision: By tests of every two arms.
-        reference: The arm of its setting that the others are held against.
-        judged: The tests of the verdict, fewer and so less corrected.
-        metric: The metric's name.
-    """
-    tests = [one.difference for one in judged if reference in (one.difference.pair.a, one.difference.pair.b)]
+def _or_reference(decision: Decision, reference: str, verdict: Sequence[Judged], metric: str) -> Decision:
+    tests = [one.difference for one in verdict if reference in (one.difference.pair.a, one.difference.pair.b)]
     is_ahead = all(test.kind == "better" and test.winner == reference for test in tests)
     if decision.take is not None or not tests or not is_ahead:
         return decision

@@ -83,15 +83,15 @@ def test_until_it_is_decided_then_at_tuned_rates(page: Page, app: App) -> None:
     choose(page, "ablate-seeds", "until it is decided")
     shows(page.locator("#ablate-outlook"), "a first look after 3 seeds")
     page.click("#ablate-start")
-    says(page, "Decided as far as it can be. 6 of 6 runs")
+    says(page, "Decided. 6 of 6 runs")
     shows(page.locator("#ablate-decision"), "as good as")
     page.wait_for_url("**seeds=auto**")
     page.click("#ablate-tune")  # the link says it, and twelve runs find the rates
     page.wait_for_url("**rates=auto**")
-    says(page, "Decided as far as it can be. 18 of 18 runs")
+    says(page, "Decided. 18 of 18 runs")
     shows(page.locator("#ablate-verdict"), "did best on the validation split")
     page.reload()
-    says(page, "Decided as far as it can be. 18 of 18 runs")
+    says(page, "Decided. 18 of 18 runs")
 
 
 @contextmanager

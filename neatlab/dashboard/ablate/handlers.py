@@ -157,16 +157,19 @@ class Handlers:
         charts = known.charts
         messages = field_messages(window.refusal, FIELDS)
         drawn = [charts.decision, charts.grid, charts.scores, charts.verdict]
-        return [*messages, *known.about, self._state(window, known.seen), *drawn, *_buttons(known, window.busy)]
+        return [*messages, *known.about, self._state(window, known), *drawn, *_buttons(known, window.busy)]
 
-    def _state(self, window: AblateWindow, seen: SweepSnapshot | None) -> str:
+    def _state(self, window: AblateWindow, known: Known) -> str:
         """The status line."""
+        seen = known.seen
         if seen is None:
             return INVITATION
         job = window.job
         over = job is None or (job.phase == "ended" and not job.refusal and not job.stopped)
         position = 0 if over or job is None else self._context.jobs.position(job)
-        text = resting(seen) if over or job is None else doing(job, position, seen.is_searching)
+        text = (
+            resting(seen, known.charts.is_decided) if over or job is None else doing(job, position, seen.is_searching)
+        )
         return status(text, detail(seen, window.busy), len(seen.ended), seen.total)
 
 

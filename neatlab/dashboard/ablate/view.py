@@ -37,6 +37,7 @@ class SweepCharts(NamedTuple):
         verdict: The table of arms.
         more_seeds: How many seeds to take next, "auto" for as many as decide; empty where more would change nothing.
         asks_rates: Whether no learning rate has been searched for yet.
+        is_decided: Whether an arm is recommended.
     """
 
     decision: str
@@ -45,6 +46,7 @@ class SweepCharts(NamedTuple):
     verdict: str
     more_seeds: str = ""
     asks_rates: bool = False
+    is_decided: bool = False
 
 
 EMPTY = SweepCharts(NO_DECISION, "", None, NO_VERDICT)
@@ -68,6 +70,7 @@ def draw_sweep(seen: SweepSnapshot, step_seconds: float | None = None) -> SweepC
         verdict(seen, whole, judged),
         more_seeds=_more_seeds(seen, whole, judged) if seen.complete else "",
         asks_rates=seen.complete and seen.order.can_tune,
+        is_decided=seen.complete and all(decision.take for decision in whole.decisions()),
     )
 
 
@@ -134,10 +137,12 @@ def command(order: SweepOrder) -> str:
     return str(_HTML.command(order.command))
 
 
-def resting(seen: SweepSnapshot) -> str:
+def resting(seen: SweepSnapshot, is_decided: bool = False) -> str:
     """The status of a sweep that nobody runs."""
+    if seen.complete and seen.order.seeds == "auto":
+        return "Decided." if is_decided else "Not decided by as many seeds as this takes."
     if seen.complete:
-        return "Decided as far as it can be." if seen.order.seeds == "auto" else "All runs are there."
+        return "All runs are there."
     return "Press Resume to go on." if seen.ended else "Press Start."
 
 

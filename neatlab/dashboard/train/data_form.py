@@ -110,7 +110,7 @@ class DataForm:
         model = _model_field(self._context.inspect_root)
         new_head = gr.Checkbox(label="a new classifier, even if the model has one", elem_id="data-new-head")
         self._messages["model"] = message_slot("message-data-model")
-        self._button = gr.Button("Use this data", elem_id="data-use")
+        self._button = gr.Button("Read again with these columns", elem_id="data-use")
         self._roles = {"text": text, "label": label, "image": image, "kind": kind}
         self._inputs: list[Component] = [self._file, text, label, image, model, new_head, kind]
 

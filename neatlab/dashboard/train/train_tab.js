@@ -99,6 +99,11 @@ document.addEventListener("click", ({ target }) => {
   if (!panel.querySelector("input[type=file]")?.checkVisibility()) panel.querySelector("button").click();
   panel.scrollIntoView({ block: "nearest" });
   panel.querySelector("button").focus();
+  (function whenLaidOut() {
+    const field = panel.querySelector("input[type=file]");
+    if (field) field.click(); // the press on the question allows it
+    else requestAnimationFrame(whenLaidOut);
+  })();
 });
 if (sessionStorage.getItem("neatlab-train")) {
   sessionStorage.removeItem("neatlab-train");

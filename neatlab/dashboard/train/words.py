@@ -68,7 +68,7 @@ def _activity(window: TrainWindow, runs: RunsSnapshot) -> str:
         owner = "" if window.active.owned_by(window) else " in another window, which alone can pause or stop it"
         word = "Stopping" if window.active.stopped else ACTIVE.get(window.phase, "Training")
         return f"{word}{owner}."
-    return "Stopped. What did not finish starts anew, from the same initialisation, with the next Train."
+    return "Stopped. Train begins anew what did not finish."
 
 
 def refused(field: str, text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from neatlab.dashboard.shared.live_plot import Chart, shown_html
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart
 from neatlab.dashboard.train.snapshot import each_arm, steps_done
+from neatlab.plots.answers import answer_text
 from neatlab.plots.looks import looks
 from neatlab.report.answers import AnswerData, answers_data, panel
 from neatlab.runtime.templates import macros
@@ -25,14 +26,16 @@ HINT = (
 
 
 def caption(arms: Sequence[str], data: AnswerData) -> str:
-    """The steps that the answers are from, and on how many examples the arms disagree."""
+    """The steps that the answers are from, on how many examples the arms disagree, and who has learnt nothing."""
     steps = {arm.arm: arm.step for arm in data.arms}
     shown = looks(arms)
     missing = [shown[arm].name for arm in arms if arm not in steps]
     apart = f" {data.disagreed} examples are answered differently." if data.disagreed else ""
     silent = f" No answers of {', '.join(missing)}." if missing else ""
+    only = {arm.name: arm.only_answer for arm in data.arms if arm.only_answer is not None}
+    blind = [f" {name} answers {answer_text(data, answer)} to every example." for name, answer in only.items()]
     same = f"step {next(iter(steps.values()))}" if len({*steps.values()}) == 1 else f"steps {each_arm(arms, steps, 0)}"
-    return f"Answers of {same}.{apart}{silent}"
+    return f"Answers of {same}.{apart}{silent}{''.join(blind)}"
 
 
 def _depends(drawing: Drawing) -> Hashable:

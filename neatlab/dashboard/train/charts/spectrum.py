@@ -27,7 +27,7 @@ HINT = (
 def caption(arms: Sequence[str], data: SpectrumData) -> str:
     """Largest singular values, and the step that they are from."""
     if not data.spectra:
-        return "No arm changes a layer's weight."
+        return "No update of a layer's weight is measured yet."
     largest = {line.arm: line.mean[0] for line in data.spectra}
     steps = set(data.steps.values())
     measured = f"step {steps.pop():,}" if len(steps) == 1 else f"steps {each_arm(arms, data.steps, 0)}"
