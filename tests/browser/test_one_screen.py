@@ -57,6 +57,16 @@ def test_a_panel_is_enlarged_and_put_back_by_keyboard(page: Page, app: App) -> N
     expect(page.locator("#learning")).to_be_visible()
     assert page.locator("#spectrum").bounding_box() == before
 
+    rail = page.locator("#tab-train .settings")  # higher than the window with this panel open: it scrolls down alone
+    with page.expect_file_chooser():
+        page.get_by_role("button", name="Ask about my CSV").click()
+    assert rail.evaluate("rail => [rail.scrollWidth - rail.clientWidth, rail.scrollHeight > rail.clientHeight]") == [
+        0,
+        True,
+    ]
+    page.locator("#d-method").scroll_into_view_if_needed()
+    assert seen_whole(page, "d-method")
+
 
 def test_train_is_few_keys_away(page: Page, app: App) -> None:
     open_page(page, app)
