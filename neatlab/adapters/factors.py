@@ -61,6 +61,11 @@ class Factors:
         """The product itself, d_out × d_in. Costs O(r d_out d_in) time and d_out d_in memory."""
         return self.left @ self.right
 
+    def minus(self, other: "Factors") -> "Factors":
+        """ΔW − ΔW′ as factors of both ranks together, in this one's precision."""
+        left, right = other.left.to(self.left.dtype), other.right.to(self.right.dtype)
+        return Factors(torch.cat([self.left, -left], 1), torch.cat([self.right, right]))
+
     def singular_values(self) -> Tensor:
         """The r leading singular values of ΔW in float64, largest first.
 
@@ -86,6 +91,32 @@ class Factors:
         q_left, r_left = torch.linalg.qr(left)  # d_out × r, r × r
         q_right, r_right = torch.linalg.qr(right.T)  # d_in × r, r × r
         return q_left, r_left @ r_right.T, q_right
+
+
+class FactorsSvd:
+    """Singular values of thin factors, and the part of ΔW in some of its directions, without an orthonormal basis.
+
+    With triangular factors left = Q₁R₁ and rightᵀ = Q₂R₂ and the small SVD R₁R₂ᵀ = U S Vᵀ, left R₂ᵀV = Q₁U S and
+    UᵀR₁ right = S (Q₂V)ᵀ: neither Q is built, which is most of the time of `Factors.svd`.
+
+    Args:
+        factors: ΔW; computed in float64.
+    """
+
+    def __init__(self, factors: Factors) -> None:
+        self.factors = Factors(factors.left.detach(), factors.right.detach()).to(torch.float64)
+        self._left = torch.linalg.qr(self.factors.left, mode="r").R  # r × r, all of it
+        self._right = torch.linalg.qr(self.factors.right.T, mode="r").R
+        self._u, self.values, self._vh = torch.linalg.svd(self._left @ self._right.T, full_matrices=False)
+
+    def select(self, indices: Tensor | slice) -> Factors:
+        """ΔW in these directions alone (0 is the first), as factors √σ·u and √σ·vᵀ of equal size."""
+        sigma = self.values[indices]  # k
+        tiny = torch.finfo(sigma.dtype).eps * float(self.values.max())
+        inverse = torch.where(sigma > tiny, sigma.clamp(min=tiny).rsqrt(), 0.0)
+        to_left = self._right.T @ self._vh[indices].T * inverse  # r × k
+        to_right = (self._u[:, indices] * inverse).T @ self._left  # k × r
+        return Factors(self.factors.left @ to_left, to_right @ self.factors.right)
 
 
 Delta = Factors | Tensor
