@@ -106,6 +106,9 @@ def _check(adapter: AdapterFolder) -> None:
     for name in [*adapter.layers, *adapter.left_out]:
         if not LAYER.fullmatch(name):
             raise BadInput(f"layer {shown(name)}: names of layers are letters, digits, '_', '-' and '.'")
+    for name in adapter.trained_whole:
+        if not name.isprintable():
+            raise BadInput(f"tensor {shown(name)}: names of tensors are printable")
 
 
 def _editable(title: str, source: AdapterSource, open_other: Callable[[str], Editable]) -> Editable:

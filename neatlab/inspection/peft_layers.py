@@ -13,7 +13,7 @@ from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.deltas import delta
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.neat import NeatLayer
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, shown
 from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 
 Shape = tuple[int, int]
@@ -83,17 +83,24 @@ def _tree(weights: Mapping[str, Tensor]) -> nn.Module:
     """Nothing but the linear layers, under their names in the base model."""
     root = nn.Module()
     for name, weight in weights.items():
-        *path, last = name.split(".")
-        parent = root
-        for part in path:
-            if part not in parent._modules:
-                parent.add_module(part, nn.Module())
-            parent = parent.get_submodule(part)
         layer = nn.Linear(1, 1, bias=False)
         layer.out_features, layer.in_features = weight.shape
         layer.weight = nn.Parameter(weight, requires_grad=False)
-        parent.add_module(last, layer)
+        try:
+            _place(root, name, layer)
+        except KeyError as error:  # "forward", "training", ""
+            raise BadInput(f"layer {shown(name)}: no module of a model has such a name") from error
     return root
+
+
+def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
+    *path, last = name.split(".")
+    parent = root
+    for part in path:
+        if part not in parent._modules:
+            parent.add_module(part, nn.Module())
+        parent = parent.get_submodule(part)
+    parent.add_module(last, layer)
 
 
 def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:
