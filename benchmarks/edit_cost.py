@@ -1,8 +1,8 @@
 """Time and memory of acts on adapters: compress against PEFT's own way, and a 1B-shaped adapter compressed and merged.
 
-Both ways begin from an adapter folder and end with one. PEFT needs the model for it, which is one linear layer here; it is
-loaded before the clock starts. Each case of the large adapter runs in a fresh process; its memory is what it peaks at above
-the same process with everything imported.
+Both ways begin with an adapter and end with a folder. PEFT's needs the model, which is one linear layer here and is
+loaded before the clock starts; ours reads the adapter's folder. Each case of the large adapter runs in a fresh process;
+its memory is what it peaks at above the same process with everything imported.
 
 python benchmarks/edit_cost.py [--d 2048] [--rank 64] [--to 32] [--rounds 3] [--blocks 16] [--json]
 """
@@ -46,8 +46,8 @@ import neatlab.editing.acts.merge, peft.utils.merge_utils
 def peak():  # of this program alone: getrusage would count what its parent held before it
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 
-torch.set_num_threads(2)
-adapter, out, *acts = sys.argv[1:]
+threads, adapter, out, *acts = sys.argv[1:]
+torch.set_num_threads(int(threads))
 before, begin, busy = peak(), time.perf_counter(), time.process_time()
 done = neatlab.editing.edit(adapter, acts, out)
 times = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - busy}
@@ -120,22 +120,24 @@ def product(folder: Path) -> torch.Tensor:
     return left @ right
 
 
-def large(blocks: int, rank: int, to: int, folder: Path) -> dict[str, dict[str, Any]]:
+def large(blocks: int, rank: int, to: int, threads: int, folder: Path) -> dict[str, dict[str, Any]]:
     """A 1B-shaped adapter compressed, and merged with another."""
     shapes = {f"model.layers.{block}.{name}": shape for block in range(blocks) for name, shape in BLOCK.items()}
     one, other = (write_adapter(folder / name, shapes, rank, seed) for seed, name in enumerate(("one", "other")))
     acts = {
         f"compress to {to}": f"compress:rank={to}",
         "merge": f"merge:with={other}",
+        "merge, 0.7 + 0.3": f"merge:with={other},weights=0.7+0.3",
         f"merge, cut to {to}": f"merge:with={other},rank={to}",
     }
-    return {name: case(one, folder / f"out-{index}", act) for index, (name, act) in enumerate(acts.items())}
+    return {name: case(one, folder / f"out-{index}", act, threads) for index, (name, act) in enumerate(acts.items())}
 
 
-def case(adapter: Path, out: Path, act: str) -> dict[str, Any]:
+def case(adapter: Path, out: Path, act: str, threads: int) -> dict[str, Any]:
     """One act in a fresh process."""
-    words = [sys.executable, "-c", CASE, str(adapter), str(out), act]
-    done = subprocess.run(words, env={**os.environ, "OMP_NUM_THREADS": "2"}, check=True, capture_output=True, text=True)
+    words = [sys.executable, "-c", CASE, str(threads), str(adapter), str(out), act]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
     measured: dict[str, Any] = json.loads(done.stdout)
     return measured
 
@@ -155,7 +157,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as temporary:
         beside = against_peft(options.d, options.rank, options.to, options.rounds, Path(temporary, "layer"))
-        cases = large(options.blocks, options.rank, options.to, Path(temporary, "model"))
+        cases = large(options.blocks, options.rank, options.to, options.threads, Path(temporary, "model"))
     if options.json:
         print(json.dumps({"against_peft": beside, "large": cases}))
         return
@@ -166,7 +168,7 @@ def main() -> None:
     )
     for name, measured in cases.items():
         print(
-            f"{name:16} {measured['layers']} layers: {measured['seconds']:.1f} s "
+            f"{name:17} {measured['layers']} layers: {measured['seconds']:.1f} s "
             f"({measured['cpu_seconds']:.1f} s of a core), {measured['megabytes']:.0f} MB above what it had imported"
         )
 

@@ -272,9 +272,9 @@ def test_thin_directions_are_those_of_the_dense_matrix(d_out, d_in, rank, zeros,
     left[:, :zeros] = 0
     svd, dense = FactorsSvd(Factors(left, right)), left @ right
     count = min(d_out, d_in, rank)
-    assert torch.allclose(svd.values[:count], torch.linalg.svdvals(dense)[:count], atol=1e-9)
+    assert torch.allclose(svd.values[:count], torch.linalg.svdvals(dense)[:count], atol=1e-6)
     for k in range(1, len(svd.values) + 1):
-        assert torch.allclose(svd.select(slice(0, k)).dense(), truncated(dense, k), atol=1e-7)
+        assert torch.allclose(svd.select(slice(0, k)).dense(), truncated(dense, k), atol=1e-6)
     measured = size(Factors(left, right))
     assert measured.frobenius == pytest.approx(float(dense.norm()), abs=1e-6)
     assert measured.spectral == pytest.approx(float(torch.linalg.matrix_norm(dense, 2)), abs=1e-6)

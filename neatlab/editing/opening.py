@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,15 @@ def _check(adapter: AdapterFolder) -> None:
 def _editable(title: str, source: AdapterSource, open_other: Callable[[str], Editable]) -> Editable:
     adapter = source.adapter
     is_dora = adapter.type == "LORA" and bool(adapter.settings.get("use_dora"))
+    delta = lru_cache(maxsize=1)(source.delta)  # acts and figures ask for the same layer one after the other
     row = next(row for row in METHODS.values() if row.files and row.files.type == adapter.type)
     return Editable(
         origin=_origin(title, adapter),
         settings=adapter.settings,
         shapes=source.shapes,
         all_shapes=source.shapes,
-        read=_dora_reader(source) if is_dora else lambda name: Update(source.delta(name), None, adapter.layers[name]),
-        reference=source.delta,
+        read=_dora_reader(source) if is_dora else lambda name: Update(delta(name), None, adapter.layers[name]),
+        reference=delta,
         base_weight=source.weight,
         whole=_tensors(adapter),
         shared=adapter.shared,

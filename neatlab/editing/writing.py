@@ -16,7 +16,7 @@ from torch import Tensor
 
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.folders import PREFIX, SHARED, save_tensors, whole_folder
-from neatlab.editing.difference import Size, difference, size
+from neatlab.editing.difference import Size, distance, size
 from neatlab.editing.result import Edit, LayerEdit
 from neatlab.editing.state import Editable, Update
 from neatlab.errors import BadInput
@@ -87,7 +87,7 @@ def _as_lora(adapter: Editable, name: str, update: Update, factors: Factors) -> 
     scaling = _scaling(adapter, factors.rank)
     B = (factors.left / scaling).to(adapter.dtype).contiguous()  # d_out × r
     A = factors.right.to(adapter.dtype).contiguous()  # r × d_in
-    if not (torch.isfinite(A).all() and torch.isfinite(B).all()):
+    if not torch.isfinite(A.sum(dtype=torch.float64) + B.sum(dtype=torch.float64)):  # NaN and ±∞ stay in a sum
         raise BadInput(f"layer {name}: ΔW is too large for {adapter.dtype}; use smaller weights or factors")
     tensors, magnitude = {"lora_A.weight": A, "lora_B.weight": B}, None
     if update.magnitude is not None:
@@ -109,7 +109,7 @@ def _is_rslora(adapter: Editable) -> bool:
 def _row(adapter: Editable, name: str, written: Written | None) -> LayerEdit:
     before = adapter.reference(name)
     whole = size(before)
-    error = size(before if written is None else difference(written.change, before))
+    error = whole if written is None else distance(written.change, before)
     relative = Size(*(part / total if total > 0 else math.nan for part, total in zip(error, whole, strict=True)))
     d_out, d_in = adapter.all_shapes[name]
     return LayerEdit(

@@ -18,6 +18,8 @@ from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 
 Shape = tuple[int, int]
 
+PAIR = {"lora_A.weight", "lora_B.weight"}  # all that a plain LoRA has in a layer
+
 
 def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[str, BaseTunerLayer]:
     """PEFT's layers with the adapter's tensors, on weights of one shared zero.
@@ -30,13 +32,16 @@ def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[st
         BadInput: A tensor that these shapes and the adapter's settings have no place for.
     """
     zero = torch.zeros(())
-    layers, model = _wrap({name: zero.expand(shape) for name, shape in shapes.items()}, adapter.peft_config())
+    # LoRA's tensors are taken as they are; what other types leave to their start, PEFT draws or computes.
+    whole = adapter.type == "LORA" and not adapter.needs_weight and all(map(PAIR.issubset, adapter.layers.values()))
+    weights = {name: zero.expand(shape) for name, shape in shapes.items()}
+    layers, model = _wrap(weights, adapter.peft_config(), low_cpu_mem_usage=whole)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for layer, parts in adapter.layers.items():
         _check_parts(layer, parts, expected)
     state = {f"{PREFIX}{layer}.{part}": t for layer, parts in adapter.layers.items() for part, t in parts.items()}
     try:
-        set_peft_model_state_dict(model, {**state, **adapter.shared})
+        set_peft_model_state_dict(model, {**state, **adapter.shared}, low_cpu_mem_usage=whole)
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadInput(f"{adapter.path}: {_last_line(error)}") from error
     return layers
@@ -68,12 +73,12 @@ def inject(weights: Mapping[str, Tensor], config: Any) -> dict[str, BaseTunerLay
     return _wrap(weights, config)[0]
 
 
-def _wrap(weights: Mapping[str, Tensor], config: Any) -> tuple[dict[str, BaseTunerLayer], PeftModel]:
+def _wrap(weights: Mapping[str, Tensor], config: Any, **settings: Any) -> tuple[dict[str, BaseTunerLayer], PeftModel]:
     config.target_modules = set(weights)
     try:
         with quiet_peft(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore", UserWarning)
-            model = get_peft_model(_tree(weights), config)
+            model = get_peft_model(_tree(weights), config, **settings)
     except (NotImplementedError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"PEFT cannot build this adapter: {_last_line(error)}") from error
     return dict(tuner_layers(model)), model

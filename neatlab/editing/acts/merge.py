@@ -20,6 +20,8 @@ from neatlab.schema import Schema
 
 DEFAULT_DENSITY = 0.5
 
+Sum = Callable[[str, list[Delta], list[float]], Delta]  # layer, ΔW of each adapter, their weights
+
 
 class MergeOptions(Schema):
     """Options of `merge`; the names of `combination` are those of PEFT's `add_weighted_adapter`.
@@ -56,7 +58,7 @@ def _merged(adapter: Editable, options: MergeOptions) -> Editable:
         _check_same_base(adapter, other)
         _check_whole(adapter, other)
     _check_factors(adapters, options)
-    summed = _sum_factors if options.combination in ("cat", "svd") else _combine(options)
+    summed = _memo(_sum_factors if options.combination in ("cat", "svd") else _combine(options))
 
     def delta(name: str, source: Callable[[Editable], Delta]) -> Delta:
         present = [(one, weight) for one, weight in zip(adapters, weights, strict=True) if name in one.shapes]
@@ -148,6 +150,19 @@ def _widest(dtypes: list[torch.dtype]) -> torch.dtype:
     return widest
 
 
+def _memo(work: Sum) -> Sum:
+    """The last sum once more where it is asked of the same ΔW: by the acts, and by the figures."""
+    last: list[Any] = [[], None]
+
+    def summed(name: str, deltas: list[Delta], weights: list[float]) -> Delta:
+        if len(last[0]) != len(deltas) or any(a is not b for a, b in zip(last[0], deltas, strict=True)):
+            last[:] = [deltas, work(name, deltas, weights)]
+        result: Delta = last[1]
+        return result
+
+    return summed
+
+
 def _sum_factors(name: str, deltas: list[Delta], weights: list[float]) -> Delta:
     """Σ wᵢΔWᵢ as factors of all ranks together."""
     factors = [delta for delta in deltas if isinstance(delta, Factors)]
@@ -155,7 +170,7 @@ def _sum_factors(name: str, deltas: list[Delta], weights: list[float]) -> Delta:
     return Factors(left, torch.cat([f.right.double() for f in factors]))
 
 
-def _combine(options: MergeOptions) -> Callable[[str, list[Delta], list[float]], Delta]:
+def _combine(options: MergeOptions) -> Sum:
     """PEFT's function of that name, on ΔW in float32; what DARE drops is drawn anew in each layer."""
     from peft.utils import merge_utils
 
