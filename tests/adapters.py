@@ -52,11 +52,17 @@ TYPES: dict[str, Callable[[], Any]] = {
     "peanut": lambda: peft.PeanutConfig(r=4, target_modules=TARGETS),
     "vera": lambda: peft.VeraConfig(r=6, target_modules=["q", "up"]),
     "loha": lambda: peft.LoHaConfig(r=2, alpha=3, target_modules=TARGETS),
+    "hira": lambda: peft.HiraConfig(r=3, target_modules=TARGETS),
+    "miss": lambda: peft.MissConfig(r=4, target_modules=["q", "up"]),
+    "gralora": lambda: peft.GraloraConfig(r=4, alpha=6, gralora_k=2, target_modules=TARGETS),
+    "fourierft": lambda: peft.FourierFTConfig(n_frequency=30, target_modules=TARGETS),
+    "ia3": lambda: peft.IA3Config(target_modules=TARGETS, feedforward_modules=[]),
+    "oft": lambda: peft.OFTConfig(oft_block_size=4, target_modules=TARGETS),
     "lokr": lambda: peft.LoKrConfig(r=2, alpha=3, target_modules=TARGETS),
 }
-THIN = ("lora", "patterns", "rslora", "pissa", "neat", "peanut", "vera")  # ΔW has thin factors
-DENSE = ("loha", "lokr")
-LAYERS = {"vera": [SQUARE, TALL]}
+THIN = ("lora", "patterns", "rslora", "pissa", "neat", "peanut", "vera", "miss", "gralora")  # ΔW has thin factors
+DENSE = ("loha", "lokr", "hira", "fourierft", "ia3", "oft")
+LAYERS = {"vera": [SQUARE, TALL], "miss": [SQUARE, TALL]}
 
 
 def draw(model: nn.Module, seed: int) -> None:

@@ -94,7 +94,8 @@ ORACLES = {
 
 
 def refuses(kind: str, act: str) -> bool:
-    return kind in DENSE and act.startswith(("drop-direction", "convert"))
+    """Of types without thin factors, and of those that no tensor scales, compress comes first."""
+    return kind in DENSE and (act.startswith(("drop-direction", "convert")) or kind in ("ia3", "oft"))
 
 
 @pytest.mark.parametrize("act", ORACLES)
@@ -134,7 +135,7 @@ def test_every_act_has_an_example_that_plain_lora_takes(name, adapters, base, tm
     assert deltas(tmp_path / "out")
 
 
-@pytest.mark.parametrize("kind", ["lora", "neat", "peanut", "loha", "lokr"])
+@pytest.mark.parametrize("kind", ["lora", "neat", "peanut", "loha", "lokr", "hira", "miss", "fourierft"])
 def test_scaling_and_choosing_layers_keep_the_type(kind, adapters, exact, base, tmp_path):
     done = neatlab.edit(adapters[kind], ["keep-layers:pattern=q", "rewind:alpha=0.25"], tmp_path / "out", base)
     assert done.type_after == done.type_before
@@ -144,6 +145,15 @@ def test_scaling_and_choosing_layers_keep_the_type(kind, adapters, exact, base, 
     assert not after[WIDE].any()
     dropped = [layer for layer in done.layers if layer.layer != SQUARE]
     assert {(layer.rank_after, layer.parameters_after, layer.relative_frobenius) for layer in dropped} == {(0, 0, 1.0)}
+
+
+@pytest.mark.parametrize("kind", ["gralora", "ia3", "oft"])
+def test_choosing_layers_keeps_every_type(kind, adapters, exact, base, tmp_path):
+    done = neatlab.edit(adapters[kind], ["keep-layers:pattern=*.up"], tmp_path / "out", base)
+    assert done.type_after == done.type_before
+    after = deltas(tmp_path / "out")
+    assert close(after[TALL], exact[kind][TALL])
+    assert not after[SQUARE].any()
 
 
 def test_what_layers_share_is_theirs_only_while_all_are_there(adapters, exact, base, tmp_path):
