@@ -21,6 +21,8 @@ def add_edit(subparsers: Any, add_shared: Callable[[argparse.ArgumentParser], No
     parser.add_argument("--act", action="append", default=[], dest="acts", metavar="ACT", help=ACTS_HELP)
     parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
     parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model that the adapter was trained on")
+    parser.add_argument("--task", help="score before and after on its test split: own for a run's, or digits, …")
+    parser.add_argument("--margin", type=float, metavar="X", help="largest difference in score that does not matter")
     add_shared(parser)
     parser.set_defaults(run=edit)
 
@@ -31,13 +33,14 @@ def edit(arguments: argparse.Namespace) -> None:
     from neatlab.editing import edit as edit_adapter
 
     with LayerProgressBar() as progress:
+        words = {name: getattr(arguments, name) for name in ("task", "margin", "runs")}
         done = edit_adapter(
-            arguments.adapter, arguments.acts, arguments.out, arguments.base, runs=arguments.runs, on_layer=progress
+            arguments.adapter, arguments.acts, arguments.out, arguments.base, on_layer=progress, **words
         )
     if arguments.json:
         print_json(done.to_dict())
         return
-    print(_table(done), "", _sum(done), f"wrote {done.out}", sep="\n")
+    print(_table(done), "", _sum(done), *([done.proof.sentence] if done.proof else []), f"wrote {done.out}", sep="\n")
 
 
 def _table(done: "Edit") -> str:

@@ -25,6 +25,7 @@ from neatlab.runs.index import RUN_ID
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
+from neatlab.tasks.spec import TaskSpec
 
 LAYER = re.compile(r"[\w.\-]{1,180}")  # names that a pattern in adapter_config.json can hold
 
@@ -66,15 +67,15 @@ def open_editable(path: PathLike, base: Base = None, runs: PathLike = "runs") ->
 def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Editable:
     if not Path(path).exists() and RUN_ID.fullmatch(str(path)):
         run = _finished(str(path), base, runs)
-        folder, title = run.path / "adapter", run.config.arm.label
+        folder, title, task = run.path / "adapter", run.config.arm.label, run.config.spec
         base = ModelWeights(run.path, load_trained(run).layers) if base is None else base
     else:
-        folder, title = _adapter_folder(Path(path), stack), Path(path).resolve().name
+        folder, title, task = _adapter_folder(Path(path), stack), Path(path).resolve().name, None
     adapter = read_adapter(folder)
     _check(adapter)
     weights = base if base is None or isinstance(base, Weights) else Weights(base)
     source = AdapterSource(adapter, weights)
-    return _editable(title, source, lambda other: _open(other, weights, runs, stack))
+    return _editable(_origin(title, task, adapter), source, lambda other: _open(other, weights, runs, stack))
 
 
 def _adapter_folder(path: Path, stack: ExitStack) -> Path:
@@ -112,13 +113,13 @@ def _check(adapter: AdapterFolder) -> None:
             raise BadInput(f"tensor {shown(name)}: names of tensors are printable")
 
 
-def _editable(title: str, source: AdapterSource, open_other: Callable[[str], Editable]) -> Editable:
+def _editable(origin: Origin, source: AdapterSource, open_other: Callable[[str], Editable]) -> Editable:
     adapter = source.adapter
     is_dora = adapter.type == "LORA" and bool(adapter.settings.get("use_dora"))
     delta = lru_cache(maxsize=1)(source.delta)  # acts and figures ask for the same layer one after the other
     row = next(row for row in METHODS.values() if row.files and row.files.type == adapter.type)
     return Editable(
-        origin=_origin(title, adapter),
+        origin=origin,
         settings=adapter.settings,
         shapes=source.shapes,
         all_shapes=source.shapes,
@@ -146,9 +147,9 @@ def _dora_reader(source: AdapterSource) -> Callable[[str], Update]:
     return read
 
 
-def _origin(title: str, adapter: AdapterFolder) -> Origin:
+def _origin(title: str, task: TaskSpec | None, adapter: AdapterFolder) -> Origin:
     counts = {name: sum(tensor.numel() for tensor in parts.values()) for name, parts in adapter.layers.items()}
-    return Origin(title, adapter.type, (adapter.path / TENSORS).stat().st_size, counts)
+    return Origin(title, adapter.path, task, adapter.type, (adapter.path / TENSORS).stat().st_size, counts)
 
 
 def _tensors(adapter: AdapterFolder) -> dict[str, Tensor]:

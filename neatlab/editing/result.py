@@ -8,6 +8,8 @@ from neatlab.runtime.lazy import lazy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from neatlab.editing.proof import Proof
 else:
     pd = lazy("pandas")
 
@@ -54,6 +56,7 @@ class Edit:
         bytes_before: Of the file with the tensors.
         bytes_after: The same of the result.
         layers: A row a layer.
+        proof: The scores before and after, where a task was given.
 
     Example:
         >>> import neatlab, peft, torch
@@ -72,6 +75,7 @@ class Edit:
     bytes_before: int
     bytes_after: int
     layers: tuple[LayerEdit, ...]
+    proof: "Proof | None" = None
 
     @property
     def parameters_before(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods.base import Parts
 from neatlab.adapters.methods.lora import dora_change
 from neatlab.errors import BadInput
+from neatlab.tasks.spec import TaskSpec
 
 Shape = tuple[int, int]
 
@@ -48,12 +50,16 @@ class Origin:
 
     Args:
         title: Its name, for people.
+        path: Its folder.
+        task: What a run was trained on; None of other adapters.
         type: PEFT's name of its type.
         bytes: Of its tensors' file.
         parameters: Layer → numbers in its tensors.
     """
 
     title: str
+    path: Path
+    task: TaskSpec | None
     type: str
     bytes: int
     parameters: Mapping[str, int]
