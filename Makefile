@@ -79,6 +79,7 @@ bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/sweep_throughput.py
 	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py
+	$(BIN)/python benchmarks/edit_cost.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.
 notebooks: $(VENV)/.dev

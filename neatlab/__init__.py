@@ -10,6 +10,7 @@ compare      train arms on the same task, budget and seeds, and compare them: a 
 sweep        the same for a grid of settings, many runs at once
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
+edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 plots        Plotly figures of all of these
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
@@ -30,6 +31,7 @@ _HOMES = {
     "Arm": "neatlab.config",
     "BadInput": "neatlab.errors",
     "Comparison": "neatlab.runs.comparison",
+    "Edit": "neatlab.editing",
     "Inspection": "neatlab.inspection",
     "MissingExtra": "neatlab.errors",
     "METHODS": "neatlab.adapters.methods",
@@ -41,6 +43,7 @@ _HOMES = {
     "StoreError": "neatlab.errors",
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.experiments.compare",
+    "edit": "neatlab.editing",
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",

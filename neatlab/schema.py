@@ -30,9 +30,10 @@ class Schema(BaseModel):
         Raises:
             BadInput: An unknown field, or a value out of its range.
         """
+        names = [field.alias or name for name, field in cls.model_fields.items()]
         for name in values:
-            if name not in cls.model_fields:
-                raise unknown(f"option of {what}", name, cls.model_fields)
+            if name not in names:
+                raise unknown(f"option of {what}", name, names)
         try:
             return cls(**values)
         except ValidationError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from neatlab.adapters.methods import METHODS
+from neatlab.editing import ACTS
 from neatlab.experiments.presets import SWEEPS
 from neatlab.recipes import recipe_names
 from neatlab.tasks import TASKS
@@ -54,3 +55,7 @@ def test_the_peft_example_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.
     layers = runpy.run_path(str(ROOT / "scripts" / "readme_example.py"))["run"]()
     assert len(layers) == 4
     assert {name.rpartition(".")[2] for name in layers} == {"q_proj", "v_proj"}
+
+
+def test_every_act_is_described() -> None:
+    assert set(ACTS) == set(re.findall(r"^\| `([\w-]+)` \|", text("docs/edit.md"), re.MULTILINE))

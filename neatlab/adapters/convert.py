@@ -22,6 +22,7 @@ from neatlab.adapters.folders import PREFIX, whole_folder, write_adapter
 from neatlab.adapters.methods.lora import lora_factors
 from neatlab.adapters.neat import NeatConfig, NeatLayer
 from neatlab.adapters.neat.hidden import make_activation
+from neatlab.adapters.neat_from_factors import check_room, split_factors
 from neatlab.errors import BadInput, unknown
 from neatlab.runtime.files import PathLike
 
@@ -170,24 +171,11 @@ def lora_to_neat(
         thetas, errors = {}, {}
         for name, layer in layers.items():
             weight = weight_of(layer.get_base_layer()).double()
-            _check_room(name, weight, rank)
-            thetas[name], errors[name] = _split(factors[name], weight, rank, orientation)
+            check_room(name, factors[name].shape, rank)
+            thetas[name], neat = split_factors(factors[name], weight, rank, orientation)
+            errors[name] = float(neat.minus(factors[name]).norm()) / (float(factors[name].norm()) or 1.0)
     _write_neat(model, adapter, NeatConfig(r=rank, orientation=orientation), thetas, folder)
     return errors
-
-
-def _split(lora: Factors, weight: Tensor, rank: int, orientation: str) -> tuple[list[Tensor], float]:
-    """(Θ₁ᵀ, Θ₂) as NEAT stores them, and the relative error that they leave."""
-    left, right = lora.left.double(), lora.right.double()
-    mapped, P, Q = (weight.T, right.T, left.T) if orientation == "out" else (weight, left, right)
-    first = torch.linalg.pinv(mapped) @ torch.cat([P, -P], 1)
-    spare = rank - first.shape[1]  # a layer of lower rank than the others: hidden units that stay at zero
-    first = nn.functional.pad(first, (0, spare)).float()
-    last = nn.functional.pad(torch.cat([Q, -Q]), (0, 0, 0, spare)).float()
-    hidden = torch.relu(mapped @ first.double())
-    neat = Factors(hidden, last.double()) if orientation == "in" else Factors(last.double().T, hidden.T)
-    error = Factors(torch.cat([neat.left, -left], 1), torch.cat([neat.right, right])).norm()
-    return [first.T, last], float(error) / (float(lora.norm()) or 1.0)
 
 
 def merge_to_folder(model: nn.Module, folder: PathLike) -> None:
@@ -279,12 +267,6 @@ def _check_plain(config: Any, plain: Mapping[str, Any], method: str) -> None:
     for name, value in plain.items():
         if getattr(config, name, value) != value:
             raise BadInput(f"{name}={getattr(config, name)!r}: {method} has no counterpart; allowed: {name}={value!r}")
-
-
-def _check_room(name: str, weight: Tensor, rank: int) -> None:
-    if rank > min(weight.shape):
-        size = " × ".join(str(n) for n in weight.shape)
-        raise BadInput(f"layer {name} ({size}) has no room for {rank} hidden units, twice the LoRA's rank")
 
 
 def _kind(module: Any) -> str:

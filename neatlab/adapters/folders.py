@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,7 +18,13 @@ from neatlab.errors import BadInput
 from neatlab.runtime.files import PathLike
 
 PREFIX = "base_model.model."
-SHARED = ("task_type", "base_model_name_or_path", "revision", "modules_to_save", "trainable_token_indices")
+SHARED: tuple[str, ...] = (
+    "task_type",
+    "base_model_name_or_path",
+    "revision",
+    "modules_to_save",
+    "trainable_token_indices",
+)
 
 
 @contextmanager
@@ -81,8 +88,23 @@ def write_adapter(
     tensors = {**state, **_outside_layers(model, adapter)}
     with whole_folder(folder) as temporary:
         new.save_pretrained(temporary)
-        saved = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        save_file(saved, temporary / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+        save_tensors({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
+
+
+def save_tensors(tensors: dict[str, Tensor], folder: Path) -> None:
+    """Write an adapter's tensors.
+
+    Args:
+        tensors: Name as PEFT saves it → tensor, contiguous and on the CPU.
+        folder: Where its file goes.
+
+    Raises:
+        OSError: It cannot be written, as where the disk is full.
+    """
+    try:
+        save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+    except SafetensorError as error:  # how safetensors reports that its writing failed
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 def _outside_layers(model: PeftModel, adapter: str) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 
 from neatlab.analysis.spectra import Spectrum
 
@@ -149,6 +149,53 @@ def gaussian_ranks(shape: tuple[int, int]) -> RankBaseline:
     effective = n * mean * math.exp(-mean_log / mean)
     stable = n * m / (math.sqrt(n) + math.sqrt(m)) ** 2
     return RankBaseline(Baseline(effective, 0.0), Baseline(stable, 0.0), Baseline(n * m / (n + m), 0.0))
+
+
+@lru_cache(maxsize=256)
+def factor_edge(shape: tuple[int, int], rank: int, draws: int = DRAWS, seed: int = 0) -> float:
+    """Largest over median singular value of a product of Gaussian factors, d_out × r and r × d_in.
+
+    Args:
+        shape: (d_out, d_in).
+        rank: r.
+        draws: How many products are drawn.
+        seed: Of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    values = [_product_spectrum(shape, rank, generator).numpy() for _ in range(draws)]
+    return float(np.mean([drawn.max() for drawn in values]) / np.mean([np.median(drawn) for drawn in values]))
+
+
+@lru_cache(maxsize=256)
+def gaussian_edge(shape: tuple[int, int]) -> float:
+    """Largest over median singular value of one Gaussian matrix, in the limit of large sides (Marchenko & Pastur 1967).
+
+    Args:
+        shape: (d_out, d_in).
+    """
+    beta = min(shape) / max(shape)
+    low, high = (1 - math.sqrt(beta)) ** 2, (1 + math.sqrt(beta)) ** 2
+
+    def below(t: float) -> float:  # of σ²/m
+        density = lambda x: math.sqrt(max(0.0, (high - x) * (x - low))) / (2 * math.pi * beta * x)  # noqa: E731
+        return float(integrate.quad(density, low, t)[0])
+
+    median = optimize.brentq(lambda t: below(t) - 0.5, low + 1e-12, high)
+    return math.sqrt(high / median)
+
+
+def optimal_over_edge(beta: float) -> float:
+    """The optimal hard threshold over the upper edge 1 + √β of the noise, both in units of the noise.
+
+    λ(β) = √(2(β + 1) + 8β/(β + 1 + √(β² + 14β + 1))): what lies below adds more noise than signal.
+
+    Args:
+        beta: The smaller over the larger side of the noise.
+
+    Source: Gavish & Donoho (arXiv:1305.5870), equation 11.
+    """
+    root = math.sqrt(beta**2 + 14 * beta + 1)
+    return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + root)) / (1 + math.sqrt(beta))
 
 
 @lru_cache(maxsize=256)

@@ -13,10 +13,12 @@ from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.deltas import delta
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.neat import NeatLayer
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, shown
 from neatlab.inspection.adapter_folder import CONFIG, PREFIX, AdapterFolder
 
 Shape = tuple[int, int]
+
+PAIR = {"lora_A.weight", "lora_B.weight"}  # all that a plain LoRA has in a layer
 
 
 def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[str, BaseTunerLayer]:
@@ -30,13 +32,16 @@ def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[st
         BadInput: A tensor that these shapes and the adapter's settings have no place for.
     """
     zero = torch.zeros(())
-    layers, model = _wrap({name: zero.expand(shape) for name, shape in shapes.items()}, adapter.peft_config())
+    # LoRA's tensors are taken as they are; what other types leave to their start, PEFT draws or computes.
+    whole = adapter.type == "LORA" and not adapter.needs_weight and all(map(PAIR.issubset, adapter.layers.values()))
+    weights = {name: zero.expand(shape) for name, shape in shapes.items()}
+    layers, model = _wrap(weights, adapter.peft_config(), low_cpu_mem_usage=whole)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for layer, parts in adapter.layers.items():
         _check_parts(layer, parts, expected)
     state = {f"{PREFIX}{layer}.{part}": t for layer, parts in adapter.layers.items() for part, t in parts.items()}
     try:
-        set_peft_model_state_dict(model, {**state, **adapter.shared})
+        set_peft_model_state_dict(model, {**state, **adapter.shared}, low_cpu_mem_usage=whole)
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadInput(f"{adapter.path}: {_last_line(error)}") from error
     return layers
@@ -68,12 +73,12 @@ def inject(weights: Mapping[str, Tensor], config: Any) -> dict[str, BaseTunerLay
     return _wrap(weights, config)[0]
 
 
-def _wrap(weights: Mapping[str, Tensor], config: Any) -> tuple[dict[str, BaseTunerLayer], PeftModel]:
+def _wrap(weights: Mapping[str, Tensor], config: Any, **settings: Any) -> tuple[dict[str, BaseTunerLayer], PeftModel]:
     config.target_modules = set(weights)
     try:
         with quiet_peft(), warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore", UserWarning)
-            model = get_peft_model(_tree(weights), config)
+            model = get_peft_model(_tree(weights), config, **settings)
     except (NotImplementedError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"PEFT cannot build this adapter: {_last_line(error)}") from error
     return dict(tuner_layers(model)), model
@@ -83,17 +88,24 @@ def _tree(weights: Mapping[str, Tensor]) -> nn.Module:
     """Nothing but the linear layers, under their names in the base model."""
     root = nn.Module()
     for name, weight in weights.items():
-        *path, last = name.split(".")
-        parent = root
-        for part in path:
-            if part not in parent._modules:
-                parent.add_module(part, nn.Module())
-            parent = parent.get_submodule(part)
         layer = nn.Linear(1, 1, bias=False)
         layer.out_features, layer.in_features = weight.shape
         layer.weight = nn.Parameter(weight, requires_grad=False)
-        parent.add_module(last, layer)
+        try:
+            _place(root, name, layer)
+        except KeyError as error:  # "forward", "training", ""
+            raise BadInput(f"layer {shown(name)}: no module of a model has such a name") from error
     return root
+
+
+def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
+    *path, last = name.split(".")
+    parent = root
+    for part in path:
+        if part not in parent._modules:
+            parent.add_module(part, nn.Module())
+        parent = parent.get_submodule(part)
+    parent.add_module(last, layer)
 
 
 def delta_of(tuner: Any, weight: Tensor, start: Factors | None) -> Delta:

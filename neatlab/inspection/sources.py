@@ -103,6 +103,10 @@ class AdapterSource(Source):
         adapter: The folder's content.
         base: The base's weights; they are read for one layer at a time.
 
+    Attributes:
+        shapes: Layer → (d_out, d_in).
+        tuners: Layer → PEFT's layer with the adapter's tensors.
+
     Raises:
         BadInput: The adapter does not fit the base, or needs one for its ΔW.
     """
@@ -114,22 +118,32 @@ class AdapterSource(Source):
         self.title, self.method, self.settings = adapter.path.resolve().name, adapter.type, _shown(adapter)
         self.trained_whole, self.left_out = adapter.trained_whole, adapter.left_out
         self.base = None if base is None else os.fspath(base.path)
-        self._shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
-        self._built = build_layers(adapter, self._shapes)
+        self.shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
+        self.tuners = build_layers(adapter, self.shapes)
         self.layers = list(adapter.layers)
 
     def read(self, layer: str) -> Layer:
-        tuner = self._built[layer]
         key, weight = _of_base(self.weights, layer)
+        return Layer(self._delta(layer, weight), weight, key, self.adapter.files.rank(self.tuners[layer]))
+
+    def delta(self, layer: str) -> Delta:
+        """ΔW of a layer; W₀ is read only where ΔW depends on it."""
+        return self._delta(layer, self.weight(layer) if self.adapter.needs_weight else None)
+
+    def weight(self, layer: str) -> Tensor | None:
+        """W₀ of a layer, d_out × d_in; None without a base."""
+        return _of_base(self.weights, layer)[1]
+
+    def _delta(self, layer: str, weight: Tensor | None) -> Delta:
         start = self._start(layer, weight)
         if weight is None:
-            weight_or_shape = torch.zeros(()).expand(self._shapes[layer])
+            weight_or_shape = torch.zeros(()).expand(self.shapes[layer])
         else:
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
-            delta = delta_of(tuner, weight_or_shape, start)
+            delta = delta_of(self.tuners[layer], weight_or_shape, start)
         _check_finite(layer, delta)
-        return Layer(delta, weight, key, self.adapter.files.rank(tuner))
+        return delta
 
     def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
         """What PiSSA and OLoRA took out of W₀, made again from it."""

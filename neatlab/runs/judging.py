@@ -91,7 +91,7 @@ class Judge:
         if arm not in self._known:
             scored = [run for run in self.arms[arm] if run.summary.get("metric") is not None]
             outcomes = [(run.config.seed, run.outcomes) for run in scored]
-            values = {seed: _contributions(one, self.metric) for seed, one in outcomes if one is not None}
+            values = {seed: contributions(one, self.metric) for seed, one in outcomes if one is not None}
             self._known[arm] = values if len(values) == len(outcomes) else None
         return self._known[arm]
 
@@ -113,6 +113,12 @@ def check_judging(margin: float | None, over: str) -> None:
         check_margin(margin)
 
 
-def _contributions(outcomes: Outcomes, metric: Metric) -> Values:
+def contributions(outcomes: Outcomes, metric: Metric) -> Values:
+    """What each example adds to a score: pseudo-values of the metric's jackknife.
+
+    Args:
+        outcomes: Of the test split.
+        metric: The task's.
+    """
     measures = (row for row in METRICS.values() if row.metric.name == metric.name)
     return pseudo_values(next(measures, METRICS["accuracy"]).compute, outcomes.true, outcomes.predicted)

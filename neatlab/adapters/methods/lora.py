@@ -93,8 +93,18 @@ def _dora_delta(layer: Any, adapter: str, weight: "Tensor", factors: "Factors") 
     """m ⊙ V/‖V‖ − W₀ with V = W₀ + s·B A; the norm is that of each row (Liu et al., arXiv:2402.09353, eq. 5)."""
     if adapter not in layer.lora_magnitude_vector:
         raise BadInput("ΔW of this LoRA variant is not known; METHODS lists the methods that are")
+    return dora_change(weight, factors, layer.lora_magnitude_vector[adapter].weight)
+
+
+def dora_change(weight: "Tensor", factors: "Factors", magnitude: "Tensor") -> "Tensor":
+    """m ⊙ V/‖V‖ − W₀ with V = W₀ + s·B A, in the factors' precision.
+
+    Args:
+        weight: W₀, d_out × d_in.
+        factors: s·B A.
+        magnitude: m, d_out.
+    """
     direction = weight.to(factors.left.dtype) + factors.dense()
-    magnitude = layer.lora_magnitude_vector[adapter].weight
     return (magnitude / direction.norm(dim=1))[:, None] * direction - weight
 
 

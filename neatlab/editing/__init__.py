@@ -1,0 +1,7 @@
+"""Change a trained adapter: compress, scale, rewind, merge, convert; exact on its thin factors."""
+
+from neatlab.editing.acting import edit
+from neatlab.editing.acts import ACTS, parse_act
+from neatlab.editing.result import Edit
+
+__all__ = ["ACTS", "Edit", "edit", "parse_act"]
