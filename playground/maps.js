@@ -1,0 +1,103 @@
+// The weights as heat maps to one scale, and a singular direction that lights up in all of them.
+import { colour, rgb } from "./canvas.js";
+import { byId, short } from "./words.js";
+
+const [POSITIVE, NEGATIVE] = [[0, 114, 178], [213, 94, 0]]; // those of the lab's matrices
+const [LIMIT, DARKEST, LEVELS] = [2.5, 0.1, 255]; // root mean squares at full colour; what is left of a cell that is not lit
+const HIGHEST = 230; // CSS pixels of a tall map
+
+let palette = null; // −LEVELS … LEVELS → red, green, blue; zero is the card's own colour
+
+export function makePalette() {
+  const zero = rgb(colour("ground"));
+  palette = new Uint8ClampedArray((2 * LEVELS + 1) * 3);
+  for (let level = -LEVELS; level <= LEVELS; level++) {
+    const [end, share] = [level < 0 ? NEGATIVE : POSITIVE, Math.abs(level) / LEVELS];
+    for (let c = 0; c < 3; c++) palette[(level + LEVELS) * 3 + c] = zero[c] + (end[c] - zero[c]) * share;
+  }
+}
+
+export function rootMeanSquare({ values }) {
+  let sum = 0;
+  for (const x of values) sum += x * x;
+  return Math.sqrt(sum / values.length);
+}
+
+// One entry a pixel; CSS makes it larger.
+function paint(canvas, { rows, columns, values }, limit, light) {
+  if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(columns, rows);
+  const factor = LEVELS / (limit || 1);
+  for (let i = 0, at = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++, at += 4) {
+      const lit = light ? DARKEST + (1 - DARKEST) * light.rows[i] * light.columns[j] : 1;
+      const level = Math.max(-LEVELS, Math.min(LEVELS, Math.round(values[i * columns + j] * factor * lit))) || 0; // NaN is 0
+      for (let c = 0; c < 3; c++) image.data[at + c] = palette[(level + LEVELS) * 3 + c];
+      image.data[at + 3] = 255;
+    }
+  context.putImageData(image, 0, 0);
+}
+
+const row = ({ columns, values }, i) => values.subarray(i * columns, (i + 1) * columns);
+
+function shares(vector) {
+  const sizes = Float64Array.from(vector, Math.abs);
+  const largest = sizes.reduce((top, x) => Math.max(top, x), 0) || 1;
+  return sizes.map((x) => Math.sqrt(x / largest)); // the root, so that more than the largest entry is seen
+}
+
+// M v: one number a row.
+const times = (matrix, v) => Float64Array.from({ length: matrix.rows }, (_, i) => row(matrix, i).reduce((sum, x, j) => sum + x * v[j], 0));
+
+// The maps of a frame: name → matrix, its limit, and the side of W₀ that its columns belong to.
+function mapsOf({ task, frame }) {
+  const limit = LIMIT * rootMeanSquare(task.weight); // ‖ΔW*‖ is ‖W₀‖: one scale of colours for all of their shape
+  const whole = (matrix) => ({ matrix, limit });
+  const thin = ({ matrix, side }) => ({ matrix, side, limit: LIMIT * rootMeanSquare(matrix) });
+  const { lora, neat } = frame.arms;
+  return {
+    weight: whole(task.weight),
+    truth: whole(task.delta),
+    "lora-delta": whole(lora.delta),
+    "neat-delta": whole(neat.delta),
+    "lora-hidden": thin(lora.hidden),
+    "neat-hidden": thin(neat.hidden),
+  };
+}
+
+// What of a map lies in the direction u vᵀ: the light on its rows and columns, and uᵀMv where it has both sides.
+function lightOn({ matrix, side }, { u, v }) {
+  if (!side) return { rows: shares(u), columns: shares(v), part: times(matrix, v).reduce((sum, x, i) => sum + x * u[i], 0) };
+  const along = side === "in" ? v : u;
+  return { rows: shares(times(matrix, along)), columns: shares(along) };
+}
+
+export function drawMaps(state, direction) {
+  for (const [name, map] of Object.entries(mapsOf(state))) {
+    const light = direction && lightOn(map, direction);
+    paint(byId(name), map.matrix, map.limit, light);
+    byId(`${name}-value`).textContent = valueOf(map, light);
+  }
+  byId("scale").textContent = `full colour at ±${short(LIMIT * rootMeanSquare(state.task.weight))}; A and Hᵀ each at its own`;
+}
+
+function valueOf({ matrix, side }, light) {
+  if (light && !side) return `uᵀMv ${short(light.part)}`;
+  return side ? `${matrix.rows} × ${matrix.columns}` : `‖·‖ ${short(rootMeanSquare(matrix) * Math.sqrt(matrix.values.length))}`;
+}
+
+// Gives every map as many CSS pixels an entry as fit, the same to all.
+export function fitMaps({ task, frame }) {
+  const shown = Object.entries(mapsOf({ task, frame }));
+  const room = byId("weight").closest("figure").clientWidth;
+  const [widest, highest] = [Math.max(...shown.map(([, { matrix }]) => matrix.columns)), task.weight.rows];
+  const whole = window.devicePixelRatio || 1; // a whole number of the screen's pixels, where there is room for one
+  const raw = Math.min(room / widest, HIGHEST / highest);
+  const scale = raw * whole >= 1 ? Math.floor(raw * whole) / whole : raw;
+  for (const [name, { matrix }] of shown) {
+    const { style } = byId(name);
+    style.width = `${matrix.columns * scale}px`;
+    style.height = `${matrix.rows * scale}px`;
+  }
+}
