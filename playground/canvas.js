@@ -1,7 +1,7 @@
 // Canvases that are as sharp as the screen, and the colours of the theme.
 
 let colours = {};
-const NAMES = ["text", "quiet", "line", "ground", "card", "lora", "neat", "truth", "accent"];
+const NAMES = ["text", "quiet", "line", "ground", "card", "lora", "neat", "truth", "positive", "negative"];
 
 export function readColours() {
   const style = getComputedStyle(document.documentElement);

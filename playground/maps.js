@@ -2,19 +2,19 @@
 import { colour, rgb } from "./canvas.js";
 import { byId, short } from "./words.js";
 
-const [POSITIVE, NEGATIVE] = [[0, 114, 178], [213, 94, 0]]; // those of the lab's matrices
 const [LIMIT, DARKEST, LEVELS] = [2.5, 0.1, 255]; // root mean squares at full colour; what is left of a cell that is not lit
-const HIGHEST = 230; // CSS pixels of a tall map
+const [HIGHEST, EVEN] = [230, 0.75]; // CSS pixels of a tall map; share of the room that even pixels must fill
 
-let palette = null; // −LEVELS … LEVELS → red, green, blue; zero is the card's own colour
+let palette = null; // −LEVELS … LEVELS → a pixel; zero is nearly the card's own colour
 
 export function makePalette() {
-  const zero = rgb(colour("ground"));
-  palette = new Uint8ClampedArray((2 * LEVELS + 1) * 3);
+  const [zero, positive, negative] = ["ground", "positive", "negative"].map((name) => rgb(colour(name)));
+  const bytes = new Uint8ClampedArray((2 * LEVELS + 1) * 4).fill(255);
   for (let level = -LEVELS; level <= LEVELS; level++) {
-    const [end, share] = [level < 0 ? NEGATIVE : POSITIVE, Math.abs(level) / LEVELS];
-    for (let c = 0; c < 3; c++) palette[(level + LEVELS) * 3 + c] = zero[c] + (end[c] - zero[c]) * share;
+    const [end, share] = [level < 0 ? negative : positive, Math.abs(level) / LEVELS];
+    for (let c = 0; c < 3; c++) bytes[(level + LEVELS) * 4 + c] = zero[c] + (end[c] - zero[c]) * share;
   }
+  palette = new Uint32Array(bytes.buffer);
 }
 
 export function rootMeanSquare({ values }) {
@@ -28,14 +28,16 @@ function paint(canvas, { rows, columns, values }, limit, light) {
   if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
+  const pixels = new Uint32Array(image.data.buffer);
   const factor = LEVELS / (limit || 1);
-  for (let i = 0, at = 0; i < rows; i++)
-    for (let j = 0; j < columns; j++, at += 4) {
-      const lit = light ? DARKEST + (1 - DARKEST) * light.rows[i] * light.columns[j] : 1;
-      const level = Math.max(-LEVELS, Math.min(LEVELS, Math.round(values[i * columns + j] * factor * lit))) || 0; // NaN is 0
-      for (let c = 0; c < 3; c++) image.data[at + c] = palette[(level + LEVELS) * 3 + c];
-      image.data[at + 3] = 255;
+  for (let i = 0, at = 0; i < rows; i++) {
+    const lit = light ? (1 - DARKEST) * light.rows[i] : 0;
+    for (let j = 0; j < columns; j++, at++) {
+      const share = light ? DARKEST + lit * light.columns[j] : 1;
+      const level = Math.max(-LEVELS, Math.min(LEVELS, Math.round(values[at] * factor * share))) || 0; // NaN is 0
+      pixels[at] = palette[level + LEVELS];
     }
+  }
   context.putImageData(image, 0, 0);
 }
 
@@ -92,9 +94,10 @@ export function fitMaps({ task, frame }) {
   const shown = Object.entries(mapsOf({ task, frame }));
   const room = byId("weight").closest("figure").clientWidth;
   const [widest, highest] = [Math.max(...shown.map(([, { matrix }]) => matrix.columns)), task.weight.rows];
-  const whole = window.devicePixelRatio || 1; // a whole number of the screen's pixels, where there is room for one
   const raw = Math.min(room / widest, HIGHEST / highest);
-  const scale = raw * whole >= 1 ? Math.floor(raw * whole) / whole : raw;
+  const pixels = Math.floor(raw * (window.devicePixelRatio || 1)); // a whole number of the screen's, where that wastes little
+  const even = pixels / (window.devicePixelRatio || 1);
+  const scale = even > EVEN * raw ? even : raw;
   for (const [name, { matrix }] of shown) {
     const { style } = byId(name);
     style.width = `${matrix.columns * scale}px`;

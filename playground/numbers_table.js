@@ -16,7 +16,7 @@ export function drawNumbers(state) {
   const arms = Object.keys(LOOKS);
   const head = node("tr");
   head.append(node("th", `step ${state.frame.step}`, { scope: "col" }), ...[...arms, "truth"].map((name) => node("th", title(name), { scope: "col" })));
-  const rows = Object.entries(ROWS).map(([name, key]) => rowOf(name, [...arms.map((arm) => short(state.frame.arms[arm][key])), ""]));
+  const rows = Object.entries(ROWS).map(([name, key]) => rowOf(name, [...arms.map((arm) => short(state.frame.arms[arm][key])), short(state.task[key] ?? null)]));
   const sigma = (series, i) => spectrumOf(state, series).sigma[i];
   const values = Array.from({ length: SHOWN }, (_, i) => rowOf(`σ${i + 1}`, [...arms, "truth"].map((series) => short(sigma(series, i) ?? null))));
   byId("numbers").querySelector("thead").replaceChildren(head);

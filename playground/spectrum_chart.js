@@ -4,6 +4,7 @@ import { LOOKS } from "./looks.js";
 import { byId, short, title } from "./words.js";
 
 const SERIES = [...Object.keys(LOOKS), "truth"];
+const ASIDE = 0.17; // of the way to the next σ: LoRA to the left, NEAT to the right, so that both are seen
 const NONE = 1e-9; // a singular value that is rounding has no direction
 let scale = null; // of the last drawing
 
@@ -25,12 +26,13 @@ export function drawSpectrum(state, chosen) {
   const top = 1.08 * Math.max(...SERIES.map((series) => finiteTop(spectrumOf(state, series).sigma)), 1e-6);
   const x = { from: 0.5, to: longest + 0.9, ticks: indexTicks(longest) };
   const y = { from: 0, to: top, ticks: roundTicks(top, 4) };
-  scale = { ...drawAxes(area, { x, y, xName: "i", yText: (tick) => String(tick) }), state };
+  scale = { ...drawAxes(area, { x, y, xName: "i, the largest first", yText: (tick) => String(tick) }), state };
   drawBars(area.context, state.task.spectrum.sigma, longest);
   for (const arm of Object.keys(LOOKS)) drawArm(area.context, state.frame.arms[arm].spectrum.sigma, arm);
   if (chosen) drawChosen(area.context, spectrumOf(state, chosen.series).sigma, chosen);
 }
 
+const aside = (series) => ({ lora: -ASIDE, neat: ASIDE })[series] ?? 0;
 const finiteTop = (sigma) => (Number.isFinite(sigma[0]) ? sigma[0] : 0);
 const indexTicks = (longest) => Array.from({ length: longest }, (_, i) => i + 1).filter((i) => i === 1 || i % Math.ceil(longest / 16) === 0);
 
@@ -43,7 +45,7 @@ function drawBars(context, sigma, longest) {
 function drawArm(context, sigma, arm) {
   context.strokeStyle = context.fillStyle = colour(arm);
   context.lineWidth = 1.5;
-  const place = (i) => [scale.toX(i + 1), scale.toY(Number.isFinite(sigma[i]) ? sigma[i] : 0)];
+  const place = (i) => [scale.toX(i + 1 + aside(arm)), scale.toY(Number.isFinite(sigma[i]) ? sigma[i] : 0)];
   context.beginPath();
   for (const i of sigma.keys()) context.lineTo(...place(i));
   context.stroke();
@@ -59,16 +61,19 @@ function drawChosen(context, sigma, { series, index }) {
   context.strokeStyle = colour("text");
   context.lineWidth = 2;
   context.beginPath();
-  context.arc(scale.toX(index + 1), scale.toY(sigma[index] ?? 0), series === "truth" ? 6 : 9, 0, 2 * Math.PI);
+  context.arc(scale.toX(index + 1 + aside(series)), scale.toY(sigma[index] ?? 0), series === "truth" ? 6 : 9, 0, 2 * Math.PI);
   context.stroke();
 }
 
-// The singular value nearest to a place of the canvas: of all with the nearest i, the nearest in height.
+// The singular value nearest to a place of the canvas: of all with the nearest i, the nearest mark.
 export function nearestDirection({ offsetX, offsetY }) {
   if (!scale) return null;
   const step = scale.toX(2) - scale.toX(1);
   const index = Math.round((offsetX - scale.toX(1)) / step);
-  const away = (series) => Math.abs(scale.toY(spectrumOf(scale.state, series).sigma[index]) - offsetY);
+  const away = (series) => {
+    const [x, y] = [scale.toX(index + 1 + aside(series)), scale.toY(spectrumOf(scale.state, series).sigma[index])];
+    return Math.hypot(x - offsetX, y - offsetY);
+  };
   const there = SERIES.filter((series) => spectrumOf(scale.state, series).sigma[index] > NONE);
   if (index < 0 || !there.length) return null;
   return { series: there.reduce((best, series) => (away(series) < away(best) ? series : best)), index };
@@ -84,7 +89,7 @@ export function movedDirection(state, chosen, key) {
   return { series: next, index: Math.max(0, Math.min(index + across, spectrumOf(state, next).sigma.length - 1)) };
 }
 
-const HINT = "point at one, or use the arrow keys: its direction lights up in every map";
+const HINT = "point at one, and its direction lights up in every map";
 
 export function sayDirection(state, chosen) {
   const [canvas, direction] = [byId("spectrum"), directionOf(state, chosen)];

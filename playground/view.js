@@ -22,12 +22,13 @@ function write(id, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-function drawScores({ frame }) {
+function drawScores({ task, frame }) {
+  write("truth-effective", short(task.effectiveRank));
   write("steps", frame.step.toLocaleString("en"));
   for (const arm of Object.keys(LOOKS)) {
     const { error, effectiveRank, count, stopped, spectrum } = frame.arms[arm];
     write(`${arm}-error`, short(error));
-    write(`${arm}-effective`, `${short(effectiveRank)} of ${spectrum.sigma.length}`);
+    write(`${arm}-effective`, `${short(effectiveRank)} / ${spectrum.sigma.length}`);
     write(`${arm}-count`, count.toLocaleString("en"));
     write(`${arm}-stopped`, stopped ? stoppedWords(stopped) : "");
     byId(`${arm}-stopped`).hidden = !stopped;

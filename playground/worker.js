@@ -1,4 +1,6 @@
 // The training, away from the page. It does nothing by itself: each message is answered by one frame.
+import { rowsOf } from "./matrix.js";
+import { effectiveRank } from "./spectrum.js";
 import { makeTeacher } from "./teacher.js";
 import { makeArm } from "./training.js";
 import { randomStream, shuffledBatches } from "./random.js";
@@ -22,17 +24,18 @@ function start({ id, task, arms }) {
     next: shuffledBatches(task.examples, BATCH, stream("batches")),
     arms: Object.entries(arms).map(([name, options]) => [name, makeArm(name, options, weight, stream(name))]),
   };
-  return { ...frame(), task: { weight: single(weight), delta: single(delta), spectrum: spectrumOf(spectrum) } };
+  return { ...frame(), task: { weight: single(weight), delta: single(delta), spectrum: spectrumOf(spectrum), effectiveRank: effectiveRank(spectrum.sigma) } };
 }
 
 // As many steps as are asked for and as fit into the time (milliseconds), and one at least.
 function advance({ steps, time }) {
-  const [data, end] = [teacher.data(), performance.now() + time];
+  const [{ x, change }, end] = [teacher.data(), performance.now() + time];
   const isGoing = () => lab.arms.some(([, arm]) => !arm.isStopped());
   for (let done = 0; done < steps && isGoing() && (done === 0 || performance.now() < end); done++) {
     const rows = lab.next();
     lab.step += 1;
-    for (const [, arm] of lab.arms) arm.step(data, rows, lab.step);
+    const batch = { x: rowsOf(x, rows), change: rowsOf(change, rows) };
+    for (const [, arm] of lab.arms) arm.step(batch, lab.step);
   }
   return frame();
 }

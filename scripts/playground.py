@@ -44,11 +44,12 @@ def style() -> str:
     return f":root {{ {colours}}}\n" + (SOURCES / "style.css").read_text(encoding="utf-8")
 
 
-def bundle(entry: str) -> str:
+def bundle(entry: str, folder: Path = SOURCES) -> str:
     """One plain script of a module and those that it imports, each in a scope of its own.
 
     Args:
         entry: Name of the module.
+        folder: Where the modules are.
 
     Returns:
         JavaScript.
@@ -57,28 +58,28 @@ def bundle(entry: str) -> str:
         ValueError: A form of import or export that is not understood, or a text that would end the script.
     """
     modules: dict[str, str] = {}
-    _add(entry, modules)
+    _add(entry, folder, modules)
     script = "\n".join(['"use strict";', "const modules = {};", *modules.values()])
     if unclear := re.search(r"^(?:import|export)\b.*|</script|<!--", script, re.MULTILINE):
         raise ValueError(f"{entry}: {unclear[0]!r} cannot be bundled")
     return script
 
 
-def _add(name: str, modules: dict[str, str]) -> None:
-    text = _source(name)
+def _add(name: str, folder: Path, modules: dict[str, str]) -> None:
+    text = _source(name, folder)
     for _, other in IMPORT.findall(text):
         if other not in modules:
-            _add(other, modules)
+            _add(other, folder, modules)
     body = EXPORT.sub(r"\1", IMPORT.sub(r"const \1 = modules.\2;\n", text))
     exported = ", ".join(match[1] for match in EXPORT.findall(text))
     modules[name] = f"modules.{name} = (() => {{\n{body}return {{ {exported} }};\n}})();"
 
 
-def _source(name: str) -> str:
+def _source(name: str, folder: Path) -> str:
     if name == "looks":
         table = {arm: {"title": title, "marker": TABLE[arm][1]} for arm, title in ARMS}
         return f"export const LOOKS = {json.dumps(table)};\n"
-    return (SOURCES / f"{name}.js").read_text(encoding="utf-8")
+    return (folder / f"{name}.js").read_text(encoding="utf-8")
 
 
 def main() -> None:

@@ -132,16 +132,17 @@ def batches(count: int) -> list[list[int]]:
 
 # What is handed over → the same as the lab's, by the playground's modules.
 MEASURE = """async (cases) => {
-  const [training, adapters] = [await import("/training.js"), await import("/adapters.js")];
+  const [training, { rowsOf }] = [await import("/training.js"), await import("/matrix.js")];
   const matrix = (rows) => ({ rows: rows.length, columns: rows[0].length, values: Float64Array.from(rows.flat()) });
   const lists = ({ rows, columns, values }) =>
     Array.from({ length: rows }, (_, i) => [...values.subarray(i * columns, (i + 1) * columns)]);
   const put = (arm, given) => arm.adapter.parameters.forEach((p, i) => p.values.set(given[i].flat()));
   return cases.map(({ method, options, weight, truth, x, change, start, away, batches }) => {
     const arm = training.makeArm(method, options, matrix(weight), Math.random);
-    const data = { x: matrix(x), change: matrix(change) };
+    const [all, target] = [matrix(x), matrix(change)];
+    const parts = batches.map((rows) => ({ x: rowsOf(all, rows), change: rowsOf(target, rows) }));
     const seen = () => {
-      const { loss, left, right } = training.lossAndGradients(arm.adapter.factors(), data, batches[0]);
+      const { loss, left, right } = training.lossAndGradients(arm.adapter.factors(), parts[0]);
       const gradients = arm.adapter.gradients(left, right).map(lists);
       const { delta, spectrum, effectiveRank, error } = arm.look(matrix(truth));
       const parameters = arm.adapter.parameters.map(lists);
@@ -149,7 +150,7 @@ MEASURE = """async (cases) => {
     };
     put(arm, start);
     const out = { start: seen() };
-    batches.forEach((rows, i) => arm.step(data, rows, i + 1));
+    parts.forEach((part, i) => arm.step(part, i + 1));
     out.trained = seen();
     put(arm, away);
     return { ...out, away: seen() };
