@@ -2,7 +2,7 @@
 
 python benchmarks/playground_speed.py [--seconds 5] [--json]
 
-steps     both arms together, "as fast as it goes", 256 → 64, r = 8, depth 4: training steps a second, and pictures
+steps     both arms together at the speed "fastest", 256 → 64, r = 8, depth 4: training steps a second, and pictures
 answer    from a control's event until its answer is drawn, while both train: median, p95 and the longest of 100
 
 Needs the requirements of the tests (Playwright) and a Chromium.

@@ -50,11 +50,14 @@ function apply(settings) {
 }
 
 function change(changes) {
-  cards.leave();
-  byId("preset").value = "";
+  const settings = { ...state.settings, ...changes };
   say("");
   byId("link-field").hidden = true;
-  apply({ ...state.settings, ...changes });
+  if (!trainsAlike(state.settings, settings)) {
+    cards.leave();
+    byId("preset").value = "";
+  }
+  apply(settings);
 }
 
 function openLink() {

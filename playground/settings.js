@@ -52,7 +52,7 @@ const GROUPS = {
     "neat.scaling": number("real", "scaling s", [0.1, 10], 1, { step: 0.1 }),
   },
   page: {
-    speed: choice("speed", { 2: "2 a second", 20: "20 a second", 60: "60 a second", max: "as fast as it goes" }, "60"),
+    speed: choice("steps a second", { 2: "2 / s", 20: "20 / s", 60: "60 / s", max: "fastest" }, "60"),
     theme: choice("theme", { auto: "auto", light: "light", dark: "dark" }, "auto"),
   },
 };

@@ -35,7 +35,9 @@ def test_only_its_own_script_may_run(page: str) -> None:
 def test_nothing_is_evaluated_or_written_as_html() -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in SOURCES}
     assert len(texts) > 10
-    refused = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp")
+    refused = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp"
+    )
     assert {name: refused.findall(text) for name, text in texts.items() if refused.search(text)} == {}
 
 
@@ -55,7 +57,9 @@ def test_what_the_bundler_does_not_understand_is_refused(tmp_path: Path, line: s
 
 
 def test_a_module_is_bundled_once_and_after_what_it_needs(tmp_path: Path) -> None:
-    (tmp_path / "a.js").write_text('import { b } from "./b.js";\nimport { c } from "./c.js";\nexport const a = b + c;\n')
+    (tmp_path / "a.js").write_text(
+        'import { b } from "./b.js";\nimport { c } from "./c.js";\nexport const a = b + c;\n'
+    )
     (tmp_path / "b.js").write_text('import { c } from "./c.js";\nexport function b() { return c; }\n')
     (tmp_path / "c.js").write_text("export const c = 1;\n")
     script = SCRIPT["bundle"]("a", tmp_path)

@@ -38,7 +38,9 @@ def window(same_page: Page, file: Path, asked: list[str]) -> Page:
     same_page.on("request", lambda request: asked.append(request.url))
     same_page.on("pageerror", lambda error: asked.append(str(error)))
     same_page.on("console", lambda message: asked.append(message.text))
-    same_page.route("**", lambda route: route.continue_() if route.request.url.startswith(file.as_uri()) else route.abort())
+    same_page.route(
+        "**", lambda route: route.continue_() if route.request.url.startswith(file.as_uri()) else route.abort()
+    )
     return same_page
 
 
@@ -187,8 +189,13 @@ def test_a_direction_lights_up_in_every_map(window: Page, file: Path) -> None:
 
 def test_a_guess_is_answered_by_a_training(window: Page, file: Path) -> None:
     page = open_file(window, file, "#speed=max")
-    for guess, words in (("LoRA", "You said LoRA; here it is NEAT."), ("LoRA", "Right.")):
-        page.click(f"#choices button:has-text('{guess}')")
+    for guess, words in (
+        ("LoRA", "here it is NEAT."),
+        ("LoRA", "Right."),
+        ("both alike", "here it is LoRA."),
+        ("6", "Right."),
+    ):
+        page.get_by_role("button", name=guess, exact=True).click()
         expect(page.locator("#answer")).to_contain_text("Training…")
         expect(page.locator("#answer")).to_contain_text(words)
         expect(page.locator("#play-word")).to_have_text("Play")
@@ -220,7 +227,9 @@ def test_the_keyboard_does_what_the_buttons_do(window: Page, file: Path) -> None
 def test_axe_finds_nothing_serious_in_either_theme_and_a_phone_has_room(window: Page, file: Path) -> None:
     page, violations = window, []
     for theme in ("light", "dark"):
-        open_file(page, file, f"{SMALL}&theme={theme}&neat.rate=1&neat.depth=6&neat.activation=linear&neat.scaling=10&oops=1")
+        open_file(
+            page, file, f"{SMALL}&theme={theme}&neat.rate=1&neat.depth=6&neat.activation=linear&neat.scaling=10&oops=1"
+        )
         page.click("#numbers summary")
         page.click("#play")
         expect(page.locator("#neat-stopped")).to_be_visible()

@@ -34,7 +34,7 @@ def cases() -> list[Case]:
 
 
 def neat_options(turn: int) -> dict[str, Any]:
-    """The first 25 turns are all depths with all activations, with skips where there are any; the next five have none."""
+    """The first 25 turns are all depths with all activations, with skips where there are any; five more have none."""
     depth, name = [*itertools.product(DEPTHS, NAMES), *zip((4, 6, 4, 6, 4), NAMES, strict=True)][turn]
     return {
         "rank": 2 + turn % 4,
@@ -117,7 +117,9 @@ def test_the_task_is_the_labs_teacher(modules: Page, kind: str, d_in: int, d_out
     TeacherOptions(kind=kind)
     options = {"kind": kind, "dIn": d_in, "dOut": d_out, "truth": 3, "noise": 0.5, "examples": 600, "seed": 4}
     made = modules.evaluate(TASK, options)
-    weight, delta, x, change = (np.array(made[n]["values"]).reshape(made[n]["shape"]) for n in ("weight", "delta", "x", "change"))
+    weight, delta, x, change = (
+        np.array(made[n]["values"]).reshape(made[n]["shape"]) for n in ("weight", "delta", "x", "change")
+    )
     assert weight.shape == delta.shape == (d_out, d_in)
     assert weight.std() == pytest.approx(d_in**-0.5, rel=0.1)
     assert np.linalg.norm(delta) == pytest.approx(np.linalg.norm(weight))
