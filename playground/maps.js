@@ -17,17 +17,25 @@ export function makePalette() {
   palette = new Uint32Array(bytes.buffer);
 }
 
-export function rootMeanSquare({ values }) {
-  let sum = 0;
-  for (const x of values) sum += x * x;
-  return Math.sqrt(sum / values.length);
+const sizes = new WeakMap(); // matrix → root mean square of its entries
+
+function rootMeanSquare(matrix) {
+  if (!sizes.has(matrix)) sizes.set(matrix, Math.sqrt(matrix.values.reduce((sum, x) => sum + x * x, 0) / matrix.values.length));
+  return sizes.get(matrix);
 }
 
+const painted = new Map(); // canvas → what it shows: {matrix, palette, image}
+
 // One entry a pixel; CSS makes it larger.
-function paint(canvas, { rows, columns, values }, limit, light) {
+function paint(canvas, matrix, limit, light) {
+  const before = painted.get(canvas);
+  if (!light && before?.matrix === matrix && before.palette === palette) return; // W₀ and ΔW* do not move
+  const { rows, columns, values } = matrix;
   if (canvas.width !== columns || canvas.height !== rows) Object.assign(canvas, { width: columns, height: rows });
   const context = canvas.getContext("2d");
-  const image = context.createImageData(columns, rows);
+  const isAsLarge = before?.image.width === columns && before.image.height === rows;
+  const image = isAsLarge ? before.image : context.createImageData(columns, rows);
+  painted.set(canvas, { matrix: light ? null : matrix, palette, image });
   const pixels = new Uint32Array(image.data.buffer);
   const factor = LEVELS / (limit || 1);
   for (let i = 0, at = 0; i < rows; i++) {

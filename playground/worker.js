@@ -55,8 +55,15 @@ const shown = ({ delta, hidden, spectrum, ...numbers }, count) => ({
   spectrum: spectrumOf(spectrum),
 });
 
+// The arrays in an answer, which are handed over without a copy.
+function buffersOf(part) {
+  if (part instanceof Float32Array) return [part.buffer];
+  return part !== null && typeof part === "object" ? Object.values(part).flatMap(buffersOf) : [];
+}
+
 const ANSWERS = { start, advance };
 self.onmessage = ({ data }) => {
   if (data.type === "advance" && data.id !== lab?.id) return;
-  self.postMessage(ANSWERS[data.type](data));
+  const answer = ANSWERS[data.type](data);
+  self.postMessage(answer, buffersOf(answer));
 };
