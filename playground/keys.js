@@ -13,7 +13,7 @@ const FURTHER = { "← → ↑ ↓": "in the spectrum: another direction, anothe
 
 // Not what is typed, nor the keys that the control in focus takes itself.
 const takesIt = ({ key, target }) =>
-  target.closest("input, select, textarea, dialog") || ((key.length > 1 || key === " ") && target.closest("a, button, summary, [tabindex]"));
+  target.closest("input, select, textarea") || ((key.length > 1 || key === " ") && target.closest("a, button, summary, [tabindex]"));
 
 function keyRow([name, meaning]) {
   const row = node("tr");
@@ -27,7 +27,8 @@ export function listenToKeys() {
   byId("keys").querySelector("tbody").append(...[...Object.values(KEYS), ...Object.entries(FURTHER)].map(keyRow));
   byId("show-keys").addEventListener("click", () => byId("keys").showModal());
   document.addEventListener("keydown", (event) => {
-    if (!Object.hasOwn(KEYS, event.key) || event.ctrlKey || event.metaKey || event.altKey || event.repeat || takesIt(event)) return;
+    if (!Object.hasOwn(KEYS, event.key) || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (byId("keys").open || takesIt(event)) return;
     event.preventDefault();
     byId(KEYS[event.key][2]).click();
   });

@@ -78,7 +78,6 @@ function openPreset(name) {
 function onFrame(frame) {
   const isNew = Boolean(frame.task);
   if (isNew) state.task = frame.task;
-  if (!isNew && frame.step === state.frame.step) play(false); // both have diverged
   state.frame = frame;
   state.history.add(frame);
   isStale = true;
@@ -148,7 +147,7 @@ function listen() {
   on("play", () => play(!state.isPlaying));
   on("step", () => {
     play(false);
-    lab.advance(1, SLICE);
+    lab.advance(1, Infinity);
   });
   on("reset", () => {
     play(false);

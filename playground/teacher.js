@@ -1,9 +1,10 @@
 // The task `teacher`: y = (W₀ + ΔW*) x + noise, with a ΔW* that is known.
-import { add, dot, filled, identity, mapped, multiplyBy, norm, product, transposed, zeros } from "./matrix.js";
+import { filled, identity, mapped, multiplyBy, norm, product, productWithTransposed, transposed, zeros } from "./matrix.js";
 import { normals, randomStream } from "./random.js";
 import { svd } from "./spectrum.js";
 
 const STREAMS = { weight: 1, truth: 2, inputs: 3, noise: 4 };
+const BLOCK = 50; // examples that are drawn at once
 
 // ΔW* = leftᵀ right before it is brought to the size of W₀; r × d_out and r × d_in, thin where its rank is.
 const TRUTHS = {
@@ -26,29 +27,40 @@ export function makeTeacher({ kind, dIn, dOut, truth, noise, examples, seed }) {
   const size = norm(weight) / norm(product(transposed(factors.left), factors.right)); // ‖ΔW*‖ = ‖W₀‖
   multiplyBy(factors.left, size);
   const delta = product(transposed(factors.left), factors.right); // ΔW*, d_out × d_in
-  let data = null; // the examples are drawn when the first step asks for them
-  return {
-    weight,
-    delta,
-    spectrum: svd(factors),
-    data: () => (data ??= drawExamples(factors, { examples, noise }, stream("inputs"), stream("noise"))),
+  const examplesOf = { examples, noise, input: stream("inputs"), deviate: stream("noise") };
+  const draw = drawExamples(factors, examplesOf);
+  return { weight, delta, spectrum: svd(factors), draw, data: () => draw(Infinity) };
+}
+
+// What is left of y when W₀x is taken away: ΔW* x + noise; that is what an update has to learn. Returns a function that draws
+// until a time (of performance.now) and then returns {x, change}, or null while some are missing.
+function drawExamples({ left, right }, { examples, noise, input, deviate }) {
+  let [x, change, drawn, isDone] = [zeros(0, 0), zeros(0, 0), 0, false];
+
+  function drawBlock() {
+    const block = filled(Math.min(BLOCK, examples - drawn), right.columns, input); // b × d_in
+    x.values.set(block.values, drawn * x.columns);
+    change.values.set(product(productWithTransposed(block, right), left).values, drawn * change.columns); // b × d_out
+    drawn += block.rows;
+  }
+
+  function addNoise() {
+    const size = noise * deviation(change.values);
+    change = mapped(change, (value) => value + size * deviate());
+    isDone = true;
+  }
+
+  return function draw(end) {
+    if (!x.rows) [x, change] = [zeros(examples, right.columns), zeros(examples, left.columns)];
+    while (drawn < examples && performance.now() < end) drawBlock();
+    if (drawn === examples && !isDone) addNoise();
+    return isDone ? { x, change } : null;
   };
 }
 
-// What is left of y when W₀x is taken away: ΔW* x + noise; that is what an update has to learn.
-function drawExamples({ left, right }, { examples, noise }, drawInput, drawNoise) {
-  const x = filled(examples, right.columns, drawInput); // n × d_in
-  const change = zeros(examples, left.columns); // n × d_out
-  for (let i = 0; i < examples; i++)
-    for (let k = 0; k < left.rows; k++) {
-      const thin = dot(x.values, i * x.columns, right.values, k * x.columns, x.columns);
-      add(thin, left.values, k * left.columns, change.values, i * left.columns, left.columns);
-    }
-  const size = noise * deviation(change.values);
-  return { x, change: mapped(change, (value) => value + size * drawNoise()) };
-}
-
 function deviation(values) {
-  const mean = values.reduce((sum, x) => sum + x, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (values.length - 1));
+  let [sum, squares] = [0, 0];
+  for (const value of values) sum += value;
+  for (const value of values) squares += (value - sum / values.length) ** 2;
+  return Math.sqrt(squares / (values.length - 1));
 }

@@ -27,14 +27,16 @@ function start({ id, task, arms }) {
   return { ...frame(), task: { weight: single(weight), delta: single(delta), spectrum: spectrumOf(spectrum), effectiveRank: effectiveRank(spectrum.sigma) } };
 }
 
-// As many steps as are asked for and as fit into the time (milliseconds), and one at least.
+// As many steps as are asked for and as fit into the time (milliseconds), and one at least; none while examples are drawn.
 function advance({ steps, time }) {
-  const [{ x, change }, end] = [teacher.data(), performance.now() + time];
+  const end = performance.now() + time;
+  const data = teacher.draw(end);
+  if (!data) return frame();
   const isGoing = () => lab.arms.some(([, arm]) => !arm.isStopped());
   for (let done = 0; done < steps && isGoing() && (done === 0 || performance.now() < end); done++) {
     const rows = lab.next();
     lab.step += 1;
-    const batch = { x: rowsOf(x, rows), change: rowsOf(change, rows) };
+    const batch = { x: rowsOf(data.x, rows), change: rowsOf(data.change, rows) };
     for (const [, arm] of lab.arms) arm.step(batch, lab.step);
   }
   return frame();

@@ -39,7 +39,7 @@ def window(same_page: Page, file: Path, asked: list[str]) -> Page:
     same_page.on("pageerror", lambda error: asked.append(str(error)))
     same_page.on("console", lambda message: asked.append(message.text))
     same_page.route(
-        "**", lambda route: route.continue_() if route.request.url.startswith(file.as_uri()) else route.abort()
+        "**", lambda route: route.continue_() if route.request.url.startswith(file.parent.as_uri()) else route.abort()
     )
     return same_page
 
@@ -67,12 +67,18 @@ def train_to(page: Page, step: int) -> None:
 
 
 def test_it_opens_from_the_file_system_and_asks_for_nothing(window: Page, file: Path, asked: list[str]) -> None:
+    lesson = file.with_name("lesson.html")  # beside it, as in a folder that a class is given
+    lesson.write_text(f"<!doctype html><a href='{file.name}#neat.depth=4'>Try it</a>")
+    window.goto(lesson.as_uri())
+    window.click("a")
+    expect(window.locator("#set-neat-depth")).to_have_value("4")
     page = open_file(window, file)
     expect(page.locator("#ancient")).to_have_count(0)
     train_to(page, 5)
     page.select_option("#preset", "loras-home")
     wait_until(lambda: steps(page) >= 1)
-    assert {url for url in asked if not url.startswith(("blob:", "about:"))} == {file.as_uri()}
+    wanted = {file.as_uri(), lesson.as_uri(), f"{file.as_uri()}#neat.depth=4"}
+    assert {url for url in asked if not url.startswith(("blob:", "about:"))} <= wanted
     colours = page.evaluate("['lora', 'neat'].map(arm => getComputedStyle(document.body).getPropertyValue('--' + arm))")
     assert [colour.strip() for colour in colours] == [TABLE["lora"][0], TABLE["neat"][0]]
 
