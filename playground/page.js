@@ -10,7 +10,7 @@ import { movedDirection, nearestDirection } from "./spectrum_chart.js";
 import { draw, fit, showTheme } from "./view.js";
 import { byId, frameWords } from "./words.js";
 
-const [SLICE, FASTEST, CALM, NEWS, MAX_STEPS] = [10, 1e6, 500, 5000, 100_000]; // SLICE, CALM and NEWS in milliseconds
+const [SLICE, FASTEST, CALM, NEWS, MAX_STEPS] = [6, 1e6, 500, 5000, 100_000]; // SLICE, CALM and NEWS in milliseconds
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
