@@ -14,7 +14,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 # What is imported is compiled once, not by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test every-test integrations-test fast check docs lock latest package bench notebooks clean
+.PHONY: app test every-test integrations-test fast check docs playground lock latest package bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
@@ -46,6 +46,10 @@ check: $(VENV)/.dev
 # The documentation, in build/site.
 docs: $(VENV)/.dev
 	$(MKDOCS)
+
+# One page that trains in any browser, from a file: build/playground.html.
+playground: $(VENV)/.app
+	$(BIN)/python scripts/playground.py
 
 # The newest versions that the ranges in pyproject.toml allow.
 lock:
@@ -80,6 +84,7 @@ bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py
 	$(BIN)/python benchmarks/edit_cost.py
+	$(BIN)/python benchmarks/playground_speed.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.
 notebooks: $(VENV)/.dev

@@ -1,9 +1,13 @@
-"""Pictures of every tab, both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png: `python docs/screenshots.py`.
+"""Pictures of every tab and of the playground: `python docs/screenshots.py`.
+
+Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; with `playground` as an argument that alone.
 
 It needs what the tests need: Playwright and a Chromium (scripts/chromium.sh).
 """
 
 import os
+import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -21,6 +25,8 @@ HERE = Path(__file__).parent
 PORT = 7871
 THEMES = ("light", "dark")
 SIZES = {1280: 900, 390: 844}
+PLAYGROUND = {1280: 720, 390: 844}  # pixels: one screen
+LATER = re.compile(r"1[2-9]\d")  # steps
 TALLEST = 5200  # pixels; the rest of a longer tab is left out
 LARGEST = 250_000  # bytes a file
 PATIENCE = 300_000  # milliseconds for a training
@@ -32,10 +38,18 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 def main() -> None:
-    """Train three seeds and a small sweep, then take the pictures."""
-    with tempfile.TemporaryDirectory() as runs, served(runs) as url, sync_playwright() as playwright:
+    """Take the pictures."""
+    with sync_playwright() as playwright:
         found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        take_playground(browser)
+        if sys.argv[1:] != ["playground"]:
+            take_tabs(browser)
+
+
+def take_tabs(browser: Browser) -> None:
+    """Train three seeds and a small sweep, then take the pictures of every tab."""
+    with tempfile.TemporaryDirectory() as runs, served(runs) as url:
         page = browser.new_page()
         for seed in reversed(SEEDS):
             train(page, f"{url}{TRAINED}&seed={seed}")
@@ -96,7 +110,30 @@ def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None
     if name == "inspect":
         expect(page.locator("#inspect-table table")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(DRAWING)
-    picture = Image.open(BytesIO(page.screenshot(full_page=True)))
+    store(page, name, theme, width)
+
+
+def take_playground(browser: Browser) -> None:
+    """The playground after a hundred steps and more, a direction lit up in the dark."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "playground.html"
+        path.write_text(runpy.run_path(str(HERE.parent / "scripts" / "playground.py"))["page"](), encoding="utf-8")
+        for theme in THEMES:
+            for width in SIZES:
+                page = browser.new_page(viewport={"width": width, "height": PLAYGROUND[width]}, color_scheme=theme)  # type: ignore[arg-type]
+                page.goto(path.as_uri())
+                page.click("#play")
+                expect(page.locator("#steps")).to_have_text(LATER, timeout=PATIENCE)
+                page.click("#play")
+                if theme == "dark":
+                    page.press("#spectrum", "ArrowRight")
+                page.wait_for_timeout(DRAWING / 10)
+                store(page, "playground", theme, width, is_whole=False)
+
+
+def store(page: Page, name: str, theme: str, width: int, is_whole: bool = True) -> None:
+    """Write the picture of a page, and close it."""
+    picture = Image.open(BytesIO(page.screenshot(full_page=is_whole)))
     seen = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
     path = HERE / f"{name}-{theme}-{width}.png"
     print(path.relative_to(HERE.parent), save(seen, path), "bytes")
