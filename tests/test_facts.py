@@ -10,7 +10,7 @@ from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
 from neatlab.tasks import load_task
-from neatlab.tasks.facts import CHOICES, FIRST_OBJECT, KNOWN, OBJECTS, RELATIONS, VOCABULARY, WORDINGS, _known
+from neatlab.tasks.worlds import CHOICES, FIRST_OBJECT, KNOWN, OBJECTS, RELATIONS, VOCABULARY, WORDINGS, known_world
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,7 +29,7 @@ def questions(batch):
 
 
 def test_the_worlds_have_no_subject_in_common_and_the_base_knows_every_name(task):
-    known = people(_known(0)["train"])
+    known = people(known_world(0)["train"])
     learnt = people(task.split("train"))
     assert len(known) == KNOWN
     assert not known & learnt
