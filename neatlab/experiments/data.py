@@ -15,10 +15,10 @@ def data(runs: PathLike = "runs") -> list[dict[str, Any]]:
     """The tasks that come with neatlab, one row each of their settings; nothing is trained and no model is loaded.
 
     `task` is what `compare` and `sweep` take; `family` is vision, language, arithmetic or reasoning, and synthetic for
-    the teacher, whose answer is known; `examples` are those to train on; `base` is the frozen model; `license` and
-    `source` are those of the data; `bytes` is the size of the files with texts that the package has for it, None where
-    there are none; `seconds` is the median time that a finished run of it took in the folder `runs`, scores
-    included, None where there is none.
+    the teacher, whose answer is known; `examples` are those to train on (of `text` at most: a package may have fewer);
+    `base` is the frozen model; `license` and `source` are those of the data; `bytes` is the size of the files with texts
+    that the package has for it, None where there are none; `seconds` is the median time that a finished run of it took
+    in the folder `runs`, scores included, None where there is none.
 
     Args:
         runs: Folder of runs that `seconds` is taken from; it need not exist.

@@ -56,7 +56,7 @@ class TextTask(EncoderTask):
     source: ClassVar[str] = "documentation of the installed " + ", ".join(PACKAGES.values())
 
     @classmethod
-    def count(cls, options: TextOptions) -> int:
+    def count(cls, options: TextOptions) -> int:  # at most: a package may have fewer
         return len(PACKAGES) * options.per_package
 
     @property
