@@ -16,7 +16,7 @@ def data(runs: PathLike = "runs") -> list[dict[str, Any]]:
 
     `task` is what `compare` and `sweep` take; `family` is vision, language, arithmetic or reasoning, and synthetic for
     the teacher, whose answer is known; `examples` are those to train on (of `text` at most: a package may have fewer);
-    `base` is the frozen model; `license` and `source` are those of the data; `bytes` is the size of the files with texts
+    `base` is the frozen model; `license` and `source` are those of the data; `bytes` is the size of the text files
     that the package has for it, None where there are none; `seconds` is the median time that a finished run of it took
     in the folder `runs`, scores included, None where there is none.
 
