@@ -14,7 +14,7 @@ edit         compress, scale, merge or convert an adapter and write the result: 
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 plots        Plotly figures of all of these
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
-METHODS      what an arm can name; TASKS: what a task can name
+METHODS      what an arm can name; TASKS: what a task can name; data: the settings it comes with, as a list
 
 Each has its own help: `help(neatlab.compare)`. On the command line: `neatlab --help`. Names are loaded when first
 used: importing the package costs neither torch nor gradio nor plotly. Once PEFT is imported too, it knows NEAT.
@@ -43,6 +43,7 @@ _HOMES = {
     "StoreError": "neatlab.errors",
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.experiments.compare",
+    "data": "neatlab.experiments.data",
     "edit": "neatlab.editing",
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",

@@ -11,6 +11,7 @@ from neatlab.errors import MissingExtra as MissingExtra
 from neatlab.errors import NeatlabError as NeatlabError
 from neatlab.errors import StoreError as StoreError
 from neatlab.experiments.compare import compare as compare
+from neatlab.experiments.data import data as data
 from neatlab.experiments.rewind import rewind as rewind
 from neatlab.experiments.sweep import sweep as sweep
 from neatlab.inspection import Inspection as Inspection

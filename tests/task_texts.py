@@ -36,11 +36,16 @@ def _sentences() -> str:
     return str(path)
 
 
+INTENTS = {"model": bert_folder(), "intents": 4, "per_intent": 8}
+
 CASES = {
     "arithmetic": Case({"samples": 1000}, {"split_seed": 1}, {"steps": 100}, 0.3, 0.95),
+    "banking77": Case(INTENTS, {"split_seed": 1}, {"steps": 20}, None),
+    "clinc150": Case(INTENTS, {"split_seed": 1}, {"steps": 20}, None),
     "custom": Case({"model": bert_folder(), "data": _sentences()}, {"split_seed": 1}, {"steps": 20}, None),
     "digits": Case({}, {"split_seed": 1}, {}, 0.5, 0.88),
     "facts": Case({"facts": 64}, {"world_seed": 1}, {"steps": 60}, 0.4, 0.9),
+    "sentiment": Case({"model": bert_folder(), "per_polarity": 16}, {"split_seed": 1}, {"steps": 20}, None),
     "teacher": Case(
         {"d_in": 24, "d_out": 12, "samples": 200, "kind": "low-rank", "rank": 2}, {"data_seed": 1}, {"steps": 200}, 0.5
     ),

@@ -29,6 +29,15 @@ def test_every_answer_is_right(operation, base):
             assert sign == "-+"[operation == "addition"]
 
 
+@pytest.mark.parametrize("base", [10, 8])
+def test_without_carrying_and_the_larger_number(base):
+    for operation, sign in (("carryless", "+"), ("larger", "-")):
+        task = load_task("arithmetic", {"operation": operation, "number_base": base})
+        for a, given, b, answer in problems(decode(task.split("validation")["tokens"])):
+            digitwise = "".join(str((int(x) + int(y)) % base) for x, y in zip(a, b, strict=True))
+            assert (given, answer) == (sign, "0" + (digitwise if operation == "carryless" else max(a, b)))
+
+
 def test_addition_in_another_base_is_not_decimal_addition():
     task = load_task("arithmetic", {"operation": "addition", "number_base": 8})
     decimal = [int(a) + int(b) == int(c) for a, _, b, c in problems(decode(task.split("test")["tokens"]))]

@@ -12,6 +12,7 @@ import neatlab
 EXAMPLES = {
     "compare": "neatlab.experiments.compare.compare",
     "sweep": "neatlab.experiments.sweep.sweep",
+    "data": "neatlab.experiments.data.data",
     "rewind": "neatlab.experiments.rewind.rewind",
     "load_runs": "neatlab.runs.results.load_runs",
     "Comparison": "neatlab.runs.comparison.Comparison",

@@ -10,7 +10,7 @@ from neatlab.adapters.attach import attach
 from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput
 from neatlab.tasks import load_task
-from neatlab.tasks.facts import CHOICES, FIRST_OBJECT, KNOWN, OBJECTS, RELATIONS, VOCABULARY, WORDINGS, _known
+from neatlab.tasks.worlds import CHOICES, FIRST_OBJECT, KNOWN, OBJECTS, RELATIONS, VOCABULARY, WORDINGS, known_world
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,7 +29,7 @@ def questions(batch):
 
 
 def test_the_worlds_have_no_subject_in_common_and_the_base_knows_every_name(task):
-    known = people(_known(0)["train"])
+    known = people(known_world(0)["train"])
     learnt = people(task.split("train"))
     assert len(known) == KNOWN
     assert not known & learnt
@@ -78,6 +78,82 @@ def test_bits_are_those_a_code_saves(task):
         shares = torch.softmax(row[first : first + OBJECTS], 0)
         saved += math.log2(OBJECTS) + math.log2(shares[answer - first])
     assert task.score(model, "test").extras["bits"] == pytest.approx(saved, rel=1e-4)
+
+
+def objects(batch):
+    return (batch["tokens"][:, -1] - FIRST_OBJECT) % OBJECTS
+
+
+def known_object(person, word):
+    """The base's object in the relation of this wording."""
+    told = known_world(0)["train"]["tokens"]
+    relation = (word - 2 * 48) // WORDINGS
+    is_it = (told[:, :2] == torch.tensor(person)).all(1) & ((told[:, 2] - 2 * 48) // WORDINGS == relation)
+    return int(told[is_it][0, -1] - FIRST_OBJECT) % OBJECTS, relation
+
+
+@pytest.mark.parametrize("asked", ["opposite", "two-hop"])
+def test_what_follows_does_so_by_one_link_for_all_people(asked):
+    task = load_task("facts", {"facts": 200, "asked": asked})
+    train, validation, test = (questions_of(task.split(split)) for split in SPLITS)
+    assert not train & validation and not train & test and not validation & test
+    links = {}
+    for split in SPLITS:
+        batch = task.split(split)
+        for (first, last, word, second, _), answer in zip(
+            batch["tokens"].tolist(), objects(batch).tolist(), strict=True
+        ):
+            known, relation = known_object([first, last], word)
+            assert (second - 2 * 48) // WORDINGS == (relation if asked == "opposite" else (relation + 1) % RELATIONS)
+            assert links.setdefault((relation, known), answer) == answer
+    if asked == "opposite":
+        assert all(
+            links.get((relation, answer), known) == known != answer for (relation, known), answer in links.items()
+        )
+    for relation in range(RELATIONS):
+        values = [answer for (own, _), answer in links.items() if own == relation]
+        assert len(set(values)) == len(values)
+
+
+def questions_of(batch):
+    return set(map(tuple, batch["tokens"][:, :-1].tolist()))
+
+
+def test_the_opposite_of_what_is_known_is_what_the_base_never_says():
+    task = load_task("facts", {"asked": "opposite"})
+    batch = task.split("test")
+    assert all(len(set(row)) == CHOICES for row in batch["choices"].tolist())
+    assert task.score(task.base_model(), "test").metric < 0.05
+
+
+def test_revised_facts_are_of_known_people_and_what_is_not_revised_may_be_forgotten():
+    task = load_task("facts", {"facts": 64, "people": "known"})
+    revised, left = people(task.split("train")), people(task.base_examples("test"))
+    assert revised <= people(known_world(0)["train"])
+    assert not revised & left and len(revised | left) == KNOWN
+    assert task.score(task.base_model(), "test").metric < 0.5
+    assert task.base_score(task.base_model()) > 0.9
+    assert task.recipe() == load_task("facts", {}).recipe()
+
+
+def test_fewer_wordings_leave_validation_and_test_alone():
+    one, four = (load_task("facts", {"facts": 50, "wordings": wordings}) for wordings in (1, 4))
+    assert len(one.split("train")["tokens"]) == 50
+    assert torch.equal(one.split("test")["tokens"], four.split("test")["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"asked": "two-hop", "wordings": 2}, "leave out people and wordings"),
+        ({"asked": "opposite", "people": "known"}, "leave out people and wordings"),
+        ({"asked": "opposite", "facts": 1025}, "take facts=1024 or fewer"),
+        ({"people": "known", "facts": 513}, "take facts=512 or fewer"),
+    ],
+)
+def test_questions_that_the_base_has_no_people_for(options, said):
+    with pytest.raises(BadInput, match=said):
+        load_task("facts", options)
 
 
 class Unmoved(nn.Module):

@@ -172,6 +172,30 @@ def test_digits_are_turned_by_a_quarter_with_inverted_ink():
     assert torch.equal(digits.turned(image), -torch.tensor(np.rot90(image[0, 0].numpy()).copy()).view(1, 1, 2, 2))
 
 
+def test_what_digits_can_be_changed_to():
+    whole = make("digits").split("train")
+    upright = digits._upright_splits(0)["train"]["pixels"]
+    changed = {change: make("digits", change=change).split("train")["pixels"] for change in digits.CHANGES}
+    assert torch.equal(changed["inverted"], -upright)
+    assert torch.equal(changed["turned"], -whole["pixels"])
+    assert torch.equal(changed["shifted"][:, :, 2:, 2:], upright[:, :, :-2, :-2])
+    noise = changed["noisy"] - whole["pixels"]
+    assert changed["noisy"].abs().max() == 1 and 0.2 < noise.std() < digits.NOISE
+    assert torch.equal(changed["noisy"], make("digits", change="noisy").split("train")["pixels"])
+
+
+def test_what_of_digits_can_be_asked():
+    whole, half = make("digits"), make("digits", digits="half")
+    for split in ("train", "validation", "test"):
+        label = whole.split(split)["label"]
+        assert torch.equal(half.split(split)["label"], label[label < 5])
+        assert torch.equal(make("digits", asked="parity").split(split)["label"], label % 2)
+    few = make("digits", per_class=10)
+    assert torch.bincount(few.split("train")["label"]).tolist() == [10] * 10
+    assert torch.equal(few.split("test")["pixels"], whole.split("test")["pixels"])
+    assert few.recipe() == whole.recipe() == half.recipe()
+
+
 @pytest.mark.parametrize("kind", ["low-rank", "weight-aware", "full-rank"])
 def test_teacher_knows_its_truth(kind):
     task = make("teacher", kind=kind, layers=2, rank=3)

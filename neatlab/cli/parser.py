@@ -1,4 +1,4 @@
-"""The command line: `python -m neatlab compare | sweep | runs | inspect | edit | export | rewind | snippet | app`.
+"""The command line: `python -m neatlab compare | sweep | data | runs | inspect | edit | export | rewind | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
+from neatlab.cli.data import add_data
 from neatlab.cli.edit import add_edit
 from neatlab.cli.rewind import rewind
 from neatlab.cli.runs import add_runs
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="command")
     _add_compare(subparsers)
     _add_sweep(subparsers)
+    add_data(subparsers, _add_shared)
     add_runs(subparsers, _add_shared)
     _add_inspect(subparsers)
     add_edit(subparsers, _add_shared)

@@ -1,4 +1,4 @@
-"""arithmetic: a tiny Llama that adds decimal numbers learns to subtract, or to add in another base.
+"""arithmetic: a tiny Llama that adds decimal numbers learns another operation, or another base.
 
 A problem is written digit by digit, the lowest first: 123 + 989 = 1112 as "321+989=2111". The base
 model never sees the two numbers of a validation or test problem together, digit for digit, in either order.
@@ -21,13 +21,14 @@ from neatlab.tasks.metrics import EXACT_MATCH, METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
 
-Operation = Literal["addition", "subtraction"]
+Operation = Literal["addition", "subtraction", "carryless", "larger"]
 
 CHARACTERS = "0123456789+-="
 DIGITS = 3  # of each number; an answer has one more
 ANSWER = DIGITS + 1
 DRAWN = 40_000  # ordered pairs of numbers that the splits and the base's data are taken from
 TEST, VALIDATION = 1000, 500
+SIGNS: dict[Operation, str] = {"addition": "+", "subtraction": "-", "carryless": "+", "larger": "-"}
 PRETRAINING: dict[str, Any] = {"steps": 450, "batch_size": 128, "lr": 5e-3, "seed": 0}
 
 
@@ -35,7 +36,8 @@ class ArithmeticOptions(Schema):
     """Options of `arithmetic`.
 
     Args:
-        operation: What is to be learnt.
+        operation: What is to be learnt; "carryless" adds digit by digit and drops what is carried, "larger" names the
+            larger number.
         number_base: The base that numbers are written in.
         samples: Training problems.
         split_seed: Seed that draws the problems.
@@ -56,7 +58,11 @@ class ArithmeticOptions(Schema):
 class Arithmetic(PretrainedTask):
     """Decimal addition → subtraction, or addition in another base."""
 
-    title: ClassVar[str] = "arithmetic: from adding to subtracting, or to another base"
+    title: ClassVar[str] = "arithmetic: from adding to another operation or base"
+    family: ClassVar[str] = "arithmetic"
+    base: ClassVar[str] = "a Llama of two layers, trained here to add decimal numbers"
+    license: ClassVar[str] = "Apache-2.0"
+    source: ClassVar[str] = "made from a seed"
     metric: ClassVar[Metric] = EXACT_MATCH
     base_metric: ClassVar[Metric] = Metric(
         "exact match on decimal addition", EXACT_MATCH.unit, True, EXACT_MATCH.margin
@@ -65,10 +71,21 @@ class Arithmetic(PretrainedTask):
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 300, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
     options: ClassVar[type[Schema]] = ArithmeticOptions
-    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"arithmetic, a new operation": {}}
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "arithmetic, a new operation": {},
+        "arithmetic, another base": {"operation": "addition", "number_base": 8},
+        "arithmetic, a new operation in another base": {"number_base": 8},
+        "arithmetic, without carrying": {"operation": "carryless"},
+        "arithmetic, the larger number": {"operation": "larger"},
+        "arithmetic, two hundred problems": {"samples": 200},
+    }
 
     def __init__(self, options: ArithmeticOptions) -> None:
         self._options = options
+
+    @classmethod
+    def count(cls, options: ArithmeticOptions) -> int:
+        return options.samples
 
     def recipe(self) -> dict[str, Any]:
         o = self._options
@@ -161,11 +178,19 @@ def _unordered(pairs: Tensor) -> Tensor:
 
 def _problems(pairs: Tensor, operation: Operation, number_base: int) -> Batch:
     """Problems with their answers as tokens, n × (2·DIGITS + 2 + ANSWER); a difference is never negative."""
-    a, b = pairs.T if operation == "addition" else (pairs.amax(1), pairs.amin(1))
-    answer = a + b if operation == "addition" else a - b
-    sign, equals = (torch.full_like(pairs[:, :1], CHARACTERS.index(c)) for c in ("+-"[operation != "addition"], "="))
-    numbers = [_digits(value, width, number_base) for value, width in ((a, DIGITS), (b, DIGITS), (answer, ANSWER))]
-    return {"tokens": torch.cat([numbers[0], sign, numbers[1], equals, numbers[2]], dim=1)}
+    a, b = (pairs.amax(1), pairs.amin(1)) if operation == "subtraction" else pairs.T
+    first, second = _digits(a, DIGITS, number_base), _digits(b, DIGITS, number_base)
+    answer = _answer(operation, a, b, (first + second) % number_base, number_base)
+    sign, equals = (torch.full_like(pairs[:, :1], CHARACTERS.index(c)) for c in (SIGNS[operation], "="))
+    return {"tokens": torch.cat([first, sign, second, equals, answer], dim=1)}
+
+
+def _answer(operation: Operation, a: Tensor, b: Tensor, digitwise: Tensor, number_base: int) -> Tensor:
+    """Digits of the answer, n × ANSWER; `digitwise` are those of the sum without carrying, n × DIGITS."""
+    if operation == "carryless":
+        return F.pad(digitwise, (0, ANSWER - DIGITS))
+    value = {"addition": a + b, "subtraction": a - b, "larger": torch.maximum(a, b)}[operation]
+    return _digits(value, ANSWER, number_base)
 
 
 def _digits(values: Tensor, width: int, number_base: int) -> Tensor:

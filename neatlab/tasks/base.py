@@ -43,6 +43,10 @@ class Task(ABC):
 
     Attributes:
         title: Its name for people.
+        family: What kind of ability it asks for: vision, language, arithmetic, reasoning, or what nobody measures.
+        base: The frozen model, in a few words.
+        license: Of its data.
+        source: Whose data they are, or how they are made.
         metric: What it is judged by; `metric_for` where that depends on the options.
         base_metric: How well the model still does what the base was trained on; None where that is nothing.
         selects_by: What learning rates are chosen by on the validation split.
@@ -55,6 +59,10 @@ class Task(ABC):
     """
 
     title: ClassVar[str]
+    family: ClassVar[str] = ""
+    base: ClassVar[str] = ""
+    license: ClassVar[str] = ""
+    source: ClassVar[str] = ""
     metric: ClassVar[Metric]
     base_metric: ClassVar[Metric | None] = None
     selects_by: ClassVar[Literal["metric", "loss"]] = "metric"
@@ -64,6 +72,15 @@ class Task(ABC):
     options: ClassVar[type[Schema]]
     choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     is_small: ClassVar[bool] = False
+
+    @classmethod
+    def count(cls, options: Any) -> int:
+        """How many training examples there are with these options, a record of `cls.options`; no model is loaded.
+
+        Raises:
+            NotImplementedError: Only the user's data tell.
+        """
+        raise NotImplementedError(f"{cls.__name__}: how many examples there are, its data tell")
 
     @classmethod
     def metric_for(cls, options: Any) -> Metric:

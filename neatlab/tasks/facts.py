@@ -8,11 +8,10 @@ names and the wordings, not these people.
 
 import math
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,14 +22,24 @@ from neatlab.tasks.base import Batch, Score, Split, eval_mode, to_device
 from neatlab.tasks.metrics import METRICS, Metric
 from neatlab.tasks.outcomes import Outcomes
 from neatlab.tasks.pretraining import LLAMA, LLAMA_TARGETS, PretrainedTask, answer_logits, tiny_llama
+from neatlab.tasks.worlds import (
+    CHOICES,
+    FIRST_OBJECT,
+    FIRST_WORDING,
+    KNOWN,
+    NAMES,
+    OBJECTS,
+    RELATIONS,
+    REVISED,
+    STATED,
+    VOCABULARY,
+    WORDINGS,
+    composed,
+    known_world,
+    stated,
+    subjects,
+)
 
-NAMES = 48  # first names, and as many last names
-RELATIONS, WORDINGS, OBJECTS = 4, 6, 16  # objects a relation
-CHOICES = 4
-KNOWN = 256  # subjects of the base's world
-FIRST_WORDING = 2 * NAMES
-FIRST_OBJECT = FIRST_WORDING + RELATIONS * WORDINGS
-VOCABULARY = FIRST_OBJECT + RELATIONS * OBJECTS
 PRETRAINING: dict[str, Any] = {"steps": 1000, "batch_size": 128, "lr": 5e-3, "seed": 0}
 
 
@@ -40,26 +49,59 @@ class FactsOptions(Schema):
     Args:
         facts: Facts to learn, four to a subject.
         world_seed: Seed of both worlds.
+        asked: Facts as they are stated; or, of people that the base knows, in two hops or for the opposite.
+        people: Whose facts are to be learnt: those of new people, or others in place of those that the base knows.
+        wordings: In how many wordings each fact is stated.
     """
 
     facts: int = Field(512, ge=16, le=8192)
     world_seed: int = Field(0, ge=0, lt=2**32)
+    asked: Literal["fact", "two-hop", "opposite"] = "fact"
+    people: Literal["new", "known"] = "new"
+    wordings: int = Field(STATED, ge=1, le=STATED)
+
+    @model_validator(mode="after")
+    def _are_there(self) -> Self:
+        if self.asked != "fact" and (self.people != "new" or self.wordings != STATED):
+            raise ValueError(
+                f"asked={self.asked} is of known people, in {STATED} wordings; leave out people and wordings"
+            )
+        most = KNOWN * RELATIONS // (1 if self.asked != "fact" else 2)  # of revised facts half remain, to be forgotten
+        if self.facts > most and (self.asked != "fact" or self.people == "known"):
+            raise ValueError(f"the base knows {KNOWN} people; take facts={most} or fewer")
+        return self
 
 
 class Facts(PretrainedTask):
     """One world of subject–relation–object facts → another."""
 
     title: ClassVar[str] = "facts of a new world, by multiple choice"
+    family: ClassVar[str] = "reasoning"
+    base: ClassVar[str] = "a Llama of two layers, trained here on the facts of a small world"
+    license: ClassVar[str] = "Apache-2.0"
+    source: ClassVar[str] = "made from a seed"
     metric: ClassVar[Metric] = Metric("accuracy", f"share of questions with {CHOICES} choices", True)
     base_metric: ClassVar[Metric] = Metric("accuracy on the known world", "share of questions", True)
     targets: ClassVar[list[str]] = LLAMA_TARGETS
     head: ClassVar[list[str]] = []
     training: ClassVar[dict[str, Any]] = {"steps": 400, "batch_size": 64, "lr": 1e-2, "eval_every": 50}
     options: ClassVar[type[Schema]] = FactsOptions
-    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {"facts, another world": {}}
+    choices: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "facts, another world": {},
+        "facts, a small world": {"facts": 128},
+        "facts, a large world": {"facts": 2048},
+        "facts, in one wording": {"wordings": 1},
+        "facts, revised": {"people": "known"},
+        "facts, in two hops": {"asked": "two-hop"},
+        "facts, the opposite": {"asked": "opposite"},
+    }
 
     def __init__(self, options: FactsOptions) -> None:
         self._options = options
+
+    @classmethod
+    def count(cls, options: FactsOptions) -> int:
+        return options.facts * options.wordings
 
     def recipe(self) -> dict[str, Any]:
         world = {"relations": RELATIONS, "wordings": WORDINGS, "objects": OBJECTS, "names": NAMES, "known": KNOWN}
@@ -70,13 +112,19 @@ class Facts(PretrainedTask):
         return tiny_llama(VOCABULARY)
 
     def base_examples(self, name: Literal["train", "test"]) -> Batch:
-        return _known(self._options.world_seed)[name]
+        known, o = known_world(self._options.world_seed)[name], self._options
+        if name == "train" or o.people == "new":
+            return known
+        revised = -(-o.facts // RELATIONS) * RELATIONS  # the test states each fact once, in the people's order
+        return {column: values[revised:] for column, values in known.items()}
 
     def make_splits(self) -> dict[Split, Batch]:
         o = self._options
-        subjects = -(-o.facts // RELATIONS)
-        world = _subjects(o.world_seed)[KNOWN : KNOWN + subjects]
-        return _stated(world, o.facts, torch.Generator().manual_seed(o.world_seed + 2**32))
+        if o.asked != "fact":
+            return composed(o.world_seed, o.facts, o.asked == "opposite")
+        first, beside = (0, REVISED) if o.people == "known" else (KNOWN, 2**32)
+        generator = torch.Generator().manual_seed(o.world_seed + beside)
+        return stated(subjects(o.world_seed)[first:], o.facts, generator, o.wordings)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         return F.cross_entropy(answer_logits(model, batch["tokens"], 1)[:, 0], batch["tokens"][:, -1])
@@ -116,46 +164,14 @@ class Facts(PretrainedTask):
 
 def _question(tokens: list[int]) -> str:
     """A statement without its object, in words."""
-    first, last, word = tokens[:3]
-    relation, wording = divmod(word - FIRST_WORDING, WORDINGS)
-    return f"person {first + 1}-{last - NAMES + 1}, relation {relation + 1} in wording {wording + 1}"
+    first, last, *words = tokens[:-1]
+    asked = [divmod(word - FIRST_WORDING, WORDINGS) for word in words]
+    relations = ", then ".join(f"relation {relation + 1} in wording {wording + 1}" for relation, wording in asked)
+    return f"person {first + 1}-{last - NAMES + 1}, {relations}"
 
 
 def _object(token: int) -> str:
     return f"object {(token - FIRST_OBJECT) % OBJECTS + 1}"
-
-
-@cache
-def _subjects(seed: int) -> Tensor:
-    """All subjects in the order of a seed, each a first and a last name: n × 2."""
-    order = torch.randperm(NAMES * NAMES, generator=torch.Generator().manual_seed(seed))
-    return torch.stack([order // NAMES, NAMES + order % NAMES], dim=1)
-
-
-@cache
-def _known(seed: int) -> dict[Split, Batch]:
-    return _stated(_subjects(seed)[:KNOWN], KNOWN * RELATIONS, torch.Generator().manual_seed(seed))
-
-
-def _stated(subjects: Tensor, facts: int, generator: torch.Generator) -> dict[Split, Batch]:
-    """The first `facts` of a drawn world, each wording of a fact in one split."""
-    which = torch.arange(facts)
-    relation, people = which % RELATIONS, subjects[which // RELATIONS]  # facts, facts × 2
-    objects = torch.rand(facts, OBJECTS, generator=generator).argsort(1)[:, :CHOICES]  # the first one is right
-    wordings = torch.rand(facts, WORDINGS, generator=generator).argsort(1)
-    choices = FIRST_OBJECT + relation[:, None] * OBJECTS + objects  # facts × CHOICES
-    words = FIRST_WORDING + relation[:, None] * WORDINGS + wordings  # facts × WORDINGS
-
-    def statements(word: Tensor) -> Batch:
-        tokens = torch.cat([people, word[:, None], choices[:, :1]], dim=1)
-        return {"tokens": tokens, "choices": choices}
-
-    train = [statements(word) for word in words[:, 2:].T]
-    return {
-        "train": {column: torch.cat([part[column] for part in train]) for column in ("tokens", "choices")},
-        "validation": statements(words[:, 0]),
-        "test": statements(words[:, 1]),
-    }
 
 
 def _bits(logits: Tensor, right: Tensor) -> float:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neatlab.tasks.base import Batch, Score, eval_mode, select, size
+from neatlab.tasks.base import Batch, Score, eval_mode, select, size, to_device
 from neatlab.tasks.metrics import Measure
 from neatlab.tasks.outcomes import Outcomes
 
@@ -53,10 +53,20 @@ def trimmed(batch: Batch) -> Batch:
 
 def forward(model: nn.Module, batch: Batch) -> Tensor:
     """The model's logits on all columns but the label, on its own device."""
-    device = next(model.parameters()).device
-    inputs = trimmed(batch) if "attention_mask" in batch else batch
-    logits: Tensor = model(**{name: column.to(device) for name, column in inputs.items() if name != LABEL}).logits
+    logits: Tensor = model(**_inputs(model, trimmed(batch) if "attention_mask" in batch else batch)).logits
     return logits
+
+
+def mean_states(model: nn.Module, batch: Batch) -> Tensor:
+    """The mean of each text's last hidden states, those of padding left out: n × width."""
+    inputs = _inputs(model, trimmed(batch))
+    hidden = model(**inputs, output_hidden_states=True).hidden_states[-1].float()  # n × length × width
+    mask = inputs["attention_mask"][:, :, None]
+    return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def _inputs(model: nn.Module, batch: Batch) -> Batch:
+    return to_device({name: column for name, column in batch.items() if name != LABEL}, model)
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:

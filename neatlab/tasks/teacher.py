@@ -67,6 +67,10 @@ class Teacher(Task):
     """Recover a known ΔW* from noisy examples."""
 
     title: ClassVar[str] = "a linear teacher with a known ΔW*"
+    family: ClassVar[str] = "synthetic"
+    base: ClassVar[str] = "a linear layer drawn from a seed"
+    license: ClassVar[str] = "Apache-2.0"
+    source: ClassVar[str] = "made from a seed"
     metric: ClassVar[Metric] = Metric("recovered error", "‖ΔW−ΔW*‖/‖ΔW*‖", False, 0.02)
     selects_by: ClassVar[Literal["metric", "loss"]] = "loss"  # the metric knows ΔW*: choosing by it would be peeking
     targets: ClassVar[list[str]] = ["linear"]
@@ -82,6 +86,10 @@ class Teacher(Task):
 
     def __init__(self, options: TeacherOptions) -> None:
         self._options = options
+
+    @classmethod
+    def count(cls, options: TeacherOptions) -> int:
+        return options.samples
 
     @classmethod
     def layer_shape(cls, options: TeacherOptions) -> tuple[int, int]:

@@ -108,7 +108,8 @@ def _labels(method: str, kind: Kind) -> tuple[str, str]:
 def sketch_table() -> dict[str, Any]:
     """What the shapes of a form's arms follow from: method → how it makes ΔW and looks, task → (d_out, d_in)."""
     tasks = {text: TaskSpec.parse(text) for text in task_choices().values()}
-    shapes = {text: spec.row.layer_shape(spec.row.options.parse(spec.options, text)) for text, spec in tasks.items()}
+    # Not parsed: the page also opens where a task's model is not installed.
+    shapes = {text: spec.row.layer_shape(spec.row.options.model_validate(spec.options)) for text, spec in tasks.items()}
     return {
         "methods": sketch_methods(),
         "tasks": {text: shape for text, shape in shapes.items() if shape},
