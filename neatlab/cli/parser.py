@@ -1,4 +1,4 @@
-"""The command line: `python -m neatlab compare | sweep | data | runs | inspect | edit | export | rewind | snippet | app`.
+"""The command line: `neatlab compare | sweep | data | runs | inspect | edit | export | rewind | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
