@@ -1,6 +1,6 @@
 // The form, made of SETTINGS.
 import { SETTINGS, groupOf } from "./settings.js";
-import { byId, node } from "./words.js";
+import { HOMES, byId, node } from "./words.js";
 
 const PAGE = { speed: () => byId("speed") };
 const toPosition = ({ type }, value) => (type === "log" ? Math.log10(value) : value);
@@ -63,5 +63,6 @@ export function makeControls(onChange) {
 export function showSettings(settings) {
   for (const [name, set] of Object.entries(setters)) set(settings[name]);
   byId("set-neat-residual").disabled = settings["neat.depth"] % 2 === 1;
+  byId("home").textContent = HOMES[settings.kind];
   byId("set-truth").disabled = settings.kind === "full-rank";
 }

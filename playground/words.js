@@ -4,6 +4,13 @@ import { LOOKS } from "./looks.js";
 export const byId = (id) => document.getElementById(id);
 export const title = (arm) => LOOKS[arm]?.title ?? "ΔW*";
 
+// Whose form ΔW* has: who is at home has it easier.
+export const HOMES = {
+  "weight-aware": "NEAT’s home: ΔW* has NEAT’s own form.",
+  "low-rank": "LoRA’s home: ΔW* owes nothing to W₀.",
+  "full-rank": "Nobody’s home: ΔW* has more rank than either.",
+};
+
 // Three digits that do not jump as they change.
 export function short(value) {
   if (value === null || !Number.isFinite(value)) return "–";

@@ -1,5 +1,6 @@
 """The playground in a browser: opened as a file, with every request blocked."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,7 +102,9 @@ def test_play_moves_every_picture_and_pause_stops_them(window: Page, file: Path)
 
 def test_the_link_holds_what_is_set_and_opens_it_again(window: Page, file: Path) -> None:
     page = open_file(window, file)
+    expect(page.locator("#home")).to_have_text(re.compile("NEAT’s home"))
     page.select_option("#set-kind", "low-rank")
+    expect(page.locator("#home")).to_have_text(re.compile("LoRA’s home"))
     page.select_option("#set-shape", "256x64")
     page.select_option("#set-neat-activation", "sin")
     page.focus("#set-neat-depth")
