@@ -122,8 +122,8 @@ class Facts(PretrainedTask):
         o = self._options
         if o.asked != "fact":
             return composed(o.world_seed, o.facts, o.asked == "opposite")
-        first, beside = (0, REVISED) if o.people == "known" else (KNOWN, 2**32)
-        generator = torch.Generator().manual_seed(o.world_seed + beside)
+        first, offset = (0, REVISED) if o.people == "known" else (KNOWN, 2**32)
+        generator = torch.Generator().manual_seed(o.world_seed + offset)
         return stated(subjects(o.world_seed)[first:], o.facts, generator, o.wordings)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
