@@ -200,7 +200,15 @@ def test_a_worker_lost_on_a_cluster_by_address(address, gate, runs, monkeypatch)
         pass
 
 
-def test_an_interrupt_while_the_workers_start_counts_once_they_stand(monkeypatch, capfd):
+@pytest.fixture
+def interruptible():
+    """As in a terminal: xdist's processes are deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_while_the_workers_start_counts_once_they_stand(interruptible, monkeypatch, capfd):
     """A worker that is being forked when its parent goes away would write a traceback."""
     make, stood = cluster_module._local_cluster, []
 
