@@ -55,7 +55,12 @@ def test_presets_fit_digits(name):
 @pytest.mark.parametrize(
     ("arms", "grid", "settings", "message"),
     [
-        (["lora"], {"depth": [2]}, {}, "unknown axis of arm 'lora' 'depth'; allowed: alpha, layers, lr, method, modules, rank"),
+        (
+            ["lora"],
+            {"depth": [2]},
+            {},
+            "unknown axis of arm 'lora' 'depth'; allowed: alpha, layers, lr, method, modules, rank",
+        ),
         (["neat"], {"dept": [2]}, {}, "did you mean 'depth'"),
         (["neat"], {"depth": [3]}, {}, "depth=3 with residual='paired'"),
         (["neat"], {"method": ["lorra"]}, {}, "did you mean 'lora'"),
