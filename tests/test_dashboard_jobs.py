@@ -10,6 +10,8 @@ import psutil
 import pytest
 
 from neatlab.config import RunConfig
+from neatlab.dashboard import api
+from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.errors import BadInput
@@ -260,3 +262,21 @@ def trainings() -> list[psutil.Process]:
 def steps(runs: Path, config: RunConfig) -> int:
     exists = (runs / config.run_id / "events.jsonl").exists()
     return stored_steps(Store(runs), config) if exists else 0
+
+
+def test_a_job_is_said_to_have_ended_only_where_its_runs_were_read_afterwards(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process ends while its runs are read: what was read of the first is not whole."""
+    jobs: Any = SimpleNamespace(position=lambda job: 0)
+    job = Job("module:function", None, True, 1, phase="running", runs=pair())
+
+    def read(_: object, config: RunConfig) -> dict[str, Any]:
+        before, job.phase = job.phase, "ended"
+        return {"status": "unfinished" if before == "running" else "finished"}
+
+    monkeypatch.setattr(api._Endpoints, "_run", read)
+    endpoints = api._Endpoints(Context(Store(runs), jobs))
+    assert endpoints._described(job)["phase"] == "running"
+    said = endpoints._described(job)
+    assert (said["phase"], {run["status"] for run in said["runs"]}) == ("ended", {"finished"})

@@ -95,11 +95,12 @@ class _Endpoints:
         return job
 
     def _described(self, job: Job) -> dict[str, Any]:
+        phase = job.phase  # before its runs: those of a job that has ended are whole
         refusal = None if job.refusal is None else {"part": job.refusal.field, "message": str(job.refusal)}
         runs = [self._run(config) for config in job.runs]
         return {
             "job": job.key,
-            "phase": job.phase,
+            "phase": phase,
             "place": self._context.jobs.position(job),
             "refusal": refusal,
             "runs": runs,
