@@ -59,7 +59,7 @@ def _in_blocks(names: list[str], options: PlacedOptions) -> list[str]:
     numbers = sorted({block for block in blocks.values() if block is not None})
     if not numbers:
         raise BadInput(f"layers={options.layers}: the model's layers {', '.join(names[:3])} … have no numbers")
-    first, last = options.range_of(len(range(numbers[-1] + 1)))
+    first, last = options.range_of(numbers[-1] + 1)
     chosen = [name for name, block in blocks.items() if block is not None and first <= block <= last]
     if not chosen or last > numbers[-1]:
         raise BadInput(f"layers={options.layers}; the model has the layers {numbers[0]} to {numbers[-1]}")
