@@ -16,6 +16,7 @@ from neatlab.dashboard.links import HIDEABLE, Link
 from neatlab.dashboard.runs.tab import RunsTab
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
@@ -131,7 +132,7 @@ class _Page:
         # Not `_write` itself: where one event has two handlers of which the last call counts, Gradio's page starts both
         # again when either was called meanwhile, each of which calls the other meanwhile, and so without end.
         gr.on(events, None, None, None, js=EDITED)
-        self.link.edit(self._write, self._inputs, self.link, trigger_mode="always_last", **LIGHT)
+        self.link.edit(in_order(self._write), self._inputs, self.link, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = dict.fromkeys([self._message, self._lesson, self._tabs, *self._outputs, *hidden])

@@ -14,6 +14,7 @@ from neatlab.dashboard.shared.entries import SCALE
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import follow, stopping
 from neatlab.dashboard.shared.html import doing, mistake
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
@@ -102,7 +103,11 @@ class ScalePart:
             **LONG,
         )
         self._slider.input(
-            self._slide, self._slider, [self._message, self._said, self._chart], trigger_mode="always_last", **RAW
+            in_order(self._slide),
+            self._slider,
+            [self._message, self._said, self._chart],
+            trigger_mode="always_last",
+            **RAW,
         )
         self._part.input(lambda part: gr.update(interactive=part == "direction"), self._part, self._index, **RAW)
 

@@ -11,6 +11,7 @@ from neatlab.dashboard.runs.rows import MAX_WORDS, NEWEST, ORDERS, Row, Rows, ma
 from neatlab.dashboard.runs.table import COLUMNS
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import hint
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.listing import Listing, choices, read_store
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED
 from neatlab.runs.run import Run
@@ -84,7 +85,7 @@ class Finder:
             listing = read_store(self._context.store, ())
             return self.find(listing, Asked(words, order, tag, group, turn(page)))
 
-        return find
+        return in_order(find)
 
     def find(self, listing: Listing, asked: Asked) -> list[Any]:
         """The rows to show, or the groups in their place, and what to say of those left out.

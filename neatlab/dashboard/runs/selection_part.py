@@ -9,6 +9,7 @@ from neatlab.dashboard.runs.table import selected_texts
 from neatlab.dashboard.runs.view import COSTS, NOTHING, curves, difference_table, quality_and_cost, readable_runs
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, by_task, choose, read_store
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED
@@ -78,8 +79,9 @@ class SelectionPart:
         """Attach the handlers."""
         inputs = [self.chosen, self.task, self.cost]
         settings: dict[str, Any] = {**LIGHT, **UNCHECKED, "trigger_mode": "always_last"}
+        draw = in_order(self._draw)
         for event in (self.task.input, self.cost.input):
-            event(self._draw, inputs, [self._curves, self._pareto], **settings)
+            event(draw, inputs, [self._curves, self._pareto], **settings)
 
     def _draw(self, given: Any, task: Any, cost: Any) -> list[str | None]:
         _, (runs, _) = chosen_now(self._context, given)

@@ -17,6 +17,7 @@ from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import doing, mistake, plural
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.listing import MAX_SELECTED, Chosen, Listing, read_store
 from neatlab.dashboard.shared.tab import LIGHT, Tab
 from neatlab.errors import BadInput
@@ -81,7 +82,7 @@ class RunsTab(Tab[RunsLink]):
         self._refresh.click(**anew)
         self._connect_tables()
         self._chosen.input(self._choose, None, None, **LIGHT)
-        self._chosen.change(self._show, given, self._shown, **looked)
+        self._chosen.change(in_order(self._show), given, self._shown, **looked)
         self._chosen.change(None, self._chosen, None, js=FOLLOW)
         for part in (self._finder, self._selection):
             part.connect()

@@ -13,6 +13,7 @@ from neatlab.dashboard.shared.arm_form import Form, arm_controls
 from neatlab.dashboard.shared.arm_values import arm_text
 from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.live_plot import live_plot
 from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
 from neatlab.dashboard.train.charts import CHARTS
@@ -155,11 +156,11 @@ class TrainTab(Tab[TrainLink]):
         # Asked for by the script itself: an event of Gradio's page would cost it more than what it has drawn.
         api(handlers.has_drawn, api_name="drawn", api_visibility="undocumented", queue=False)
         buttons = [self._train, self._pause, self._step, self._stop]
-        self._status.submit(handlers.controls, None, [*buttons, self._layer, self._arm], **newest)
+        self._status.submit(in_order(handlers.controls), None, [*buttons, self._layer, self._arm], **newest)
         # `input`, not `change`: what the server fills in is nobody's choice.
         for name, control, js in (("layer", self._layer, None), ("arm", self._arm, None), ("at", self._at, MOVED)):
             # By a follower who takes over from the other: two who draw at once would overtake each other.
-            chosen = control.input(handlers.choose(name), control, None, js=js, **newest)
+            chosen = control.input(in_order(handlers.choose(name)), control, None, js=js, **newest)
             chosen.then(handlers.follow, None, shown, **LONG)
         # The link of these in the browser: the other way asks after a hundred values.
         self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)

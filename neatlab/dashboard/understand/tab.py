@@ -12,6 +12,7 @@ from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.entries import CONTAINS
 from neatlab.dashboard.shared.follow import follow
 from neatlab.dashboard.shared.html import doing, mistake
+from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.live_plot import Chart, live_plot, shown
 from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab, message_slot
@@ -120,13 +121,13 @@ class UnderstandTab(Tab[UnderstandLink]):
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the orders say what is wrong."""
-        raw = LIGHT | UNCHECKED
+        raw, size = LIGHT | UNCHECKED, in_order(_size)
         sized = [self._size_message, self._equations, self._lines, self._curve]
-        gr.on([control.input for control in self._sizes], _size, self._sizes, sized, trigger_mode="always_last", **raw)
+        gr.on([control.input for control in self._sizes], size, self._sizes, sized, trigger_mode="always_last", **raw)
         script: dict[str, Any] = {"js": keep_sizes()}
         changes = [control.change for control in self._sizes]
         gr.on(changes, None, self._sizes, None, trigger_mode="multiple", **script)
-        self.restored = [(_size, self._sizes, sized, raw), (None, self._sizes, None, script)]
+        self.restored = [(size, self._sizes, sized, raw), (None, self._sizes, None, script)]
         self._connect_contains(raw)
         for index, (choice, button, answer) in enumerate(self._cards):
             button.click(_reveal(index), choice, answer, **raw)

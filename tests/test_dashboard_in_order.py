@@ -1,0 +1,67 @@
+"""Answers leave in the order in which a window asked for them."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+from neatlab.dashboard.shared.in_order import in_order
+
+
+def window(name: str) -> Any:
+    return SimpleNamespace(session_hash=name)
+
+
+def test_the_older_of_two_is_answered_first_however_long_it_takes() -> None:
+    asked = threading.Event()
+    answers: list[str] = []
+
+    def handler(value: str) -> str:
+        if value == "older":
+            assert asked.wait(60)
+        return value
+
+    answer = in_order(handler)
+
+    async def ask(value: str) -> None:
+        answers.append(await answer(window("a"), value))
+
+    async def both() -> None:
+        older = asyncio.create_task(ask("older"))
+        newer = asyncio.create_task(ask("newer"))
+        await asyncio.sleep(0)  # both have begun
+        asked.set()
+        await asyncio.gather(older, newer)
+
+    asyncio.run(both())
+    assert answers == ["older", "newer"]
+
+
+def test_no_window_waits_for_another() -> None:
+    other = threading.Event()
+
+    def handler(request: Any) -> str:
+        if request.session_hash == "a":
+            assert other.wait(60)
+        else:
+            other.set()
+        return str(request.session_hash)
+
+    async def both() -> list[str]:
+        answer = in_order(handler)
+        return await asyncio.gather(answer(window("a")), answer(window("b")))
+
+    assert asyncio.run(both()) == ["a", "b"]
+
+
+def test_a_handler_that_fails_holds_up_nothing() -> None:
+    def handler(value: int) -> float:
+        return 1 / value
+
+    async def both() -> list[Any]:
+        answer = in_order(handler)
+        return await asyncio.gather(answer(window("a"), 0), answer(window("a"), 2), return_exceptions=True)
+
+    failure, result = asyncio.run(both())
+    assert isinstance(failure, ZeroDivisionError)
+    assert result == 0.5
