@@ -142,7 +142,7 @@ class _Page:
             for handler, inputs, shown, settings in tab.restored:
                 opened.then(handler, inputs, shown, **settings)
 
-    def _write(self, request: gr.Request, *values: Any) -> str:
+    def _write(self, *values: Any, request: gr.Request) -> str:
         """The link of what the page shows now."""
         parameters: dict[str, Any] = {}
         rest = list(values)
