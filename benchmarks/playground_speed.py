@@ -22,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 from serving import ROOT, p95
 
 LINK = "#shape=256x64&lora.rank=8&neat.rank=8&neat.depth=4&speed=max"
+CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 COUNT = """(milliseconds) => new Promise((done) => {
   const steps = () => Number(document.getElementById("steps").textContent.replaceAll(",", ""));
@@ -87,7 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "playground.html"
         path.write_text(runpy.run_path(str(ROOT / "scripts" / "playground.py"))["page"](), encoding="utf-8")
-        found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 720})
         page.goto(path.as_uri() + LINK)

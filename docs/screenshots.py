@@ -34,13 +34,14 @@ DRAWING = 4_000  # milliseconds for a tab that is there to fill itself
 SEEDS = (0, 1, 2)
 TRAINED = "?task=digits&steps=150&arm=lora:rank=4&arm=neat:rank=4,depth=2"
 SWEPT = "?ablate_steps=60"
+CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 def main() -> None:
     """Take the pictures."""
     with sync_playwright() as playwright:
-        found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         take_playground(browser)
         if sys.argv[1:] != ["playground"]:

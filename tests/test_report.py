@@ -2,8 +2,6 @@
 
 import html.parser
 import math
-import os
-import shutil
 
 import pandas as pd
 import pytest
@@ -16,6 +14,7 @@ from neatlab.plots.looks import short_name
 from neatlab.report import check_target, write_report
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.store import Store
+from tests.chromium import executable
 
 ARMS = ["lora:rank=4"] + [f"neat:rank=4,depth={d},activation={a}" for d in (2, 4) for a in ("relu", "gelu")]
 RATES = (0.01, 0.03, 0.1)
@@ -314,13 +313,9 @@ def test_a_full_disk_leaves_the_old_report(comparison, tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
 @pytest.fixture(scope="module")
 def chromium(playwright):
-    found = {"executable_path": CHROMIUM} if CHROMIUM else {}
-    opened = playwright.chromium.launch(args=["--no-sandbox", "--disable-gpu"], **found)
+    opened = playwright.chromium.launch(args=["--no-sandbox", "--disable-gpu"], **executable())
     yield opened
     opened.close()
 

@@ -236,3 +236,26 @@ class TestInstall:
         assert "apt install chromium" in line
         assert "CHROMIUM=/path/to/chrome" in line
         assert "make fast needs none" in line
+
+    @pytest.mark.parametrize(
+        ("user", "present", "installed"),
+        [
+            (0, [], ["chromium-headless-shell"]),
+            (0, ["chromium"], ["chromium-headless-shell"]),
+            (0, ["chromium-headless-shell"], []),
+            (1000, ["google-chrome"], []),
+            (1000, [], ["chromium-headless-shell"]),
+        ],
+    )
+    def test_which_chromium_is_installed(
+        self, tmp_path: Path, user: int, present: list[str], installed: list[str]
+    ) -> None:
+        folder = tmp_path / "bin"
+        for name in present:
+            self.stand_in(folder / name, "exit 0")
+        self.stand_in(folder / "id", f"echo {user}")
+        self.stand_in(folder / "sudo", '[ "$2" = true ] || { shift; "$@"; }')
+        self.stand_in(folder / "apt-get", f'for name; do :; done; [ "$1" = update ] || echo "$name" >> {tmp_path}/log')
+        (tmp_path / "log").touch()
+        subprocess.run(["/bin/sh", "scripts/chromium.sh"], cwd=ROOT, env={"PATH": str(folder)}, check=True)
+        assert (tmp_path / "log").read_text().split() == installed

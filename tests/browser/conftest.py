@@ -24,10 +24,10 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request,
 
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
+from tests import chromium
 from tests.dashboard_runs import four_runs
 
 ROOT = Path(__file__).parents[2]
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -51,8 +51,7 @@ TRAINED = 150_000  # milliseconds for a short training, the base checkpoint's in
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
     """A Chromium of the system, else Playwright's own; without either the tests fail."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    return {**browser_type_launch_args, "args": QUIET, **({"executable_path": found} if found else {})}
+    return {**browser_type_launch_args, "args": QUIET, **chromium.executable()}
 
 
 @pytest.fixture(scope="session")
