@@ -94,7 +94,7 @@ class TestFollow:
         start(window, lab, order())
         (only,) = follow(window, lab)
         assert window.job is None
-        assert "2 of 2 runs shown from the runs folder" in only.status
+        assert "2 of 2 runs were stored already" in only.status
         assert only.table.count("from the runs folder") == 2
 
     def test_an_arm_that_does_not_fit_is_refused_under_its_name(self, lab: Context) -> None:

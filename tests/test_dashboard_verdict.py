@@ -95,7 +95,7 @@ def test_one_arm_and_arms_that_have_not_begun_are_refused(lab: Context) -> None:
 
 def test_before_and_while_it_asks(lab: Context) -> None:
     seen = trained(lab, configs(*ARMS))
-    assert re.search(r"data-find-out[^>]*>Find out \(\d+ s or more\)<", answer(seen, None, None, lab))
+    assert re.search(r"data-find-out[^>]*>Find out \(\d+ s to \d+ s\)<", answer(seen, None, None, lab))
     asked = ask(seen.runs, 2, lab, None, "")
     assert lab.jobs.orders == [asked.order]  # type: ignore[attr-defined]
     asked.look(lab.store)

@@ -74,7 +74,7 @@ def test_a_sweep_is_watched_stopped_resumed_and_judged(page: Page, app: App) -> 
     expect(page.locator("#ablate-verdict [role=region]")).to_have_attribute("tabindex", "0")
     with page.expect_popup() as opened:
         page.locator("#ablate-grid td a").last.click()
-    shows(opened.value.locator("#status"), "Done. 2 of 2 runs shown from the runs folder")
+    shows(opened.value.locator("#status"), "Done. 2 of 2 runs were stored already")
     opened.value.close()
 
 

@@ -67,7 +67,7 @@ def test_what_was_looked_at_is_in_the_link_too(
     link = settled(page, "layer=vit.layers.1.attention.v_proj", "at=1")
     other = new_context().new_page()
     other.goto(link)
-    says(other, "2 of 2 runs shown from the runs folder")
+    says(other, "2 of 2 runs were stored already")
     says(other, "The cursor is at step 1.")
     shows(other.locator("#spectrum-caption"), page.inner_text("#spectrum-caption"), exact=True)
     expect(other.locator("#layer input")).to_have_value("vit.layers.1.attention.v_proj")

@@ -110,9 +110,9 @@ def test_a_finished_run_is_shown_again_and_not_trained_again(page: Page, app: Ap
     says(page, "Done.")
     before = {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")}
     page.click("#train")
-    says(page, "2 of 2 runs shown from the runs folder")
+    says(page, "2 of 2 runs were stored already")
     page.reload()
-    says(page, "2 of 2 runs shown from the runs folder")
+    says(page, "2 of 2 runs were stored already")
     expect(page.locator("#summary tbody tr")).to_have_count(2)
     assert {path: path.stat().st_mtime_ns for path in app.runs.glob("*/events.jsonl")} == before
 

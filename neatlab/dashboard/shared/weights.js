@@ -32,8 +32,8 @@ const weightsPanel = (sketched, changed) => {
     Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     canvas.dataset.role = term.role;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${term.label || "inner Θ"}${arm ? ` of ${arm.name}` : ""}, ${sizes(term, shown.known ?? true)}`);
-    canvas.title = sizes(term, shown.known ?? true);
+    canvas.setAttribute("aria-label", `${term.title || term.label || "inner Θ"}${arm ? ` of ${arm.name}` : ""}, ${sizes(term, shown.known ?? true)}`);
+    canvas.title = [term.title, sizes(term, shown.known ?? true)].filter(Boolean).join(", ");
     canvas.classList.toggle("weights-empty", !shown.base);
     const label = element("span", "label");
     label.append(element("span", "words", term.label));
@@ -79,13 +79,16 @@ const weightsPanel = (sketched, changed) => {
     const { width, height } = { width: area.clientWidth, height: area.clientHeight };
     const extras = shown.sketch ? ["weight"] : Object.keys(shown.base);
     const parts = shown.arms.map((arm) => (arm.kind ? terms(arm, shown.shape) : [[]]));
-    const { scale, columns, lines } = fit(parts, extras.length, shown.shape, width, height - LINE);
+    const { scale, columns, beside, lines, scrolls } = fit(parts, extras.length, shown.shape, width, height - LINE);
     const [view, left, right] = [element("div", "view"), element("div", "extras"), element("div", "arms")];
     pictures = [];
     left.style.gridTemplateColumns = `repeat(${columns}, auto)`;
-    const labels = { weight: "W₀", true: "ΔW*", difference: shown.compared?.length ? differenceName() : "" };
+    right.style.gridTemplateColumns = `repeat(${beside}, minmax(0, 1fr))`;
+    view.classList.toggle("weights-scrolls", scrolls);
+    const difference = shown.compared?.length ? differenceName() : "";
+    const labels = { weight: "W₀", true: "ΔW*", difference: difference.length > 16 ? "difference" : difference };
     const [m, n] = shown.shape;
-    if (m) left.append(...extras.map((role) => picture({ role, label: labels[role], rows: m, columns: n, axes: ["out", "in"] }, null, scale)));
+    if (m) left.append(...extras.map((role) => picture({ role, label: labels[role], title: role === "difference" ? difference : "", rows: m, columns: n, axes: ["out", "in"] }, null, scale)));
     shown.arms.forEach((arm, i) => {
       const row = element("div", "arm");
       row.append(heading(arm, lines[i].flat()));

@@ -1,7 +1,7 @@
 // Which matrices stand in an arm's lines, and the largest scale at which all of them are seen.
 const weightsLayout = (() => {
   const [THIN, LABEL, HEAD, GAP, CHARACTER] = [5, 13, 18, 8, 6.5]; // pixels
-  const LINE = 18;
+  const [LINE, LEAST] = [18, 40]; // of the largest matrix, its longer side
 
   // What stands in an arm's lines: matrices and the signs between them; what makes H may stand in a line of its own. An axis is
   // of the layer's outputs or inputs, or of the arm's hidden units; inner matrices have none.
@@ -29,20 +29,32 @@ const weightsLayout = (() => {
   const across = (line, scale) => line.reduce((sum, term) => sum + wide(term, scale) + 2, 0);
   const down = (line, scale) => Math.max(0, ...line.map((term) => high(term, scale)));
 
-  // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns, an arm's
-  // matrices in one line or two.
+  // The sizes of the arms' part: `beside` of them side by side, in lines as wide as the widest.
+  function sizeOf(arms, beside, scale) {
+    const heights = arms.map((lines) => HEAD + lines.reduce((sum, line) => sum + down(line, scale), 0));
+    const rows = [...Array(Math.ceil(arms.length / beside)).keys()].map((i) => Math.max(...heights.slice(i * beside, (i + 1) * beside)));
+    const widest = Math.max(0, ...arms.flat().map((line) => across(line, scale)));
+    return [beside * widest + (beside - 1) * GAP, rows.reduce((sum, row) => sum + row, 0)];
+  }
+
+  // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns, the arms in one
+  // or two, an arm's matrices in one line or two. What would be smaller than one can see is scrolled.
   function fit(arms, extras, shape, width, height) {
+    const least = Math.min(1, LEAST / Math.max(...shape, 1));
+    const forms = [false, true].map((parted) => arms.map((lines) => (parted ? lines : [lines.flat()])));
     for (let scale = 8; ; scale /= 1.04) {
       const [w, h] = [side(shape[1], scale), side(shape[0], scale)];
-      for (const parted of [false, true]) {
-        const all = arms.map((lines) => (parted ? lines : [lines.flat()]));
-        const right = Math.max(0, ...all.flat().map((line) => across(line, scale)));
-        const tall = all.reduce((sum, lines) => sum + HEAD + lines.reduce((rest, line) => rest + down(line, scale), 0), 0);
-        for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
-          const fits = columns * (w + GAP) + GAP + right <= width && Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height;
-          if (fits || scale < 0.005) return { scale, columns, lines: all };
+      for (const lines of forms) {
+        for (let beside = 1; beside <= Math.min(2, Math.max(1, arms.length - 1)); beside++) {
+          const [right, tall] = sizeOf(lines, beside, scale);
+          for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
+            const isNarrow = columns * (w + GAP) + GAP + right <= width;
+            const isLow = Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height;
+            if (isNarrow && (isLow || scale <= least)) return { scale, columns, beside, lines, scrolls: !isLow };
+          }
         }
       }
+      if (scale <= least) return { scale, columns: 1, beside: 1, lines: forms[1], scrolls: true };
     }
   }
 

@@ -51,7 +51,22 @@ def seconds_left(seen: SweepSnapshot, each: float | None) -> float | None:
         each: Seconds of a run.
     """
     left = seen.total - len(seen.ended)
-    return None if each is None else left * each / workers() + (START_SECONDS if left and not seen.ended else 0)
+    return None if each is None else _seconds(left, each) + (START_SECONDS if left and not seen.ended else 0)
+
+
+def seconds_of(order: SweepOrder, seeds: int, each: float) -> float:
+    """How long a sweep takes with this many seeds, its search for learning rates included.
+
+    Args:
+        order: The sweep.
+        seeds: Seeds of every cell.
+        each: Seconds of a run.
+    """
+    return START_SECONDS + _seconds(order.search_count + len(order.cells) * seeds, each)
+
+
+def _seconds(runs: int, each: float) -> float:
+    return runs * each / workers()
 
 
 def median_pace(runs: Iterable[Run]) -> float | None:

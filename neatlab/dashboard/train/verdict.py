@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from neatlab.analysis.looks import LOOKS
 from neatlab.config import Arm, RunConfig, make_arm
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.entries import SWEEP
 from neatlab.dashboard.shared.job import Job
-from neatlab.dashboard.sweeps.estimate import median_pace, run_seconds, seconds_left
+from neatlab.dashboard.sweeps.estimate import median_pace, run_seconds, seconds_left, seconds_of
 from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.dashboard.sweeps.snapshot import SweepSnapshot, read_sweep
 from neatlab.errors import BadInput
@@ -104,11 +105,13 @@ def ask(runs: Sequence[Run], asked: int, context: Context, owner: object, visito
 
 
 def offer(runs: Sequence[Run]) -> Markup:
-    """One seed is no answer, and the button that asks for one."""
+    """One seed is no answer, and the button that asks for one: it takes from one look's seeds to all of them."""
     order, pace = order_of([run.config for run in runs]), median_pace(runs)
-    seen = SweepSnapshot(order, {}, frozenset(), ())
-    seconds = seconds_left(seen, None if pace is None else pace * runs[0].config.training.steps)
-    return _HTML.offer("" if seconds is None else duration(seconds))
+    if pace is None:
+        return _HTML.offer("")
+    each = pace * runs[0].config.training.steps
+    least, most = (duration(seconds_of(order, seeds, each)) for seeds in (LOOKS[0], order.max_seeds))
+    return _HTML.offer(f"{least} to {most}")
 
 
 def state(verdict: Verdict, context: Context, shown: Sequence[Look], ablate: str) -> Markup:
@@ -130,7 +133,7 @@ def state(verdict: Verdict, context: Context, shown: Sequence[Look], ablate: str
         return _HTML.stopped(len(seen.ended) if seen else 0, seen.total if seen else 0)
     waiting = context.jobs.position(job) if job and job.phase == "waiting" else 0
     seconds = seconds_left(seen, run_seconds(seen, verdict.pace))
-    left = "" if seconds is None else f", about {duration(seconds)} left"
+    left = "" if seconds is None else f", about {duration(seconds)} to the next look"
     return _HTML.asking(waiting, seen.is_searching, len(seen.ended), seen.total, left)
 
 

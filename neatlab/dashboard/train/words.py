@@ -53,7 +53,7 @@ def progress_text(window: TrainWindow, runs: RunsSnapshot) -> str:
     """How the runs go, in words."""
     notes = [_activity(window, runs)]
     if stored := sum(run.run_id in window.stored for run in runs.runs):
-        notes.append(f"{stored} of {len(runs.arms)} runs shown from the runs folder, not trained again.")
+        notes.append(f"{stored} of {len(runs.arms)} runs were stored already.")
     if failed := [run.config.arm.label for run in runs.runs if run.status == "failed"]:
         notes.append(f"Diverged: {', '.join(failed)}; see the table.")
     if window.view.at is not None:
