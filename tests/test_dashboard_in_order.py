@@ -2,10 +2,18 @@
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 from neatlab.dashboard.shared.in_order import in_order
+
+
+def run(answers: Coroutine[Any, Any, Any]) -> Any:
+    """In a thread: beside browser tests an event loop runs in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, answers).result()
 
 
 def window(name: str) -> Any:
@@ -33,7 +41,7 @@ def test_the_older_of_two_is_answered_first_however_long_it_takes() -> None:
         asked.set()
         await asyncio.gather(older, newer)
 
-    asyncio.run(both())
+    run(both())
     assert answers == ["older", "newer"]
 
 
@@ -51,7 +59,7 @@ def test_no_window_waits_for_another() -> None:
         answer = in_order(handler)
         return await asyncio.gather(answer(window("a")), answer(window("b")))
 
-    assert asyncio.run(both()) == ["a", "b"]
+    assert run(both()) == ["a", "b"]
 
 
 def test_a_handler_that_fails_holds_up_nothing() -> None:
@@ -62,6 +70,6 @@ def test_a_handler_that_fails_holds_up_nothing() -> None:
         answer = in_order(handler)
         return await asyncio.gather(answer(window("a"), 0), answer(window("a"), 2), return_exceptions=True)
 
-    failure, result = asyncio.run(both())
+    failure, result = run(both())
     assert isinstance(failure, ZeroDivisionError)
     assert result == 0.5

@@ -79,6 +79,22 @@ def test_the_numbers_are_the_equations(opened: Page) -> None:
         assert float(value) == pytest.approx(matrix[0, 0], rel=0.01)
 
 
+@pytest.mark.parametrize(("rank", "depth"), [(3, 2), (6, 8), (12, 5)])
+def test_the_rank_and_the_dead_units_are_those_of_the_numbers(opened: Page, rank: int, depth: int) -> None:
+    fill(opened, size_d_in=32, size_d_out=16, size_rank=rank, size_depth=depth)
+    expect(opened.locator("#shapes").get_by_role("img", name=f"H of NEAT, {rank}×32")).to_be_visible()
+    hidden = np.maximum(drawn(4, rank, 16) @ drawn(1, 16, 32), 0)
+    for k in range(depth - 2):
+        hidden = np.maximum(drawn(5 + k, rank, rank) @ hidden, 0)  # its scale changes no rank
+    dead = int((~hidden.any(axis=1)).sum())
+    text = f"rank of ΔW: {np.linalg.matrix_rank(drawn(2, 16, rank) @ hidden)}"
+    if dead:
+        text += f", {dead} of {rank} units dead"
+    heads = opened.locator("#shapes .weights-head")
+    shows(heads.nth(0), f"LoRA rank of ΔW: {rank} ·")
+    shows(heads.nth(1), f"NEAT {text} ·")
+
+
 def test_a_narrower_layer_allows_less_rank(opened: Page) -> None:
     fill(opened, size_d_in=256, size_d_out=64, size_rank=64, size_depth=2)
     opened.locator("#size-d-out input[type=range]").fill("32")  # 16 outputs

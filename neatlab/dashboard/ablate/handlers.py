@@ -157,7 +157,7 @@ class Handlers:
         charts = known.charts
         messages = field_messages(window.refusal, FIELDS)
         drawn = [charts.decision, charts.grid, charts.scores, charts.verdict]
-        return [*messages, *known.about, self._state(window, known), *drawn, *_buttons(known, window.busy)]
+        return [*messages, *known.about, self._state(window, known), *drawn, *_buttons(window, known)]
 
     def _state(self, window: AblateWindow, known: Known) -> str:
         """The status line."""
@@ -173,11 +173,11 @@ class Handlers:
         return status(text, detail(seen, window.busy), len(seen.ended), seen.total)
 
 
-def _buttons(known: Known, busy: bool) -> list[Any]:
+def _buttons(window: AblateWindow, known: Known) -> list[Any]:
     """Start, stop, more seeds, tune the rates."""
-    seen, charts = known.seen, known.charts
-    begun = not busy and seen is not None and 0 < len(seen.ended) < seen.total
-    start = gr.update(value="Resume" if begun else "Start", interactive=not busy)
+    seen, charts, busy = known.seen, known.charts, window.busy
+    is_stopped = window.job is not None and not busy and seen is not None and 0 < len(seen.ended) < seen.total
+    start = gr.update(value="Resume" if is_stopped else "Start", interactive=not busy)
     labels = {"": MORE_SEEDS, "auto": "Until decided"}
     label = labels.get(charts.more_seeds, f"{charts.more_seeds} seeds")
     seeds = gr.update(interactive=bool(charts.more_seeds) and not busy, value=label)

@@ -143,7 +143,7 @@ def resting(seen: SweepSnapshot, is_decided: bool = False) -> str:
         return "Decided." if is_decided else "Not decided by as many seeds as this takes."
     if seen.complete:
         return "All runs are there."
-    return "Press Resume to go on." if seen.ended else "Press Start."
+    return "Some runs are there already; Start trains the others." if seen.ended else "Press Start."
 
 
 def detail(seen: SweepSnapshot, runs: bool) -> str:

@@ -54,7 +54,7 @@ const weightsPanel = (sketched, changed) => {
     const [head, key, words] = [element("p", "head"), element("i", "key"), element("span", "equation")];
     key.style.background = arm.colour;
     const texts = line.flatMap((term) => term.stack ?? term).map((term) => (typeof term === "string" ? term : term.role.startsWith("inner") ? "" : `${term.label} ${sizes(term, shown.known ?? true)}`));
-    words.append(element("b", "name", arm.name), ...lowered(` ${arm.kind ? texts.filter(Boolean).join(" ") : (arm.note ?? "")}`));
+    words.append(element("b", "name", arm.name), arm.measured ? ` ${arm.measured} · ` : "", ...lowered(` ${arm.kind ? texts.filter(Boolean).join(" ") : (arm.note ?? "")}`));
     words.title = words.textContent;
     head.append(key, words);
     if (arm.sigma?.length && arm.u.columns) head.append(bars(arm));

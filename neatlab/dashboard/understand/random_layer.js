@@ -50,13 +50,40 @@ const randomLayer = (() => {
     return { ...maps, ...last };
   }
 
+  // Of a matrix: pivots of Gaussian elimination, each row by its largest entry.
+  function rankOf({ rows, columns, values }) {
+    const left = [...Array(rows).keys()].map((i) => values.slice(i * columns, (i + 1) * columns));
+    const limit = 1e-9 * weightsMatrices.largest([{ values }]);
+    let rank = 0;
+    for (let column = 0; column < columns && rank < rows; column++) {
+      const pivot = left.slice(rank).reduce((best, row, i) => (Math.abs(row[column]) > Math.abs(left[best][column]) ? rank + i : best), rank);
+      if (Math.abs(left[pivot][column]) <= limit) continue;
+      [left[rank], left[pivot]] = [left[pivot], left[rank]];
+      for (const row of left.slice(rank + 1)) {
+        const factor = row[column] / left[rank][column];
+        if (factor) for (let j = column; j < columns; j++) row[j] -= factor * left[rank][j];
+      }
+      rank += 1;
+    }
+    return rank;
+  }
+
+  // The rank that these numbers have, and the hidden units of which nothing comes through; "" where not all units are drawn.
+  function measured({ left, right, delta }, { rank }) {
+    if (rank > CELLS) return "";
+    const isZero = (k) => right.values.subarray(k * right.columns, (k + 1) * right.columns).every((x) => !x) || left.values.every((x, i) => i % rank !== k || !x);
+    const dead = [...Array(rank).keys()].filter(isZero).length;
+    return `rank of ΔW: ${rankOf(delta)}${dead ? `, ${dead} of ${rank} units dead` : ""}`;
+  }
+
   // What a sketch shows: every matrix of its arms, W₀, and how large the largest number of any ΔW is.
   return (shape, arms, curve) => {
     const cells = shape.map((size) => Math.min(size, CELLS));
     const weight = drawn(WEIGHT, ...cells);
     const filled = arms.map((arm) => {
       const maps = arm.kind === "product" ? product(arm, weight) : network(arm, weight, through(curve));
-      return { ...arm, maps: { ...maps, delta: weightsMatrices.product(maps.left, maps.right) } };
+      maps.delta = weightsMatrices.product(maps.left, maps.right);
+      return { ...arm, maps, measured: measured(maps, arm) };
     });
     return { cells, base: { weight }, arms: filled, scale: weightsMatrices.largest(filled.map((arm) => arm.maps.delta)) };
   };

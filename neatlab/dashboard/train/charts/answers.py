@@ -14,6 +14,7 @@ QUESTIONS = macros(__file__).questions(
     (
         ("neats-home", "See NEAT win", "The update to be learnt is a function of W₀."),
         ("loras-home", "See LoRA win", "The update to be learnt is a product of two thin matrices."),
+        ("depth", "Which depth?", "Two, four, six and eight matrices side by side."),
     )
 )
 
