@@ -72,6 +72,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a rank in words": ({"rank": ["four"]}, "axes", "rank='four'"),
     "an orientation of another name": ({"orientation": ["up"]}, "axes", "allowed: out, in, auto"),
     "a size of another number": ({"size": [7]}, "axes", "allowed: 125, 250"),
+    "a share above all": ({"train_size": ["1.5"]}, "axes", "train_size='1.5'"),
     "very many values": ({"rank": [*range(1, 40)]}, "axes", "39 values of rank; at most 16"),
     "no reference": ({"reference": "lorra"}, "reference", "did you mean 'lora'"),
     "rates of another kind": ({"rates": "fast"}, "run", "rates='fast'"),
@@ -130,6 +131,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "odd depths": {"depth": [3, 2]},
     "ranks and rates of LoRA": {"base": "lora:rank=2", "rank": [2, "4"], "lr": ["0.01", 0.1]},
     "sizes": {"size": ["250", 125], "reference": "dora"},
+    "shares of the data": {"train_size": ["0.5", 0.25], "size": [125, 250], "activation": []},
     "any reference": {"reference": "neat:rank=4,depth=2", "orientation": ["out", "in"]},
 }
 
@@ -571,8 +573,8 @@ def test_the_axes_are_those_of_the_arm_and_the_task(tab: AblateTab) -> None:
         axes = updates[6 : 6 + len(AXES)]
         return [name for name, update in zip(AXES, axes, strict=True) if update["visible"]]
 
-    assert shown("digits", "lora:rank=4") == ["rank", "lr", "layers", "modules", "alpha"]
-    assert shown(TEACHER, "full") == ["lr", "size"]
+    assert shown("digits", "lora:rank=4") == ["rank", "lr", "layers", "modules", "alpha", "train_size"]
+    assert shown(TEACHER, "full") == ["lr", "size", "train_size"]
     assert "orientation" in shown("digits", "neat:rank=4")
 
 
