@@ -23,11 +23,13 @@ import pytest
 from neatlab.adapters.activations import COMPARED
 from neatlab.cli.parser import main
 from neatlab.config import RunConfig
+from neatlab.dashboard.ablate.form import _hints
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import draw_sweep, resting, run_count
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.arm_values import written_arm
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.links import write
@@ -565,6 +567,13 @@ def test_an_axis_without_values_is_the_base_arms_own(tab: AblateTab) -> None:
 def test_a_link_with_an_axis_or_arm_that_cannot_be_is_refused(link: str, said: str, tab: AblateTab) -> None:
     with pytest.raises(BadInput, match=said):
         tab.read_link(Link.text(link), "w")
+
+
+def test_the_hints_of_a_task_ask_for_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neatlab.tasks.pretrained.model_folder", lambda *_: pytest.fail("a model is asked for"))
+    for task in task_choices().values():
+        steps, margin = _hints(task)
+        assert float(steps["placeholder"]) >= 1 and float(margin["placeholder"]) > 0
 
 
 def test_the_axes_are_those_of_the_arm_and_the_task(tab: AblateTab) -> None:
