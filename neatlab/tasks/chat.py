@@ -52,8 +52,8 @@ class ChatOptions(Schema):
 
     ask: Literal["intent", "problem", "booking"] = "intent"
     model: str = pretrained.SMOLLM
-    samples: int = Field(256, ge=8, le=1600)
-    scored: int = Field(96, ge=24, le=480)
+    samples: int = Field(256, ge=8, le=1200)
+    scored: int = Field(96, ge=24, le=240)
     max_length: int = Field(96, ge=16, le=2048)
     split_seed: int = Field(0, ge=0, lt=2**32)
     model_sha256: str = ""

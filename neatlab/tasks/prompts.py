@@ -13,9 +13,10 @@ from typing import NamedTuple
 from neatlab.tasks.base import Split
 from neatlab.tasks.intents import intent_splits
 
+Problem = tuple[str, Callable[[int, int], int]]
 INTENTS = 8
 TEST_TO_VALIDATION = 3
-PROBLEMS: tuple[tuple[str, Callable[[int, int], int]], ...] = (
+PROBLEMS: tuple[Problem, ...] = (
     ("{name} has {a} {thing} and buys {b} more. How many {thing} does {name} have now?", operator.add),
     ("There are {a} {thing} in one box and {b} in another. How many {thing} are there in both?", operator.add),
     ("{name} finds {b} {thing} on Monday and {a} on Tuesday. How many {thing} is that?", operator.add),
@@ -47,7 +48,7 @@ NAMES = (
 )
 THINGS = ("apples", "books", "stamps", "coins", "pencils", "shells", "tickets", "cards")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MOST, HOURS, GUESTS = 30, range(17, 23), range(2, 10)
+MOST, HOURS, GUESTS = 10, range(17, 23), range(2, 10)
 
 
 class Example(NamedTuple):
@@ -90,14 +91,13 @@ def _problems(seed: int, train: int, test: int) -> Drawn:
     for name, count in counts.items():
         left = sum(counts.values()) - sum(map(len, drawn.values()))
         own = [pairs.pop() for _ in range(-(-len(pairs) * count // left))]  # as large a share of the pairs as of all
-        chosen = draw.sample([*product(PROBLEMS, own)], count)
-        drawn[name] = [_problem(draw, problem, *pair) for problem, pair in chosen]
+        drawn[name] = [_problem(draw, *one) for one in draw.sample([*product(PROBLEMS, THINGS, own)], count)]
     return drawn
 
 
-def _problem(draw: random.Random, problem: tuple[str, Callable[[int, int], int]], a: int, b: int) -> Example:
-    text, answer = problem
-    return Example(text.format(a=a, b=b, name=draw.choice(NAMES), thing=draw.choice(THINGS)), str(answer(a, b)))
+def _problem(draw: random.Random, problem: Problem, thing: str, pair: tuple[int, int]) -> Example:
+    (text, answer), (a, b) = problem, pair
+    return Example(text.format(a=a, b=b, name=draw.choice(NAMES), thing=thing), str(answer(a, b)))
 
 
 def _bookings(seed: int, train: int, test: int) -> Drawn:
