@@ -28,6 +28,7 @@ from neatlab.tasks.pretraining import LLAMA_TARGETS
 from neatlab.tasks.prompts import ASKED, INTENTS, TEST_TO_VALIDATION, Drawn
 from neatlab.tasks.sequences import Encoded
 from neatlab.tasks.shipped import SETS
+from neatlab.tasks.smollm import SMOLLM
 
 transformers, templates = lazy("transformers"), lazy("jinja2.exceptions")
 
@@ -51,7 +52,7 @@ class ChatOptions(Schema):
     """
 
     ask: Literal["intent", "problem", "booking"] = "intent"
-    model: str = pretrained.SMOLLM
+    model: str = SMOLLM
     samples: int = Field(256, ge=8, le=1200)
     scored: int = Field(96, ge=24, le=240)
     max_length: int = Field(96, ge=16, le=2048)
