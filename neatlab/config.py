@@ -26,6 +26,7 @@ class TrainingConfig(Schema):
         weight_decay: AdamW's decoupled decay.
         eval_every: Steps between evaluations on the validation split.
         spectrum_every: Steps between spectra.
+        train_size: Share of the training examples to learn from, drawn by the run's seed, of each class its share.
         accumulate: Parts that a step's batch is worked through in, one after another; the gradient is their mean.
         precision: Of a training step's forward pass; "bfloat16" is torch's autocast, weights and scores stay exact.
         gradient_checkpointing: Keep only each block's input for the backward pass, and compute the rest again.
@@ -42,6 +43,7 @@ class TrainingConfig(Schema):
     weight_decay: float = Field(0.0, ge=0, le=100)
     eval_every: int = Field(25, ge=1)
     spectrum_every: int = Field(25, ge=1)
+    train_size: float = Field(1.0, gt=0, le=1)
     accumulate: int = Field(1, ge=1, le=65_536)
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.folders import bert_folder, root
+from tests.folders import bert_folder, llama_folder, root
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ INTENTS = {"model": bert_folder(), "intents": 4, "per_intent": 8}
 CASES = {
     "arithmetic": Case({"samples": 1000}, {"split_seed": 1}, {"steps": 100}, 0.3, 0.95),
     "banking77": Case(INTENTS, {"split_seed": 1}, {"steps": 20}, None),
+    "chat": Case(
+        {"model": llama_folder(), "ask": "problem", "samples": 64, "scored": 24, "max_length": 160},
+        {"split_seed": 1},
+        {"steps": 20},
+        None,
+    ),
     "clinc150": Case(INTENTS, {"split_seed": 1}, {"steps": 20}, None),
     "custom": Case({"model": bert_folder(), "data": _sentences()}, {"split_seed": 1}, {"steps": 20}, None),
     "digits": Case({}, {"split_seed": 1}, {}, 0.5, 0.88),

@@ -23,11 +23,13 @@ import pytest
 from neatlab.adapters.activations import COMPARED
 from neatlab.cli.parser import main
 from neatlab.config import RunConfig
+from neatlab.dashboard.ablate.form import _hints
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import draw_sweep, resting, run_count
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.shared.arm_values import written_arm
+from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.links import write
@@ -72,6 +74,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "a rank in words": ({"rank": ["four"]}, "axes", "rank='four'"),
     "an orientation of another name": ({"orientation": ["up"]}, "axes", "allowed: out, in, auto"),
     "a size of another number": ({"size": [7]}, "axes", "allowed: 125, 250"),
+    "a share above all": ({"train_size": ["1.5"]}, "axes", "train_size='1.5'"),
     "very many values": ({"rank": [*range(1, 40)]}, "axes", "39 values of rank; at most 16"),
     "no reference": ({"reference": "lorra"}, "reference", "did you mean 'lora'"),
     "rates of another kind": ({"rates": "fast"}, "run", "rates='fast'"),
@@ -130,6 +133,7 @@ VARIED: dict[str, dict[str, Any]] = {
     "odd depths": {"depth": [3, 2]},
     "ranks and rates of LoRA": {"base": "lora:rank=2", "rank": [2, "4"], "lr": ["0.01", 0.1]},
     "sizes": {"size": ["250", 125], "reference": "dora"},
+    "shares of the data": {"train_size": ["0.5", 0.25], "size": [125, 250], "activation": []},
     "any reference": {"reference": "neat:rank=4,depth=2", "orientation": ["out", "in"]},
 }
 
@@ -565,14 +569,21 @@ def test_a_link_with_an_axis_or_arm_that_cannot_be_is_refused(link: str, said: s
         tab.read_link(Link.text(link), "w")
 
 
+def test_the_hints_of_a_task_ask_for_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neatlab.tasks.pretrained.model_folder", lambda *_: pytest.fail("a model is asked for"))
+    for task in task_choices().values():
+        steps, margin = _hints(task)
+        assert float(steps["placeholder"]) >= 1 and float(margin["placeholder"]) > 0
+
+
 def test_the_axes_are_those_of_the_arm_and_the_task(tab: AblateTab) -> None:
     def shown(task: str, base: str) -> list[str]:
         updates = tab.read_link(Link.text(f"?ablate_task={task}&base={base}"), "w")
         axes = updates[6 : 6 + len(AXES)]
         return [name for name, update in zip(AXES, axes, strict=True) if update["visible"]]
 
-    assert shown("digits", "lora:rank=4") == ["rank", "lr", "layers", "modules", "alpha"]
-    assert shown(TEACHER, "full") == ["lr", "size"]
+    assert shown("digits", "lora:rank=4") == ["rank", "lr", "layers", "modules", "alpha", "train_size"]
+    assert shown(TEACHER, "full") == ["lr", "size", "train_size"]
     assert "orientation" in shown("digits", "neat:rank=4")
 
 

@@ -121,7 +121,8 @@ def test_or_one_that_can_be_swept(name: str) -> None:
     link = Link.text(PRESETS[name].link)
     order = SweepOrder.check(link.ablate_task, link.base, link.axes(), {"seeds": 3})
     (axis,) = [axis for axis, values in order.axes if len(values) > 1]
-    arms = {cell.arm.options[axis]: cell.arm for cell in order.cells if cell.arm.label != order.reference}
+    varied = [cell for cell in order.cells if cell.arm.label != order.reference]
+    arms = {cell.share if axis == "train_size" else cell.arm.options[axis]: cell.arm for cell in varied}
     task = order.task.load()
     model = task.base_model()
     assert len(arms) >= 2

@@ -116,6 +116,23 @@ def test_the_four_benchmarks_are_there():
     assert counts == {"glue": 8, "vision": 10, "commonsense": 8, "math": 2}
 
 
+def test_published_figures_have_a_source_and_what_has_none_says_so():
+    published = {name: load_recipe(name).published for name in NAMES}
+    assert {name for name, text in published.items() if text.startswith("unknown")} == {"vision/flowers", "vision/food"}
+    assert all("arXiv:" in text for text in published.values())
+    assert "78.4" in published["glue/rte"] and "86.6" in published["glue/rte"] and "Warning" in published["glue/rte"]
+    assert "untuned" in published["vision/cars"] and "never counts" in published["math/gsm8k"]
+    assert "NEAT 71.7, LoRA 69.8" in published["commonsense/boolq"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if PRESET[name.partition("/")[0]] == "llm"])
+def test_language_models_train_as_the_authors_script_does(name):
+    recipe, lora = load_recipe(name), parse_arm(load_recipe(name).arms["lora"])
+    assert (recipe.epochs, recipe.training["batch_size"], recipe.task["max_length"]) == (1, 16, 256)
+    assert (lora.options["rank"], lora.options["alpha"], lora.lr) == (32, 32, 3e-4)
+    assert "finetune.sh" in recipe.sources["training"] and "finetune.sh" in recipe.sources["lora"]
+
+
 def test_a_recipe_that_chose_on_the_reported_split_says_so():
     for name in NAMES:
         assert ("best epoch on the GLUE validation split" in load_recipe(name).selection) == name.startswith("glue/")

@@ -49,7 +49,7 @@ def test_the_reference_comes_first_stands_as_it_is_and_sets_the_size():
 def test_presets_fit_digits(name):
     preset = SWEEPS[name]
     found = Sweep("digits", preset.arms, preset.grid, seeds=1, **preset.settings)
-    assert len(found.configs) == {"isolate": 12, "depth-activation": 25}[name]
+    assert len(found.configs) == {"isolate": 12, "depth-activation": 25, "little-data": 10}[name]
 
 
 @pytest.mark.parametrize(
@@ -59,13 +59,16 @@ def test_presets_fit_digits(name):
             ["lora"],
             {"depth": [2]},
             {},
-            "unknown axis of arm 'lora' 'depth'; allowed: alpha, layers, lr, method, modules, rank",
+            "unknown axis of arm 'lora' 'depth'; allowed: alpha, layers, lr, method, modules, rank, task.OPTION, train",
         ),
         (["neat"], {"dept": [2]}, {}, "did you mean 'depth'"),
         (["neat"], {"depth": [3]}, {}, "depth=3 with residual='paired'"),
         (["neat"], {"method": ["lorra"]}, {}, "did you mean 'lora'"),
         (["neat"], {"task.knd": ["x"]}, {}, "did you mean 'kind'"),
         (["neat"], {"depth": []}, {}, "give at least one"),
+        (["neat"], {"train_size": [0.5, 0]}, {}, "training: train_size=0: input should be greater than 0"),
+        (["neat"], {"train_size": [2]}, {}, "train_size=2: input should be less than or equal to 1"),
+        (["neat"], {"train_size": [0.5]}, {"training": {"train_size": 0.2}}, "train_size is an axis of the grid and"),
         (["neat:rank=13"], {}, {}, "rank=13 is above"),
         (["neat"], {"rank": range(1, 100_001)}, {"seeds": 10}, r"1,000,000 runs; more than 5,000 need --yes"),
         (

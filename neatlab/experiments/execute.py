@@ -26,6 +26,7 @@ from neatlab.runtime.environment import keep_random_state, pick_device
 from neatlab.tasks import Task
 from neatlab.tasks.base import size
 from neatlab.training import checkpoint as saved
+from neatlab.training.batches import training_data
 from neatlab.training.checkpoint import TrainingState
 from neatlab.training.loop import Stored, checkpoint_gradients, train
 
@@ -41,7 +42,8 @@ def make_task(config: RunConfig) -> Task:
 def build(config: RunConfig, task: Task) -> Adapted:
     """The base model with the run's adapter, initialised from the run's seed."""
     if distributed.world_size() > 1:
-        distributed.check_rows(min(config.training.batch_size, size(task.split("train"))))
+        rows = size(training_data(task, config.training.train_size, config.seed))
+        distributed.check_rows(min(config.training.batch_size, rows))
     schema, device = METHODS[config.arm.method].options, pick_device(config.training.device)
     with keep_random_state(device):
         model = task.base_model().to(device)

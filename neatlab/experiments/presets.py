@@ -35,4 +35,10 @@ SWEEPS: dict[str, SweepPreset] = {
         {"depth": [2, 4, 6, 8], "activation": ["relu", "gelu", "silu", "tanh", "sin", "linear"]},
         {"reference": "lora:rank=4"},
     ),
+    # On a square layer NEAT's updates are a subset of LoRA's: does it learn better from little data?
+    "little-data": SweepPreset(
+        ("neat:rank=4",),
+        {"train_size": [0.05, 0.1, 0.25, 0.5, 1.0]},
+        {"reference": "lora:rank=4"},
+    ),
 }

@@ -16,7 +16,7 @@ from neatlab.config import Arm, RunConfig, parse_arm
 from neatlab.errors import BadInput, NeatlabError
 from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
 from neatlab.experiments.execute import Listener, check
-from neatlab.experiments.grid import TASK_AXIS, Axes, expand, varied_tasks
+from neatlab.experiments.grid import Axes, Owners, expand, varied_tasks, varied_training
 from neatlab.experiments.halving import Halving
 from neatlab.experiments.plan import Finish, Plan
 from neatlab.experiments.sequential import Look, SeedRequest, compare_by_seeds, seed_list, seedless
@@ -60,8 +60,8 @@ class Sweep:
     Args:
         task: A task with its options.
         arms: Arms that the axes vary.
-        grid: Axis → values. An axis is an option of the arms' methods, "lr", "method", or "task." and an option
-            of the task.
+        grid: Axis → values. An axis is an option of the arms' methods, "lr", "method", "train_size", or "task." and
+            an option of the task.
         seeds: How many seeds, or the seeds.
         reference: The arm that the others are held against; trained as it stands, the first one by default.
         lr: As for `compare`.
@@ -99,13 +99,14 @@ class Sweep:
         self.seeds = self._seeds.numbers
         self._judging: dict[str, Any] = {"margin": margin, "over": over, "design": self._seeds.design}
         self._tunes = lr == "auto"
-        arm_axes = {axis: values for axis, values in grid.items() if not axis.startswith(TASK_AXIS)}
+        axes = Owners.of(grid)
         first = [parse_arm(reference)] if reference else []
         self._has_reference = bool(first)
-        varied = expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], arm_axes)
+        varied = expand([parse_arm(arm) if isinstance(arm, str) else arm for arm in arms], axes.arms)
         every = first + [arm for arm in varied if arm not in first]
-        tasks = varied_tasks(TaskSpec.parse(task), {a: v for a, v in grid.items() if a.startswith(TASK_AXIS)})
-        self._plans = [Plan(spec, every, training or {}, lr, match) for spec in tasks]
+        settings = varied_training(training or {}, axes.training)
+        tasks = varied_tasks(TaskSpec.parse(task), axes.task)
+        self._plans = [Plan(spec, every, each, lr, match) for spec in tasks for each in settings]
 
     @property
     def configs(self) -> list[RunConfig]:

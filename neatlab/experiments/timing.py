@@ -13,7 +13,8 @@ from neatlab.experiments.execute import build, make_task, one_thread
 from neatlab.runs.store import Store
 from neatlab.runtime.numbers import duration
 from neatlab.tasks import Task
-from neatlab.tasks.base import select, size
+from neatlab.tasks.base import Batch, select, size
+from neatlab.training.batches import training_data
 from neatlab.training.loop import train
 
 FORWARD_SHARE = 1 / 3  # of a step's time: the backward pass takes twice the forward's
@@ -35,16 +36,16 @@ def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
 def arm_time(config: RunConfig) -> str:
     """About how long this machine trains the run, from one step and the sizes of the splits, in words."""
     task, training = make_task(config), config.training
-    count = min(max(training.batch_size // training.accumulate, 1), size(task.split("train")))
-    part = _seconds_of_part(build(config, task).model, task, count)
+    data = training_data(task, training.train_size, config.seed)
+    count = min(max(training.batch_size // training.accumulate, 1), size(data))
+    part = _seconds_of_part(build(config, task).model, task, select(data, torch.arange(count)))
     scored = (training.steps // training.eval_every + 1) * size(task.split("validation")) + size(task.split("test"))
     seconds = part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
     return f"about {duration(max(1, seconds))} an arm here ({training.steps:,} steps)"
 
 
-def _seconds_of_part(model: nn.Module, task: Task, count: int) -> float:
-    """Of a forward and backward pass over so many training examples."""
-    rows = select(task.split("train"), torch.arange(count))
+def _seconds_of_part(model: nn.Module, task: Task, rows: Batch) -> float:
+    """Of a forward and backward pass over these examples."""
     seconds = 0.0
     with one_thread():
         for _ in range(2):  # the first one pays for what is made once

@@ -34,6 +34,7 @@ def card(run: Run, format: str) -> str:
     """
     config = run.config
     words = ["python -m neatlab compare", f"--task {config.spec.label}", f"--arm {config.arm.label}", "--seeds 3"]
+    words += [f"--train train_size={config.training.train_size:g}"] if config.training.train_size < 1 else []
     loading = _MERGED if format == "merged" else _ADAPTER.format(imports=_NEAT if format == "neat" else "")
     said = {
         "library": "transformers" if format == "merged" else "peft",

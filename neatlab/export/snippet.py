@@ -127,6 +127,7 @@ def _training(training: TrainingConfig) -> dict[str, Any]:
         "lr": training.lr,
         "head_lr": training.head_lr,
         "weight_decay": training.weight_decay,
+        "train_size": training.train_size,
         "accumulate": training.accumulate,
         "part": part if training.accumulate > 1 else Code("BATCH"),
         "parts": -(-training.batch_size // part),

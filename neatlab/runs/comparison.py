@@ -21,7 +21,7 @@ from neatlab.runs.deciding import decisions, shown_worse
 from neatlab.runs.document import document
 from neatlab.runs.grouping import ArmRuns
 from neatlab.runs.judging import Judge, Judged
-from neatlab.runs.labels import is_arm, setting
+from neatlab.runs.labels import is_arm, is_setting, setting
 from neatlab.runs.run import Run
 
 BASE = "base task, before → after"
@@ -173,7 +173,7 @@ class Comparison(ArmRuns):
 
     def _part(self, name: str, reference: RunConfig) -> "Comparison":
         runs = [run for run in self.runs if setting(self.label(run)) == name]
-        search = [run for run in self.search if run.config.task_options == reference.task_options]
+        search = [run for run in self.search if is_setting(run.config, reference)]
         return Comparison(runs, search, reference.arm.label, **self._judging)
 
     def to_dict(self) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def _row(run: Run, arm: str) -> dict[str, Any]:
         **{f"task_{name}": value for name, value in config.task_options.items()},
         "lr": config.training.lr,
         "steps": config.training.steps,
+        "train_size": config.training.train_size,
         "purpose": config.purpose,
         **results,
         "tags": " ".join(run.notes.tags),

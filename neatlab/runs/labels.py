@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from neatlab.config import Arm
+from neatlab.config import Arm, RunConfig
 from neatlab.runs.run import Run
 
 AT = " @ "
@@ -22,6 +22,11 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 def setting(label: str) -> str:
     """What follows the arm in a label; arms are comparable where it is the same."""
     return label.partition(AT)[2]
+
+
+def is_setting(config: RunConfig, other: RunConfig) -> bool:
+    """Whether two runs have the same task and learn from the same share of its data."""
+    return (config.task_options, config.training.train_size) == (other.task_options, other.training.train_size)
 
 
 def is_arm(label: str, wanted: str) -> bool:

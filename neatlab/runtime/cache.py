@@ -50,13 +50,18 @@ def _cached_tensors(recipe: Mapping[str, Any], compute: Callable[[], Weights]) -
             return load_file(path)
         except (SafetensorError, OSError) as error:
             warnings.warn(f"{path} is damaged and is made again: {error}", stacklevel=2)
-    _check_writable(path.parent)
+    check_writable(path.parent)
     tensors = compute()
     _write(path, tensors)
     return tensors
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Make a folder of the cache where there is none.
+
+    Raises:
+        StoreError: It cannot be made, or nothing can be written in it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

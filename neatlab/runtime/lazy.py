@@ -24,6 +24,7 @@ EXTRAS = {
     },
     "app": {"gradio": "gradio", "gradio_client": "gradio"},
     "notebooks": {"IPython": "jupyterlab"},
+    "gguf": {"gguf": "gguf"},
 }
 
 

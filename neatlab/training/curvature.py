@@ -13,7 +13,7 @@ from neatlab.adapters.attach import Adapted
 from neatlab.analysis.sharpness import Curvature, suggested_rate
 from neatlab.config import TrainingConfig
 from neatlab.tasks.base import Batch, Task, to_device
-from neatlab.training.batches import shuffled_batches
+from neatlab.training.batches import shuffled_batches, training_data
 
 BATCHES = 2
 MAX_PARAMETERS = 5_000_000  # Lanczos' iteration holds some twenty vectors of them
@@ -59,7 +59,8 @@ def curvature(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -
     Returns:
         The Hessian, in the parameters' own precision.
     """
-    first = itertools.islice(shuffled_batches(task.split("train"), config.batch_size, seed), BATCHES)
+    data = training_data(task, config.train_size, seed)
+    first = itertools.islice(shuffled_batches(data, config.batch_size, seed), BATCHES)
     losses = [partial(_loss, adapted, task, batch) for batch in first]
     with _evaluating(adapted.model):
         return Curvature(losses, adapted.adapter_parameters(), seed)

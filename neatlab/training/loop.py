@@ -32,7 +32,7 @@ from neatlab.runtime.environment import keep_random_state
 from neatlab.tasks.answers import confusions
 from neatlab.tasks.base import Batch, Score, Split, Task, select, size, to_device
 from neatlab.tasks.outcomes import Outcomes
-from neatlab.training.batches import shuffled_batches
+from neatlab.training.batches import shuffled_batches, training_data
 from neatlab.training.checkpoint import TrainingState, restore, state_of
 from neatlab.training.curvature import Start, measured_start
 from neatlab.training.weights import Film, plan_film
@@ -81,7 +81,7 @@ def train(
     if state is None:
         base_metric = task.base_score(adapted.model) if test else None
         start = measured_start(adapted, task, config, seed) if measure_start else Start()
-        yield _started(adapted, task, config, base_metric, start)
+        yield _started(adapted, task, config, seed, base_metric, start)
         yield from _measured(adapted, task, config, 0, chosen, film)
 
     # Train, and measure every few steps.
@@ -139,7 +139,8 @@ def _steps(
     done, first_loss = (state.step, state.first_loss) if state else (0, math.nan)
     if state:
         restore(state, adapted.model, optimizer)
-    batches = shuffled_batches(task.split("train"), config.batch_size, seed, done)
+    data = training_data(task, config.train_size, seed)
+    batches = shuffled_batches(data, config.batch_size, seed, done)
 
     for step in range(done + 1, config.steps + 1):
         begin = time.perf_counter()
@@ -225,18 +226,18 @@ def _optimizer(adapted: Adapted, config: TrainingConfig) -> torch.optim.Optimize
 
 
 def _started(
-    adapted: Adapted, task: Task, config: TrainingConfig, base_metric: float | None, start: Start
+    adapted: Adapted, task: Task, config: TrainingConfig, seed: int, base_metric: float | None, start: Start
 ) -> RunStarted:
     adapter = sum(p.numel() for p in adapted.adapter_parameters())
     head = sum(p.numel() for p in adapted.head_parameters())
     total = sum(p.numel() for p in adapted.model.parameters())
     shapes = {name: (w.shape[0], w.shape[1]) for name, w in adapted.layers.items()}
-    saved = _saved_bytes(adapted, task, config)
+    saved = _saved_bytes(adapted, task, config, seed)
     return RunStarted(adapter + head, adapter, total, saved, shapes, base_metric, *start)
 
 
-def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig) -> int:
-    data = task.split("train")
+def _saved_bytes(adapted: Adapted, task: Task, config: TrainingConfig, seed: int) -> int:
+    data = training_data(task, config.train_size, seed)
     rows = to_device(select(data, torch.arange(min(config.batch_size, size(data)))), adapted.model)
     part = next(_parts(distributed.shard(rows), config.accumulate))
     adapted.model.train()

@@ -205,7 +205,8 @@ def _hints(task: Any) -> list[Any]:
 
 
 def _margin(task: str) -> str:
-    return f"{offered_task(task).metric.margin:g}"
+    row, options = (spec := offered_task(task)).row, dict(spec.options)
+    return f"{row.metric_for(row.options.model_validate(options)).margin:g}"  # not parsed: that asks for the model
 
 
 def _steps(task: str) -> str:

@@ -10,7 +10,7 @@ from neatlab.config import parse_arm
 from neatlab.dashboard.ablate.verdict import Against
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.links import write
-from neatlab.dashboard.sweeps.axes import AXES, SIZE, SIZES, Value
+from neatlab.dashboard.sweeps.axes import AXES, SHARE, SIZE, SIZES, Value
 from neatlab.dashboard.sweeps.estimate import run_seconds
 from neatlab.dashboard.sweeps.request import SweepOrder, cell_at
 from neatlab.dashboard.sweeps.snapshot import SweepSnapshot
@@ -128,8 +128,9 @@ def _seeds(order: SweepOrder, runs: Sequence[Run]) -> str:
 
 
 def _reference_line(seen: SweepSnapshot, index: int, cell: CellShown, span: int) -> tuple[str, list[CellShown]]:
-    task = seen.order.cells[index].task
-    size = f", {task.options[SIZES[task.name][0]]} examples" if SIZE in dict(seen.order.axes) else ""
+    axes, (task, _, share) = dict(seen.order.axes), seen.order.cells[index]
+    size = f", {task.options[SIZES[task.name][0]]} examples" if SIZE in axes else ""
+    size += f", {AXES[SHARE].unit} {share:g}" if SHARE in axes else ""
     kind = cell.kind if cell.kind == "planned" else "reference"
     return f"reference {seen.arms[index].label}{size}", [cell._replace(kind=kind, span=span)]
 
@@ -137,8 +138,13 @@ def _reference_line(seen: SweepSnapshot, index: int, cell: CellShown, span: int)
 def _link(seen: SweepSnapshot, index: int, runs: Sequence[Run]) -> str:
     """Opens the first seed's run on Train, the reference beside it; empty for what no link can say."""
     arm, config = seen.arms[index], runs[0].config
-    task, labels = str(seen.order.cells[index].task), [seen.reference, arm.label]
-    if task not in task_choices().values() or arm.label == seen.reference or parse_arm(arm.label) != arm:
+    task, labels, whole = (
+        str(seen.order.cells[index].task),
+        [seen.reference, arm.label],
+        config.training.train_size == 1,
+    )
+    is_offered = whole and task in task_choices().values()
+    if not is_offered or arm.label == seen.reference or parse_arm(arm.label) != arm:
         return ""
     settings = {"steps": config.training.steps, "seed": config.seed}
     return write({"tab": "train", "task": task, "arm": labels, **settings})

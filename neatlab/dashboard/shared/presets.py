@@ -60,4 +60,10 @@ PRESETS: dict[str, Preset] = {
         "the two f bends and can still be learnt.",
         "?tab=ablate&ablate_task=digits&base=neat:rank=4&depth=2&activation=sin&grid=frequency=0.3,1.0,3.0,10.0,30.0",
     ),
+    "little-data": Preset(
+        "Little data",
+        "NEAT against LoRA of the same rank on a twentieth to all of the training images, of each class its share and "
+        "for both the same. On a square layer NEAT can only win by learning better from little data: does it?",
+        "?tab=ablate&ablate_task=digits&base=neat:rank=4&depth=2&activation=relu&grid=train_size=0.05,0.1,0.25,0.5,1.0",
+    ),
 }

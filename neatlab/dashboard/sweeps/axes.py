@@ -1,4 +1,4 @@
-"""AXES: what the Ablate tab varies of its base arm and of the task, in the order of the grid. One row an axis."""
+"""AXES: what the Ablate tab varies of base arm, task and training, in the order of the grid. One row an axis."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -7,13 +7,14 @@ from neatlab.adapters.activations import COMPARED
 from neatlab.adapters.methods import METHODS
 from neatlab.adapters.methods.base import EVERY_BLOCK, LINEAR, TASKS_OWN
 from neatlab.adapters.neat_sizes import Conditioning, Orientation, Residual
-from neatlab.config import Arm
+from neatlab.config import Arm, TrainingConfig
 from neatlab.dashboard.shared.choices import check_arm
 from neatlab.dashboard.shared.field_error import FieldError
+from neatlab.errors import BadInput
 
 Value = int | float | str
 MAX_VALUES = 16  # of one axis
-SIZE = "size"
+SIZE, SHARE = "size", "train_size"
 
 
 class Axis(NamedTuple):
@@ -47,6 +48,7 @@ AXES: dict[str, Axis] = {
     "modules": Axis("modules, or as q_proj+v_proj", "modules", (TASKS_OWN, LINEAR), True),
     "alpha": Axis("LoRA's alphas α", "α", (2.0, 4.0, 8.0, 16.0), True),
     SIZE: Axis("training examples", "examples", (), False),
+    SHARE: Axis("share of the training data", "share", (0.05, 0.1, 0.25, 0.5, 1.0), True),
 }
 FIRST = ("depth", "activation")  # have fields and link parameters of their own; the others are under "More to vary"
 MORE = tuple(name for name in AXES if name not in FIRST)
@@ -62,7 +64,7 @@ def has_axis(name: str, method: str, task: str) -> bool:
     """Whether an axis varies anything of an arm of this method on this task."""
     if name == SIZE:
         return task in SIZES
-    return name == "lr" or (method in METHODS and name in METHODS[method].options.model_fields)
+    return name in ("lr", SHARE) or (method in METHODS and name in METHODS[method].options.model_fields)
 
 
 def offered(name: str, task: str) -> tuple[Value, ...]:
@@ -104,9 +106,18 @@ def _values(name: str, base: Arm, task: str, values: Sequence[Any]) -> tuple[Val
 
 
 def _typed(name: str, base: Arm, value: Any) -> Value:
-    """A value as the base arm's schema reads it."""
+    """A value as the schema of the base arm, or of the training, reads it."""
+    if name == SHARE:
+        return _share(value)
     read: Value = check_arm(place(name), base.method, base.given() | {name: value}).given()[name]
     return read
+
+
+def _share(value: Any) -> float:
+    try:
+        return TrainingConfig.parse({SHARE: value}, "training").train_size
+    except BadInput as error:
+        raise FieldError("axes", str(error)) from None
 
 
 def chosen(name: str, values: Sequence[Any], allowed: Sequence[Value]) -> tuple[Value, ...]:

@@ -10,7 +10,7 @@ from neatlab.analysis.looks import LOOKS, MAX_SEEDS
 from neatlab.config import Arm, RunConfig, make_arm, make_run, parse_arm
 from neatlab.dashboard.shared.choices import check_arm, known_task, repeatable
 from neatlab.dashboard.shared.field_error import FieldError
-from neatlab.dashboard.sweeps.axes import SIZE, SIZES, Value, read_axes
+from neatlab.dashboard.sweeps.axes import SHARE, SIZE, SIZES, Value, read_axes
 from neatlab.dashboard.sweeps.limits import SweepLimits, read_limits
 from neatlab.errors import BadInput
 from neatlab.tasks import TaskField, TaskSpec
@@ -31,15 +31,22 @@ class Cell(NamedTuple):
     Args:
         task: The task.
         arm: The arm.
+        share: Of the training data that it learns from.
     """
 
     task: TaskSpec
     arm: Arm
+    share: float = 1.0
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[str, float, str]:
         """What tells it from the others."""
-        return str(self.task), self.arm.label
+        return *self.setting, self.arm.label
+
+    @property
+    def setting(self) -> tuple[str, float]:
+        """What it shares with the arms that it is compared with."""
+        return str(self.task), self.share
 
 
 class SweepOrder(SweepLimits):
@@ -187,26 +194,30 @@ class SweepOrder(SweepLimits):
 
 @lru_cache(maxsize=256)
 def cells_of(order: SweepOrder) -> tuple[Cell, ...]:
-    """The cells of an order, once each: of each task the reference, the other arms that stand, those of the grid."""
+    """The cells of an order, once each: in each setting the reference, the other arms that stand, those of the grid."""
     axes, standing = dict(order.axes), [parse_arm(label) for label in (order.reference, *order.others)]
-    sizes: list[Any] = [{SIZE: size} for size in axes.pop(SIZE, ())] or [{}]
-    points = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    shared = {name: axes.pop(name) for name in (SIZE, SHARE) if name in axes}
+    points, settings = _points(axes), _points(shared)
     cells = [
         cell
-        for size in sizes
+        for setting in settings
         for cell in (
-            *(Cell(cell_at(order, size).task, arm) for arm in standing),
-            *(cell_at(order, point | size) for point in points),
+            *(cell_at(order, setting)._replace(arm=arm) for arm in standing),
+            *(cell_at(order, point | setting) for point in points),
         )
     ]
     return tuple({cell.key: cell for cell in cells}.values())
 
 
+def _points(axes: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
+    return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
 def cell_at(order: SweepOrder, point: Mapping[str, Value]) -> Cell:
     """The cell of one value an axis."""
-    base, options = parse_arm(order.base), {name: value for name, value in point.items() if name != SIZE}
+    base, options = parse_arm(order.base), {n: value for n, value in point.items() if n not in (SIZE, SHARE)}
     task = order.task.varied({SIZES[order.task.name][0]: point[SIZE]}) if SIZE in point else order.task
-    return Cell(task, make_arm(base.method, base.given() | options))
+    return Cell(task, make_arm(base.method, base.given() | options), float(point.get(SHARE, 1.0)))
 
 
 def _tries(cell: Cell) -> int:
@@ -218,9 +229,10 @@ def _tries(cell: Cell) -> int:
 @lru_cache(maxsize=256)
 def runs_of(order: SweepOrder) -> tuple[RunConfig, ...]:
     """The runs of an order; cached, as the page asks for them twice a second."""
-    seeds, training = range(order.max_seeds), order.training
     return tuple(
-        make_run(cell.task.name, cell.arm, seed, cell.task.options, training) for cell in order.cells for seed in seeds
+        make_run(cell.task.name, cell.arm, seed, cell.task.options, order.training | {SHARE: cell.share})
+        for cell in order.cells
+        for seed in range(order.max_seeds)
     )
 
 
@@ -259,13 +271,14 @@ def _reference(text: Any, base: Arm) -> Arm:
 
 @lru_cache(maxsize=64)
 def plans_of(order: SweepOrder) -> "tuple[Plan, ...]":
-    """A plan a task, of which the search for learning rates is a part.
+    """A plan a setting, of which the search for learning rates is a part.
 
     Raises:
         BadInput: Arms that differ only in what is searched for.
     """
     from neatlab.experiments.plan import Plan  # not above: it imports torch, and few sweeps search
 
-    tasks = {str(cell.task): cell.task for cell in order.cells}
-    arms = {text: [cell.arm for cell in order.cells if str(cell.task) == text] for text in tasks}
-    return tuple(Plan(task, arms[text], order.training, "auto") for text, task in tasks.items())
+    first = {cell.setting: cell for cell in order.cells}
+    arms = {setting: [cell.arm for cell in order.cells if cell.setting == setting] for setting in first}
+    training = {setting: order.training | {SHARE: cell.share} for setting, cell in first.items()}
+    return tuple(Plan(cell.task, arms[setting], training[setting], "auto") for setting, cell in first.items())

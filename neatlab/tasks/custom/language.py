@@ -114,22 +114,41 @@ def score_final(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int)
     with eval_mode(model):
         for row in range(size(batch)):
             ids, start = batch["input_ids"][row], int(batch[PROMPT_LENGTH][row])
-            answer = _generate(model, ids[:start], tokenizer, max_tokens)
+            answer = _generate(model, ids[None, :start], torch.ones_like(ids[None, :start]), tokenizer, max_tokens)[0]
             wanted = bytes(batch[REFERENCE][row].tolist()).rstrip(b"\0").decode()
             texts.append(tokenizer.decode(answer, skip_special_tokens=True))
             right.append(final_answer(texts[-1]).strip() == wanted.strip())
     return replace(Score.by(METRICS["exact-match"], Outcomes.answers(right), loss), texts=tuple(texts))
 
 
-def _generate(model: Any, prompt: Tensor, tokenizer: Any, max_tokens: int) -> Tensor:
-    ids = prompt[None].to(next(model.parameters()).device)
+def generate_all(model: nn.Module, batch: Batch, tokenizer: Any, max_tokens: int) -> list[str]:
+    """What the model writes after the prompt of each example, by greedy decoding, all of them at once.
+
+    Args:
+        model: A causal language model.
+        batch: As `encode_answers` makes it.
+        tokenizer: The model's.
+        max_tokens: Tokens to generate at most.
+    """
+    prompts = [row[:length] for row, length in zip(batch["input_ids"], batch[PROMPT_LENGTH].tolist(), strict=True)]
+    width = max(map(len, prompts))
+    ids = torch.stack([F.pad(row, (width - len(row), 0), value=tokenizer.pad_token_id) for row in prompts])
+    mask = torch.stack([F.pad(torch.ones_like(row), (width - len(row), 0)) for row in prompts])
+    with eval_mode(model):
+        written = _generate(model, ids, mask, tokenizer, max_tokens)
+    return [tokenizer.decode(row, skip_special_tokens=True).strip() for row in written]
+
+
+def _generate(model: Any, ids: Tensor, mask: Tensor, tokenizer: Any, max_tokens: int) -> Tensor:
+    """The tokens after the prompts: ids and mask n × longest, padded in front, → n × at most `max_tokens`."""
+    device = next(model.parameters()).device
     settings: dict[str, Any] = {
         "max_new_tokens": max_tokens,
         "do_sample": False,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    generated: Tensor = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
-    return generated[0, len(prompt) :].cpu()
+    generated: Tensor = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), **settings)
+    return generated[:, ids.shape[1] :].cpu()
 
 
 def final_answer(text: str) -> str:
