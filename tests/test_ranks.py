@@ -71,7 +71,7 @@ class TestFriedman:
         rows, columns = list(range(len(table))), list(range(table.shape[1]))
         random.shuffle(rows)
         random.shuffle(columns)
-        before, after = (friedman(task_ranks(one, len(columns))) for one in (table, table[rows][:, columns]))
+        before, after = (friedman(task_ranks(one.tolist(), len(columns))) for one in (table, table[rows][:, columns]))
         assert (after.chi2, after.p) == pytest.approx((before.chi2, before.p), abs=0.02)
 
     def test_two_tasks_that_agree_show_little(self):
@@ -110,18 +110,22 @@ class TestRanking:
     def test_too_few_tasks_are_said(self, tasks):
         scores = {f"{i}": {"a": 1.0, "b": 2.0, "c": 3.0} for i in range(tasks)}
         (said,) = ranking(scores, ["a", "b", "c"]).sentences()
-        assert said == f"{tasks} task(s) with all of 3 arms: too few for Friedman's test, which needs 2 tasks and 3 arms."
+        assert (
+            said == f"{tasks} task(s) with all of 3 arms: too few for Friedman's test, which needs 2 tasks and 3 arms."
+        )
 
     def test_too_few_tasks_for_pairs_are_said(self):
         scores = {f"{i}": {"a": 1.0, "b": 2.0, "c": 3.0} for i in range(2)}
         assert ranking(scores, ["a", "b", "c"]).sentences()[1] == (
-            "2 tasks are too few to tell two arms apart by their ranks: these would have to differ by 2.34, and can by 2."
+            "2 tasks are too few to tell two arms apart by their ranks: "
+            "these would have to differ by 2.34, and can by 2."
         )
 
     def test_who_is_ranked_better_than_whom(self):
         scores = {f"{i}": {"a": 1.0, "b": 3.0, "c": 2.0} for i in range(20)}
         assert ranking(scores, ["a", "b", "c"]).sentences()[1] == (
-            "Nemenyi's critical difference of mean ranks is 0.74: b is ranked better than c, a. c is ranked better than a."
+            "Nemenyi's critical difference of mean ranks is 0.74: "
+            "b is ranked better than c, a. c is ranked better than a."
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from neatlab.analysis.statistics import LEVEL, NAN
 from neatlab.runtime.lazy import lazy
@@ -139,7 +139,7 @@ def ranking(scores: Scores, arms: Sequence[str]) -> Ranking:
     return Ranking(known.arms, known.tasks, means, friedman(ranks), apart, alike(known.arms, means, apart))
 
 
-def task_ranks(scores: ArrayLike, arms: int) -> NDArray[np.float64]:
+def task_ranks(scores: Sequence[Sequence[float]], arms: int) -> NDArray[np.float64]:
     """Ranks within each task, 1 for the highest score, equal scores sharing the mean of their ranks.
 
     Args:
@@ -149,8 +149,7 @@ def task_ranks(scores: ArrayLike, arms: int) -> NDArray[np.float64]:
     Returns:
         N × k.
     """
-    values = np.asarray(scores, dtype=float).reshape(-1, arms)
-    return np.array([stats.rankdata(-row) for row in values]).reshape(values.shape)
+    return np.array([stats.rankdata([-score for score in row]) for row in scores]).reshape(len(scores), arms)
 
 
 def friedman(ranks: NDArray[np.float64]) -> Friedman:

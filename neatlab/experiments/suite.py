@@ -73,11 +73,10 @@ def suite(
 
     Example:
         >>> import neatlab
-        >>> tasks = ["teacher:d_in=16,d_out=16", "teacher:d_in=16,d_out=16,kind=low-rank"]
-        >>> small = {"lr": None, "match": "rank", "seeds": 2, "training": {"steps": 20}}
-        >>> result = neatlab.suite(tasks, ["lora:rank=2", "neat"], **small)
+        >>> small = {"lr": None, "match": None, "seeds": 2, "training": {"steps": 20}}
+        >>> result = neatlab.suite(["teacher:d_in=16,d_out=16"], ["lora:rank=2", "neat:rank=2"], **small)
         >>> [(group.name, group.arms[1].arm, group.arms[1].tasks) for group in result.groups]
-        [('synthetic', 'neat', 2)]
+        [('synthetic', 'neat:rank=2', 1)]
     """
     shared: dict[str, Any] = {"seeds": seeds, "match": match, "lr": lr, "training": training, "runs": runs}
     shared |= {"margin": margin, "over": over, "max_seeds": max_seeds, "budget": budget, "yes": yes}

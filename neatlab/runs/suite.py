@@ -142,11 +142,10 @@ class SuiteResult:
 
     Example:
         >>> import neatlab
-        >>> tasks = ["teacher:d_in=16,d_out=16", "teacher:d_in=16,d_out=16,kind=low-rank"]
-        >>> small = {"lr": None, "match": "rank", "seeds": 2, "training": {"steps": 20}}
-        >>> result = neatlab.suite(tasks, ["lora:rank=2", "neat"], **small)
+        >>> small = {"lr": None, "match": None, "seeds": 2, "training": {"steps": 20}}
+        >>> result = neatlab.suite(["teacher:d_in=16,d_out=16"], ["lora:rank=2", "neat:rank=2"], **small)
         >>> result.frame()["arm"].tolist()
-        ['lora:rank=2', 'neat', 'lora:rank=2', 'neat']
+        ['lora:rank=2', 'neat:rank=2']
     """
 
     def __init__(self, arms: Sequence[str], tasks: Sequence[SuiteTask], lost: Mapping[str, str] | None = None) -> None:
