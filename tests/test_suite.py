@@ -208,6 +208,8 @@ def test_a_lock_keeps_others_out_and_goes_with_a_killed_process(tmp_path):
     holder.wait()
     with exclusive(tmp_path / LOCK, "suite"):
         pass
+    with pytest.raises(BadInput, match="cannot be opened: Is a directory"), exclusive(tmp_path, "suite"):
+        pass
 
 
 @pytest.mark.cluster

@@ -124,7 +124,7 @@ class SuiteProgressBar:
         from neatlab.events import RunFailed, RunFinished
 
         if isinstance(event, RunFinished | RunFailed):
-            self._bar.total = max(self._bar.total, self._bar.n + 1)
+            self._bar.total = max(int(self._bar.total or 0), int(self._bar.n) + 1)
             self._bar.set_postfix_str(config.spec.label, refresh=False)
             self._bar.update()
 

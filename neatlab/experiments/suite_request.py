@@ -2,6 +2,7 @@
 
 import os
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -213,7 +214,7 @@ class Suite:
         on_task: Callable[[SuiteProgress], None] | None,
         **listeners: Any,
     ) -> SuiteResult:
-        order = sorted(self._entries, key=self._ahead)
+        order, begin = sorted(self._entries, key=self._ahead), time.monotonic()
         done, lost = dict[TaskSpec, SuiteTask](), dict[str, str]()
         for place, entry in enumerate(order, start=1):
             spec = entry.task.spec
@@ -223,9 +224,14 @@ class Suite:
             except Incomplete as error:
                 lost[str(spec)] = str(error)
             if on_task:
-                ahead = sum(map(self._ahead, order[place:])) / workers
-                on_task(SuiteProgress(place, len(order), done.get(spec), ahead))
+                left = self._left(order, place, workers, time.monotonic() - begin)
+                on_task(SuiteProgress(place, len(order), done.get(spec), left))
         return SuiteResult([*self.arms], [done[one.spec] for one in self.tasks if one.spec in done], lost)
+
+    def _left(self, order: Sequence[Entry], done: int, workers: int, spent: float) -> float:
+        """Seconds for what comes after the first `done` tasks, were the estimate as far off as it was until here."""
+        behind, ahead = (sum(map(self._ahead, part)) for part in (order[:done], order[done:]))
+        return ahead * (spent / behind if behind else 1 / workers)
 
 
 def _suite_task(entry: Entry, comparison: Comparison) -> SuiteTask:

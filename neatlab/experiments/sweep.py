@@ -110,10 +110,7 @@ class Sweep:
     @property
     def configs(self) -> list[RunConfig]:
         """Every run that is reported on."""
-        return self._runs(self.plans, self.seeds)
-
-    def _runs(self, plans: Sequence[Plan], seeds: Sequence[int]) -> list[RunConfig]:
-        return [config for plan in plans for config in plan.runs(seeds)]
+        return _runs(self.plans, self.seeds)
 
     @property
     def todo(self) -> list[RunConfig]:
@@ -181,11 +178,11 @@ class Sweep:
                     raise Incomplete(f"{len(lost)} of {len(configs)} runs were lost ({reasons})")
                 return [run for c in configs if (run := self.store.finished(c, pruned=should_continue is not None))]
 
-            plans, search = self._tuned(finish) if self._tunes else (self.plans, [])
+            plans, search = _tuned(self.plans, finish) if self._tunes else (self.plans, [])
             reference = plans[0].arms[0].label if self._has_reference else None
             return compare_by_seeds(
                 self._seeds,
-                lambda numbers: self._runs(plans, numbers),
+                lambda numbers: _runs(plans, numbers),
                 partial(self._halved, finish=finish) if prune else finish,
                 lambda done: Comparison(done, search, reference, **self._judging),
                 lambda: self._seconds_of_a_seed(workers),
@@ -194,12 +191,8 @@ class Sweep:
             )
 
     def _seconds_of_a_seed(self, workers: int | None) -> float:
-        configs = self._runs(self.plans, [0])
+        configs = _runs(self.plans, [0])
         return seconds_together(configs, self.store) / (workers or os.cpu_count() or 1)
-
-    def _tuned(self, finish: Finish) -> tuple[list[Plan], list[Run]]:
-        pairs = [plan.tuned(finish) for plan in self.plans]
-        return [plan for plan, _ in pairs], [run for _, search in pairs for run in search]
 
     def _halved(self, configs: Sequence[RunConfig], finish: Callable[..., list[Run]]) -> list[Run]:
         first = [config for config in configs if config.seed == self.seeds[0]]
@@ -208,6 +201,15 @@ class Sweep:
         others = [config for config in configs if config.seed != self.seeds[0] and seedless(config) in survivors]
         position = {config.run_id: index for index, config in enumerate(configs)}
         return sorted([*halved, *finish(others)], key=lambda run: position[run.run_id])
+
+
+def _runs(plans: Sequence[Plan], seeds: Sequence[int]) -> list[RunConfig]:
+    return [config for plan in plans for config in plan.runs(seeds)]
+
+
+def _tuned(plans: Sequence[Plan], finish: Finish) -> tuple[list[Plan], list[Run]]:
+    pairs = [plan.tuned(finish) for plan in plans]
+    return [plan for plan, _ in pairs], [run for _, search in pairs for run in search]
 
 
 def sweep(

@@ -1,13 +1,14 @@
 """Mean ranks of arms over tasks, with what must lie between two of them for these to differ."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from neatlab.analysis.ranks import Ranking, ranking
 from neatlab.plots.looks import Look
-from neatlab.plots.tables import Source, arm_looks, table
+from neatlab.plots.tables import arm_looks
 from neatlab.plots.theme import QUIET, new_figure
 
 __all__ = ["CriticalDifferenceData", "critical_difference", "critical_difference_data"]
@@ -15,6 +16,13 @@ __all__ = ["CriticalDifferenceData", "critical_difference", "critical_difference
 ROW = 30  # pixels an arm
 GAP = 0.35  # rows between two bars of arms alike
 AXIS = "mean rank over tasks, 1 for the best"
+
+
+class Framed(Protocol):
+    """Anything with the table of `neatlab.suite`."""
+
+    def frame(self) -> pd.DataFrame:
+        """One row a task and arm."""
 
 
 class CriticalDifferenceData(NamedTuple):
@@ -34,7 +42,7 @@ class CriticalDifferenceData(NamedTuple):
 
 
 def critical_difference_data(
-    source: Source, arms: Sequence[str] | None = None, family: str | None = None
+    source: Framed | pd.DataFrame, arms: Sequence[str] | None = None, family: str | None = None
 ) -> CriticalDifferenceData:
     """Mean ranks over the tasks on which every ranked arm has a score.
 
@@ -43,7 +51,7 @@ def critical_difference_data(
         arms: The arms to rank among each other; all of them by default.
         family: Only tasks of this family.
     """
-    frame = table(source, "frame")
+    frame = source if isinstance(source, pd.DataFrame) else source.frame()
     frame = frame if family is None else frame[frame["family"] == family]
     shown = arm_looks(frame, arms)
     by_task = frame[frame["arm"].isin([*shown])].groupby("task", sort=False)
@@ -55,7 +63,7 @@ def critical_difference_data(
 
 
 def critical_difference(
-    source: Source, arms: Sequence[str] | None = None, family: str | None = None, dark: bool = False
+    source: Framed | pd.DataFrame, arms: Sequence[str] | None = None, family: str | None = None, dark: bool = False
 ) -> go.Figure:
     """Demšar's diagram: a row an arm at its mean rank; bars join arms whose ranks do not show a difference.
 

@@ -48,7 +48,7 @@ def render_suite(result: SuiteResult, command: str) -> str:
         command: The command that repeats it.
     """
     shown, html = looks(result.arms), macros(__file__)
-    drawn = [figure for group in result.groups if (figure := _diagram(result, group))]
+    drawn = [figure for group in reversed(result.groups) if (figure := _diagram(result, group))]
     runs = [run for task in result.tasks for run in task.comparison.runs]
     body = [
         *(_group(group, shown) for group in reversed(result.groups)),  # all tasks first

@@ -22,9 +22,12 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         what: What may run once, as the error names it: "suite in runs".
 
     Raises:
-        BadInput: Another process holds it.
+        BadInput: Another process holds it, or its file cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited: a worker that outlives us has none
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # not inherited: a worker that outlives us has none
+    except OSError as error:
+        raise BadInput(f"{path} cannot be opened: {error.strerror or error}; give another folder") from error
     try:
         _lock(descriptor, what)
         os.ftruncate(descriptor, 0)
