@@ -74,9 +74,9 @@ class TestTasks:
 
     def test_the_quick_form_has_two_of_every_family_and_says_them_right(self):
         families = {row.family for row in TASKS.values() if row.choices}
-        assert set(QUICK) == families and all(len(set(tasks)) == 2 for tasks in QUICK.values())
+        assert set(QUICK) == families and all(len(set(quick.tasks)) == 2 for quick in QUICK.values())
         assert {f: [str(one.spec) for one in listed(families=[f], quick=True)] for f in families} == {
-            family: list(tasks) for family, tasks in QUICK.items()
+            family: list(quick.tasks) for family, quick in QUICK.items()
         }
         assert {one.family for one in listed(quick=True)} == families - {"synthetic"}
 

@@ -46,7 +46,7 @@ def suite(
         arms: The first is the reference. An arm that a task cannot have, `head` where the model has no head, is left
             out there.
         families: Only tasks of these families.
-        quick: Two tasks a family, two fifths of the steps, three seeds.
+        quick: Two tasks a family, two fifths of their steps or fewer, three seeds.
         seeds: As for `sweep`; "auto" by default.
         match: As for `compare`; every adapter of a task is sized as the first arm is there.
         lr: As for `compare`.

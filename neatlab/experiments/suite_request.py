@@ -139,7 +139,7 @@ class Suite:
         own = {name: arm for name, arm in self.arms.items() if has_head or METHODS[arm.method].trains != "head"}
         if len(own) < 2 or next(iter(own)) != next(iter(self.arms)):
             raise BadInput(f"{task.spec} has no head to train alone: give two other arms, one of them first")
-        training = {**({"steps": quick_steps(task.spec)} if self._quick else {}), **self._training}
+        training = {**({"steps": quick_steps(task)} if self._quick else {}), **self._training}
         request = Sweep(task.spec, [*own.values()], {}, training=training, **self._settings)
         there = outlook(
             request.plans[0], self._seeds, self.store, self._tunes, lambda done: Comparison(done, **self._judging)
