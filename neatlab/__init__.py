@@ -8,6 +8,7 @@
 
 compare      train arms on the same task, budget and seeds, and compare them: a `Comparison`
 sweep        the same for a grid of settings, many runs at once
+suite        the same arms on a table of tasks, and what the tasks show together: a `SuiteResult`
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
 edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
@@ -41,6 +42,7 @@ _HOMES = {
     "NeatlabError": "neatlab.errors",
     "Results": "neatlab.runs.results",
     "StoreError": "neatlab.errors",
+    "SuiteResult": "neatlab.runs.suite",
     "TASKS": "neatlab.tasks",
     "compare": "neatlab.experiments.compare",
     "data": "neatlab.experiments.data",
@@ -49,6 +51,7 @@ _HOMES = {
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",
     "rewind": "neatlab.experiments.rewind",
+    "suite": "neatlab.experiments.suite",
     "sweep": "neatlab.experiments.sweep",
 }
 

@@ -13,12 +13,14 @@ from neatlab.errors import StoreError as StoreError
 from neatlab.experiments.compare import compare as compare
 from neatlab.experiments.data import data as data
 from neatlab.experiments.rewind import rewind as rewind
+from neatlab.experiments.suite import suite as suite
 from neatlab.experiments.sweep import sweep as sweep
 from neatlab.inspection import Inspection as Inspection
 from neatlab.inspection import inspect as inspect
 from neatlab.runs.comparison import Comparison as Comparison
 from neatlab.runs.results import Results as Results
 from neatlab.runs.results import load_runs as load_runs
+from neatlab.runs.suite import SuiteResult as SuiteResult
 from neatlab.tasks import TASKS as TASKS
 
 __version__: str

@@ -12,11 +12,13 @@ import neatlab
 EXAMPLES = {
     "compare": "neatlab.experiments.compare.compare",
     "sweep": "neatlab.experiments.sweep.sweep",
+    "suite": "neatlab.experiments.suite.suite",
     "data": "neatlab.experiments.data.data",
     "rewind": "neatlab.experiments.rewind.rewind",
     "load_runs": "neatlab.runs.results.load_runs",
     "Comparison": "neatlab.runs.comparison.Comparison",
     "Results": "neatlab.runs.results.Results",
+    "SuiteResult": "neatlab.runs.suite.SuiteResult",
     "inspect": "neatlab.inspection.opening.inspect",
     "Inspection": "neatlab.inspection.results.Inspection",
     "NeatConfig": "neatlab.adapters.neat.config.NeatConfig",

@@ -21,7 +21,7 @@ def compare(arguments: argparse.Namespace) -> None:
     from neatlab.cli.terminal import ProgressBar
     from neatlab.experiments.compare import compare as compare_arms
 
-    _check_report(arguments)
+    check_report(arguments)
     request = _request(arguments)
     describe(request["task"], {} if arguments.recipe else {**request["training"], "steps": request.get("steps")})
     with ProgressBar() as progress:
@@ -105,7 +105,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         _print_estimate(request.estimate(arguments.workers), arguments.json)
         return
-    _check_report(arguments)
+    check_report(arguments)
     describe(task, {**training_settings(arguments), "steps": arguments.steps})
     with SweepProgressBar([] if arguments.lr == "auto" else request.todo) as progress:
         cluster = {"workers": arguments.workers, "scheduler": arguments.scheduler}
@@ -137,7 +137,8 @@ def _print_estimate(estimate: Any, as_json: bool) -> None:
     )
 
 
-def _check_report(arguments: argparse.Namespace) -> None:
+def check_report(arguments: argparse.Namespace) -> None:
+    """Refuse a report that cannot be written, before hours of training."""
     if arguments.report:
         from neatlab.report import check_target
 
@@ -189,7 +190,7 @@ def inspect(arguments: argparse.Namespace) -> None:
     from neatlab.inspection import compare_adapters
     from neatlab.inspection import inspect as open_adapter
 
-    _check_report(arguments)
+    check_report(arguments)
     paths, directions = arguments.paths, arguments.directions
     with LayerProgressBar() as progress:
         if len(paths) > 1:

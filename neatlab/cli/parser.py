@@ -1,4 +1,4 @@
-"""The command line: `neatlab compare | sweep | data | runs | inspect | edit | export | rewind | snippet | app`.
+"""The command line: `neatlab compare | sweep | suite | data | runs | inspect | edit | export | rewind | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else.
@@ -19,6 +19,7 @@ from neatlab.cli.edit import add_edit
 from neatlab.cli.rewind import rewind
 from neatlab.cli.runs import add_runs
 from neatlab.cli.snippet import snippet
+from neatlab.cli.suite import add_suite
 from neatlab.errors import BadInput, NeatlabError, StoreError
 from neatlab.export.formats import SCRIPTS
 from neatlab.runtime import distributed
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="command")
     _add_compare(subparsers)
     _add_sweep(subparsers)
+    add_suite(subparsers, _add_cluster, _add_fairness, _add_shared)
     add_data(subparsers, _add_shared)
     add_runs(subparsers, _add_shared)
     _add_inspect(subparsers)
@@ -146,19 +148,27 @@ def _add_sweep(subparsers: Any) -> None:
     parser.add_argument("--grid", action="append", default=[], metavar="AXIS=V,V", help="depth=2,4 or task.kind=a,b")
     parser.add_argument("--preset", choices=sorted(SWEEPS), help="a ready grid")
     parser.add_argument("--reference", metavar="ARM", help="the arm that the others are held against")
-    parser.add_argument("--workers", type=_count, help="local processes, one thread each (default: one a core)")
-    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask cluster to use instead")
+    _add_cluster(parser)
     parser.add_argument("--prune", action="store_true", help="successive halving on validation data")
-    parser.add_argument("--dry-run", action="store_true", help="how many runs, how long, what is there already")
-    parser.add_argument("--yes", action="store_true", help="allow more than 5,000 runs")
     _add_fairness(parser)
     _add_shared(parser)
     parser.set_defaults(run=commands.sweep)
 
 
-def _add_fairness(parser: argparse.ArgumentParser) -> None:
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_count, help="local processes, one thread each (default: one a core)")
+    parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="a Dask cluster to use instead")
+    parser.add_argument("--dry-run", action="store_true", help="how many runs, how long, what is there already")
+    parser.add_argument("--yes", action="store_true", help="allow more than 5,000 runs")
+
+
+def _add_fairness(parser: argparse.ArgumentParser, seeds: int | None = 3, default: str = "3") -> None:
     parser.add_argument(
-        "--seeds", type=_seeds, default=3, metavar="N|auto", help="how many (default 3), or as many as decide it"
+        "--seeds",
+        type=_seeds,
+        default=seeds,
+        metavar="N|auto",
+        help=f"how many (default {default}), or as many as decide it",
     )
     parser.add_argument(
         "--max-seeds", type=_count, default=20, metavar="N", help="the most of --seeds auto (default 20)"

@@ -4,6 +4,7 @@ A run's result is in the store before its task counts as done, so the death of a
 and no other; Dask gives these to another worker. Workers that do not share the driver's folder send their files.
 """
 
+import functools
 import multiprocessing
 import os
 import queue
@@ -64,6 +65,11 @@ def cluster(workers: int | None = None, scheduler: str | None = None) -> Iterato
         with _held_interrupts():
             local = stack.enter_context(_local_cluster(workers or os.cpu_count() or 1))
         yield stack.enter_context(Client(local, set_as_default=False))
+
+
+def on_demand(stack: ExitStack, workers: int | None, scheduler: str | None) -> Callable[[], Client]:
+    """As `cluster`, opened when it is first asked for, which takes seconds, and closed with `stack`."""
+    return functools.cache(lambda: stack.enter_context(cluster(workers, scheduler)))
 
 
 @contextmanager

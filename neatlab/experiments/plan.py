@@ -82,7 +82,7 @@ class Plan:
         Returns:
             The plan, and the runs of the search; their cost is part of the answer.
         """
-        free = {arm.label: arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"}
+        free = {arm.label: arm for arm in self._free}
         search: list[Run] = []
         for grid in (self._rates, _scales):
             tried = {label: [self._run(a, TUNING_SEED, "tune") for a in grid(arm)] for label, arm in free.items()}
@@ -91,6 +91,16 @@ class Plan:
         plan = copy(self)
         plan.arms = [free.get(arm.label, arm) for arm in self.arms]
         return plan, search
+
+    @property
+    def search_size(self) -> int:
+        """How many runs `tuned` asks for."""
+        return sum(len(grid(arm)) for arm in self._free for grid in (self._rates, _scales))
+
+    @property
+    def _free(self) -> list[Arm]:
+        """The arms whose learning rate is to be chosen."""
+        return [arm for arm in self.arms if arm.lr is None and METHODS[arm.method].trains != "head"]
 
     def _best(self, tried: Sequence[RunConfig | str], search: Sequence[Run]) -> Arm:
         """The arm of the run that did best among `tried`: configurations, or labels of arms tried before."""

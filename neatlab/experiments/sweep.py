@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any, Literal
 
 from distributed import Client
@@ -14,7 +14,7 @@ from distributed import Client
 from neatlab.analysis.looks import MAX_SEEDS
 from neatlab.config import Arm, RunConfig, parse_arm
 from neatlab.errors import BadInput, NeatlabError
-from neatlab.experiments.cluster import ShouldContinue, cluster, run_all
+from neatlab.experiments.cluster import ShouldContinue, on_demand, run_all
 from neatlab.experiments.execute import Listener, check
 from neatlab.experiments.grid import Axes, Owners, expand, varied_tasks, varied_training
 from neatlab.experiments.halving import Halving
@@ -106,15 +106,12 @@ class Sweep:
         every = first + [arm for arm in varied if arm not in first]
         settings = varied_training(training or {}, axes.training)
         tasks = varied_tasks(TaskSpec.parse(task), axes.task)
-        self._plans = [Plan(spec, every, each, lr, match) for spec in tasks for each in settings]
+        self.plans = [Plan(spec, every, each, lr, match) for spec in tasks for each in settings]
 
     @property
     def configs(self) -> list[RunConfig]:
         """Every run that is reported on."""
-        return self._runs(self._plans, self.seeds)
-
-    def _runs(self, plans: Sequence[Plan], seeds: Sequence[int]) -> list[RunConfig]:
-        return [config for plan in plans for config in plan.runs(seeds)]
+        return _runs(self.plans, self.seeds)
 
     @property
     def todo(self) -> list[RunConfig]:
@@ -129,6 +126,16 @@ class Sweep:
         seconds = steps * each / (workers or os.cpu_count() or 1) + (START_SECONDS if todo else 0)
         return SweepEstimate(len(self.configs), len(self.configs) - len(todo), steps, seconds)
 
+    def check(self) -> None:
+        """Find out, before anything trains, whether it all can be.
+
+        Raises:
+            BadInput: An arm that does not fit.
+            StoreError: The folder cannot be written.
+        """
+        check(self.configs)
+        self.store.check_writable()
+
     def run(
         self,
         *,
@@ -137,6 +144,7 @@ class Sweep:
         prune: bool = False,
         on_event: Listener | None = None,
         on_look: Callable[[Look], None] | None = None,
+        client: Callable[[], Client] | None = None,
     ) -> Comparison:
         """Train what is missing and compare.
 
@@ -147,6 +155,7 @@ class Sweep:
                 end are trained on the other seeds.
             on_event: Called with events as they arrive.
             on_look: As for `compare`.
+            client: Gives a cluster in the place of `workers` and `scheduler`; the caller has called `check` before.
 
         Returns:
             The comparison.
@@ -158,26 +167,23 @@ class Sweep:
         """
         if prune and self._seeds.design:
             raise BadInput("--prune with --seeds auto: both stop arms early; choose one")
-        check(self.configs)
-        self.store.check_writable()
+        if client is None:
+            self.check()
         begin = time.monotonic()
         with ExitStack() as stack:
-
-            @cache
-            def client() -> Client:  # a cluster takes seconds to start: only where something is to be done
-                return stack.enter_context(cluster(workers, scheduler))
+            given = client or on_demand(stack, workers, scheduler)
 
             def finish(configs: Sequence[RunConfig], should_continue: ShouldContinue | None = None) -> list[Run]:
-                if lost := run_all(configs, self.store, client, on_event, should_continue):
+                if lost := run_all(configs, self.store, given, on_event, should_continue):
                     reasons = "; ".join(f"{run_id}: {reason}" for run_id, reason in sorted(lost.items()))
                     raise Incomplete(f"{len(lost)} of {len(configs)} runs were lost ({reasons})")
                 return [run for c in configs if (run := self.store.finished(c, pruned=should_continue is not None))]
 
-            plans, search = self._tuned(finish) if self._tunes else (self._plans, [])
+            plans, search = _tuned(self.plans, finish) if self._tunes else (self.plans, [])
             reference = plans[0].arms[0].label if self._has_reference else None
             return compare_by_seeds(
                 self._seeds,
-                lambda numbers: self._runs(plans, numbers),
+                lambda numbers: _runs(plans, numbers),
                 partial(self._halved, finish=finish) if prune else finish,
                 lambda done: Comparison(done, search, reference, **self._judging),
                 lambda: self._seconds_of_a_seed(workers),
@@ -186,12 +192,8 @@ class Sweep:
             )
 
     def _seconds_of_a_seed(self, workers: int | None) -> float:
-        configs = self._runs(self._plans, [0])
+        configs = _runs(self.plans, [0])
         return seconds_together(configs, self.store) / (workers or os.cpu_count() or 1)
-
-    def _tuned(self, finish: Finish) -> tuple[list[Plan], list[Run]]:
-        pairs = [plan.tuned(finish) for plan in self._plans]
-        return [plan for plan, _ in pairs], [run for _, search in pairs for run in search]
 
     def _halved(self, configs: Sequence[RunConfig], finish: Callable[..., list[Run]]) -> list[Run]:
         first = [config for config in configs if config.seed == self.seeds[0]]
@@ -200,6 +202,15 @@ class Sweep:
         others = [config for config in configs if config.seed != self.seeds[0] and seedless(config) in survivors]
         position = {config.run_id: index for index, config in enumerate(configs)}
         return sorted([*halved, *finish(others)], key=lambda run: position[run.run_id])
+
+
+def _runs(plans: Sequence[Plan], seeds: Sequence[int]) -> list[RunConfig]:
+    return [config for plan in plans for config in plan.runs(seeds)]
+
+
+def _tuned(plans: Sequence[Plan], finish: Finish) -> tuple[list[Plan], list[Run]]:
+    pairs = [plan.tuned(finish) for plan in plans]
+    return [plan for plan, _ in pairs], [run for _, search in pairs for run in search]
 
 
 def sweep(

@@ -34,14 +34,19 @@ def seconds_per_step(todo: Sequence[RunConfig], store: Store) -> float:
 
 
 def arm_time(config: RunConfig) -> str:
-    """About how long this machine trains the run, from one step and the sizes of the splits, in words."""
+    """About how long this machine trains the run, in words."""
+    steps = config.training.steps
+    return f"about {duration(max(1, run_seconds(config)))} an arm here ({steps:,} steps)"
+
+
+def run_seconds(config: RunConfig) -> float:
+    """About how long this machine trains the run, from one step and the sizes of the splits."""
     task, training = make_task(config), config.training
     data = training_data(task, training.train_size, config.seed)
     count = min(max(training.batch_size // training.accumulate, 1), size(data))
     part = _seconds_of_part(build(config, task).model, task, select(data, torch.arange(count)))
     scored = (training.steps // training.eval_every + 1) * size(task.split("validation")) + size(task.split("test"))
-    seconds = part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
-    return f"about {duration(max(1, seconds))} an arm here ({training.steps:,} steps)"
+    return part * (training.accumulate * training.steps + FORWARD_SHARE * scored / count)
 
 
 def _seconds_of_part(model: nn.Module, task: Task, rows: Batch) -> float:

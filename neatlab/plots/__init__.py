@@ -11,6 +11,7 @@ Example:
 
 from neatlab.plots.alignment import *
 from neatlab.plots.answers import *
+from neatlab.plots.critical_difference import *
 from neatlab.plots.curves import *
 from neatlab.plots.energy import *
 from neatlab.plots.heatmap import *

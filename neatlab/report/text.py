@@ -188,10 +188,15 @@ def _score(run: Run) -> str:
 
 def repeat(comparison: Comparison, command: str) -> Markup:
     """Versions, machine and command."""
-    return macros(__file__).repeat(command, _environment(comparison.runs))
+    return repeat_with(command, environment_of(comparison.runs))
 
 
-def _environment(runs: Sequence[Run]) -> dict[str, str]:
+def repeat_with(command: str, versions: dict[str, str]) -> Markup:
+    """The command, and what it ran on."""
+    return macros(__file__).repeat(command, versions)
+
+
+def environment_of(runs: Sequence[Run]) -> dict[str, str]:
     """Each version once, or every version where the runs differ in it."""
     values: dict[str, dict[str, None]] = {}
     for run in runs:
