@@ -37,8 +37,7 @@ def test_the_older_of_two_is_answered_first_however_long_it_takes() -> None:
     async def both() -> None:
         older = asyncio.create_task(ask("older"))
         newer = asyncio.create_task(ask("newer"))
-        await asyncio.sleep(0)  # both have begun
-        asked.set()
+        asyncio.get_running_loop().call_soon(asked.set)  # when both have begun: the loop's calls are in order
         await asyncio.gather(older, newer)
 
     run(both())

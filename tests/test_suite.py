@@ -197,9 +197,10 @@ class TestDiagram:
 
 @pytest.mark.process
 def test_a_lock_keeps_others_out_and_goes_with_a_killed_process(tmp_path):
-    code = "import sys, time; from pathlib import Path; from neatlab.runtime.locks import exclusive\n"
-    code += "with exclusive(Path(sys.argv[1]), 'suite'): print('held', flush=True); time.sleep(1000)"
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / LOCK)], stdout=subprocess.PIPE, text=True)
+    code = "import sys; from pathlib import Path; from neatlab.runtime.locks import exclusive\n"
+    code += "with exclusive(Path(sys.argv[1]), 'suite'): print('held', flush=True); sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # it holds the lock until it is killed
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / LOCK)], **pipes, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(BadInput, match=rf"another suite in .* is under way \(process {holder.pid}\); wait for it"):
         Suite(TINY, PAIR, runs=tmp_path, **SHORT).run()

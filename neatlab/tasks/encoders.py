@@ -64,7 +64,7 @@ class ShippedOptions(Schema):
         options = super().parse(values, what)
         filled: dict[str, str] = {}
         if not options.model_sha256:
-            filled["model_sha256"] = pretrained.model_digest(pretrained.model_folder(options.model))
+            filled["model_sha256"] = pretrained.digest_of(options.model)
         if not options.data_sha256:
             filled["data_sha256"] = cls.data_digest()
         return options.model_copy(update=filled)
@@ -152,10 +152,7 @@ class EncoderTask(Task):
     @cached_property
     def folder(self) -> Path:
         """The model's folder, which must hold what the options' digest says."""
-        folder, options = pretrained.model_folder(self._options.model), self._options
-        if pretrained.model_digest(folder) != options.model_sha256:
-            raise BadInput(f"model {options.model!r} is not the one this run was made with ({options.model_sha256})")
-        return folder
+        return pretrained.checked_folder(self._options.model, self._options.model_sha256)
 
     @cached_property
     def tokenizer(self) -> Any:

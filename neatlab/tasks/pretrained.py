@@ -145,6 +145,32 @@ def model_digest(folder: Path) -> str:
     return whole.hexdigest()[:16]
 
 
+def digest_of(model: str) -> str:
+    """The digest of a model's files; those of a name are downloaded, or taken from a package.
+
+    Raises:
+        BadInput: There is no such model.
+    """
+    return model_digest(model_folder(model))
+
+
+def checked_folder(model: str, digest: str, revision: str | None = None) -> Path:
+    """A model's folder.
+
+    Args:
+        model: As for `model_folder`.
+        digest: That a run was made with.
+        revision: As for `model_folder`.
+
+    Raises:
+        BadInput: There is no such model, or it is another one by now.
+    """
+    folder = model_folder(model, revision)
+    if model_digest(folder) != digest:
+        raise BadInput(f"model {model!r} is not the one this run was made with ({digest})")
+    return folder
+
+
 def file_digest(path: Path) -> str:
     """The file's SHA-256; kept in memory for as long as size and time stay."""
     status = path.stat()

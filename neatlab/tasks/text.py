@@ -39,7 +39,7 @@ class TextOptions(Schema):
         options = super().parse(values, what)
         filled: dict[str, str] = {}
         if not options.model_sha256:
-            filled["model_sha256"] = pretrained.model_digest(pretrained.model_folder(options.model))
+            filled["model_sha256"] = pretrained.digest_of(options.model)
         if not options.packages:
             filled["packages"] = packages_now()
         return options.model_copy(update=filled)

@@ -43,6 +43,16 @@ def test_all_of_it_is_seen_without_scrolling_and_nothing_moves(page: Page, app: 
     assert page.evaluate("window.shift") <= MAX_SHIFT
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_questions_lie_within_their_panel(page: Page, app: App, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 720})
+    open_page(page, app)
+    panel: Any = page.locator("#answers .live-empty").bounding_box()
+    questions: Any = page.locator("#answers .questions").bounding_box()
+    assert panel["y"] <= questions["y"] and questions["y"] + questions["height"] <= panel["y"] + panel["height"]
+    assert page.locator("#answers .questions li").count() == 4
+
+
 def test_a_panel_is_enlarged_and_put_back_by_keyboard(page: Page, app: App) -> None:
     page.set_viewport_size(PROJECTOR)
     open_page(page, app)

@@ -205,8 +205,9 @@ def _hints(task: Any) -> list[Any]:
 
 
 def _margin(task: str) -> str:
-    row, options = (spec := offered_task(task)).row, dict(spec.options)
-    return f"{row.metric_for(row.options.model_validate(options)).margin:g}"  # not parsed: that asks for the model
+    spec = offered_task(task)
+    options = spec.row.options.model_validate(dict(spec.options))  # not parsed: that asks for the model
+    return f"{spec.row.metric_for(options).margin:g}"
 
 
 def _steps(task: str) -> str:

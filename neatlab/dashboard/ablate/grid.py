@@ -138,12 +138,8 @@ def _reference_line(seen: SweepSnapshot, index: int, cell: CellShown, span: int)
 def _link(seen: SweepSnapshot, index: int, runs: Sequence[Run]) -> str:
     """Opens the first seed's run on Train, the reference beside it; empty for what no link can say."""
     arm, config = seen.arms[index], runs[0].config
-    task, labels, whole = (
-        str(seen.order.cells[index].task),
-        [seen.reference, arm.label],
-        config.training.train_size == 1,
-    )
-    is_offered = whole and task in task_choices().values()
+    task, labels = str(seen.order.cells[index].task), [seen.reference, arm.label]
+    is_offered = config.training.train_size == 1 and task in task_choices().values()
     if not is_offered or arm.label == seen.reference or parse_arm(arm.label) != arm:
         return ""
     settings = {"steps": config.training.steps, "seed": config.seed}

@@ -79,11 +79,11 @@ const weightsPanel = (sketched, changed) => {
     const { width, height } = { width: area.clientWidth, height: area.clientHeight };
     const extras = shown.sketch ? ["weight"] : Object.keys(shown.base);
     const parts = shown.arms.map((arm) => (arm.kind ? terms(arm, shown.shape) : [[]]));
-    const { scale, columns, beside, lines, scrolls } = fit(parts, extras.length, shown.shape, width, height - LINE);
+    const { scale, columns, armColumns, lines, scrolls } = fit(parts, extras.length, shown.shape, width, height - LINE);
     const [view, left, right] = [element("div", "view"), element("div", "extras"), element("div", "arms")];
     pictures = [];
     left.style.gridTemplateColumns = `repeat(${columns}, auto)`;
-    right.style.gridTemplateColumns = `repeat(${beside}, minmax(0, 1fr))`;
+    right.style.gridTemplateColumns = `repeat(${armColumns}, minmax(0, 1fr))`;
     view.classList.toggle("weights-scrolls", scrolls);
     const difference = shown.compared?.length ? differenceName() : "";
     const labels = { weight: "W₀", true: "ΔW*", difference: difference.length > 16 ? "difference" : difference };

@@ -29,12 +29,12 @@ const weightsLayout = (() => {
   const across = (line, scale) => line.reduce((sum, term) => sum + wide(term, scale) + 2, 0);
   const down = (line, scale) => Math.max(0, ...line.map((term) => high(term, scale)));
 
-  // The sizes of the arms' part: `beside` of them side by side, in lines as wide as the widest.
-  function sizeOf(arms, beside, scale) {
+  // The sizes of the arms' part: in this many columns, each as wide as the widest line.
+  function sizeOf(arms, armColumns, scale) {
     const heights = arms.map((lines) => HEAD + lines.reduce((sum, line) => sum + down(line, scale), 0));
-    const rows = [...Array(Math.ceil(arms.length / beside)).keys()].map((i) => Math.max(...heights.slice(i * beside, (i + 1) * beside)));
+    const rows = [...Array(Math.ceil(arms.length / armColumns)).keys()].map((i) => Math.max(...heights.slice(i * armColumns, (i + 1) * armColumns)));
     const widest = Math.max(0, ...arms.flat().map((line) => across(line, scale)));
-    return [beside * widest + (beside - 1) * GAP, rows.reduce((sum, row) => sum + row, 0)];
+    return [armColumns * widest + (armColumns - 1) * GAP, rows.reduce((sum, row) => sum + row, 0)];
   }
 
   // The largest scale at which all is seen: W₀ and what belongs to no arm on the left in one to three columns, the arms in one
@@ -45,16 +45,16 @@ const weightsLayout = (() => {
     for (let scale = 8; ; scale /= 1.04) {
       const [w, h] = [side(shape[1], scale), side(shape[0], scale)];
       for (const lines of forms) {
-        for (let beside = 1; beside <= Math.min(2, Math.max(1, arms.length - 1)); beside++) {
-          const [right, tall] = sizeOf(lines, beside, scale);
+        for (let armColumns = 1; armColumns <= Math.min(2, Math.max(1, arms.length - 1)); armColumns++) {
+          const [right, tall] = sizeOf(lines, armColumns, scale);
           for (let columns = 1; columns <= Math.max(extras, 1); columns++) {
             const isNarrow = columns * (w + GAP) + GAP + right <= width;
             const isLow = Math.max(tall, Math.ceil(extras / columns) * (h + LABEL)) <= height;
-            if (isNarrow && (isLow || scale <= least)) return { scale, columns, beside, lines, scrolls: !isLow };
+            if (isNarrow && (isLow || scale <= least)) return { scale, columns, armColumns, lines, scrolls: !isLow };
           }
         }
       }
-      if (scale <= least) return { scale, columns: 1, beside: 1, lines: forms[1], scrolls: true };
+      if (scale <= least) return { scale, columns: 1, armColumns: 1, lines: forms[1], scrolls: true };
     }
   }
 

@@ -134,10 +134,7 @@ class Custom(Task):
     @cached_property
     def _folder(self) -> Path:
         options = self._options
-        folder = pretrained.model_folder(options.model, options.revision or None)
-        if pretrained.model_digest(folder) != options.model_sha256:
-            raise BadInput(f"model {options.model!r} is not the one this run was made with ({options.model_sha256})")
-        return folder
+        return pretrained.checked_folder(options.model, options.model_sha256, options.revision or None)
 
     @cached_property
     def _data(self) -> Prepared:

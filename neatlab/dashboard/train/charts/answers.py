@@ -12,9 +12,9 @@ from neatlab.runtime.templates import macros
 
 QUESTIONS = macros(__file__).questions(
     (
-        ("neats-home", "See NEAT win", "The update to be learnt is a function of W₀."),
-        ("loras-home", "See LoRA win", "The update to be learnt is a product of two thin matrices."),
-        ("depth", "Which depth?", "Two, four, six and eight matrices side by side."),
+        ("neats-home", "See NEAT win", "The right update is a function of W₀."),
+        ("loras-home", "See LoRA win", "The right update is a product of two thin matrices."),
+        ("depth", "Which depth?", "Two to eight matrices side by side."),
     )
 )
 
