@@ -19,9 +19,11 @@ from neatlab.errors import BadInput, shown
 from neatlab.experiments.trained import load_trained
 from neatlab.inspection import open_upload
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS, AdapterFolder, is_adapter, read_adapter
+from neatlab.inspection.outside import outside_base
 from neatlab.inspection.sources import AdapterSource
 from neatlab.inspection.weights import Entry, Weights
 from neatlab.runs.index import RUN_ID
+from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
@@ -67,8 +69,8 @@ def open_editable(path: PathLike, base: Base = None, runs: PathLike = "runs") ->
 def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Editable:
     if not Path(path).exists() and RUN_ID.fullmatch(str(path)):
         run = _finished(str(path), base, runs)
-        folder, title, task = run.path / "adapter", run.config.arm.label, run.config.spec
-        base = ModelWeights(run.path, load_trained(run).layers) if base is None else base
+        folder, title, task = run.path / "adapter", run.config.arm.label, _own_task(run)
+        base = _own_base(run) if base is None else base
     else:
         folder, title, task = _adapter_folder(Path(path), stack), Path(path).resolve().name, None
     adapter = read_adapter(folder)
@@ -76,6 +78,16 @@ def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Edita
     weights = base if base is None or isinstance(base, Weights) else Weights(base)
     source = AdapterSource(adapter, weights)
     return _editable(_origin(title, task, adapter), source, lambda other: _open(other, weights, runs, stack))
+
+
+def _own_task(run: Run) -> TaskSpec | None:
+    return None if isinstance(run.config, OutsideRun) else run.config.spec
+
+
+def _own_base(run: Run) -> Base:
+    if isinstance(run.config, OutsideRun):
+        return outside_base(run.config)
+    return ModelWeights(run.path, load_trained(run).layers)
 
 
 def _adapter_folder(path: Path, stack: ExitStack) -> Path:
