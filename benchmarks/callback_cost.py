@@ -1,6 +1,6 @@
 """What NeatlabCallback costs a Trainer: steps with it and without it, taking turns in one process.
 
-    python benchmarks/callback_cost.py [--models tiny minilm] [--methods lora neat] [--steps 30] [--rounds 5]
+    python benchmarks/callback_cost.py [--models tiny minilm] [--methods lora neat] [--steps 20] [--rounds 5]
         [--threads 1] [--json]
 
 A round trains the same steps without and with the callback, at its default interval and with a loss logged at every
@@ -64,7 +64,7 @@ def bert(hidden: int, layers: int) -> Any:
 
 SHAPES = {
     "tiny": Shape(lambda: bert(96, 2), BERT, 16, 32),
-    "minilm": Shape(lambda: bert(384, 6), BERT, 16, 64),
+    "minilm": Shape(lambda: bert(384, 6), BERT, 8, 64),
     "smollm2": Shape(
         lambda: LlamaForCausalLM(LlamaConfig(vocab_size=1000, num_hidden_layers=30, **SMOLLM)), LLAMA, 1, 128
     ),
@@ -142,7 +142,7 @@ def measure(name: str, method: str, steps: int, rounds: int) -> Row:
 
     shape, ratios, plain, counts, once = SHAPES[name], [], [], [], []
     layers = 0
-    for turn in range(rounds + 1):
+    for turn in range(rounds + 1):  # the first warms up
         with tempfile.TemporaryDirectory() as folder:
             without, _ = train(shape, method, steps, folder, None)
             paced, model = train(shape, method, steps, folder, NeatlabCallback(f"{folder}/runs"))
@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=SHAPES, default=["tiny", "minilm"])
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
