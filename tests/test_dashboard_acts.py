@@ -74,6 +74,7 @@ class TestProcess:
         assert rows.loc[before, "rank"] == 2 and rows.loc[after, "rank"] == 1
         values = result.inspection.spectra.set_index("arm")["singular_values"]
         assert values[after][0] == pytest.approx(values[before][0] / 2, rel=1e-5)
+        assert all("base: teacher" in one.about for one in result.inspection.adapters)
         assert "LORA → LORA" in result.summary and "1 test" not in result.proof and "before," in result.proof
         with open_upload(result.file) as folder:
             (layer,) = inspect(folder).layers

@@ -85,7 +85,7 @@ def _opened(order: ActOrder, store: Store) -> Iterator[Opened]:
         return
     with opened_adapter(order.opened) as upload:
         source = open_source(upload.folder, upload.base)
-        source.title = upload.title
+        source.title, source.base = upload.title, upload.base_name
         yield Opened(source, upload.folder, upload.base, None if upload.base is None else Weights(upload.base))
 
 
@@ -96,7 +96,7 @@ def _acted(order: ActOrder, opened: Opened, root: str, on_layer: Any) -> ActResu
     out, task = folder / "adapter", "own" if order.is_scored else None
     done = edit(opened.adapter, order.acts, out, opened.base, task=task, runs=root, on_layer=on_layer)
     after = AdapterSource(read_adapter(out), opened.weights)
-    after.title = f"{opened.source.title}, after {', '.join(order.acts)}"
+    after.title, after.base = f"{opened.source.title}, after {', '.join(order.acts)}", opened.source.base
     both = compare_sources([opened.source, after], directions=DIRECTIONS, on_layer=on_layer)
     measured = written(both, folder, order.command)
     file = shutil.make_archive(str(folder / "neatlab-edited"), "zip", out)

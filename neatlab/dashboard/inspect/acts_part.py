@@ -73,7 +73,7 @@ class ActsPart:
             self._is_scored = gr.Checkbox(False, label="score before and after", elem_id="act-scored", min_width=130)
             self._start = gr.Button("Apply", interactive=False, elem_id="act-start", min_width=90)
             self._undo = gr.Button("Undo", interactive=False, elem_id="act-undo", min_width=90)
-            self._file = gr.DownloadButton("Adapter (zip)", interactive=False, elem_id="act-file", min_width=120)
+            self._file = gr.DownloadButton("Save zip", interactive=False, elem_id="act-file", min_width=120)
         self._message = message_slot("inspect-message-acts")
         self._said = gr.HTML(_said(None), elem_id="act-said", apply_default_css=False)
 

@@ -87,7 +87,8 @@ class InspectTab(Tab[InspectLink]):
                 self._opening = OpenForm(context, holder)
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
                 self._results = Results(INVITATION)
-        self._acts = ActsPart(context, self._windows.get)
+                self._acts = ActsPart(context, self._windows.get)
+                self._results.lay_table()
         self._scale = ScalePart(context, self._windows.get)
         self._turn = gr.State(0, time_to_live=FORGET_SECONDS)  # changes when there is something else to show
         self.fields = {"inspect": self._opening.run, "inspect_other": self._opening.other}
