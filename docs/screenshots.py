@@ -1,6 +1,8 @@
 """Pictures of every tab and of the playground: `python docs/screenshots.py`.
 
-Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; with `playground` as an argument that alone.
+Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; the first screen of the Train tab before, during and
+after a training, as docs/train-<when>-<theme>-<width>.png. With `playground`, `tabs` or `training` as an argument those
+alone.
 
 It needs what the tests need: Playwright and a Chromium (scripts/chromium.sh).
 """
@@ -26,6 +28,8 @@ PORT = 7871
 THEMES = ("light", "dark")
 SIZES = {1280: 900, 390: 844}
 PLAYGROUND = {1280: 720, 390: 844}  # pixels: one screen
+SCREENS = {1920: 1080, 1280: 720, 390: 844}
+HALFWAY = re.compile(r"Step ([4-9]\d|1[0-3]\d) of")
 LATER = re.compile(r"1[2-9]\d")  # steps
 TALLEST = 5200  # pixels; the rest of a longer tab is left out
 LARGEST = 250_000  # bytes a file
@@ -43,9 +47,9 @@ def main() -> None:
     with sync_playwright() as playwright:
         found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        take_playground(browser)
-        if sys.argv[1:] != ["playground"]:
-            take_tabs(browser)
+        for name, take_all in (("playground", take_playground), ("training", take_training), ("tabs", take_tabs)):
+            if sys.argv[1:] in ([], [name]):
+                take_all(browser)
 
 
 def take_tabs(browser: Browser) -> None:
@@ -101,6 +105,26 @@ def tabs(page: Page) -> list[str]:
     return [str(name).removeprefix("tab-").removesuffix("-button") for name in ids if str(name).startswith("tab-")]
 
 
+def take_training(browser: Browser) -> None:
+    """The first screen before, during and after a training; each on a seed that was not trained before."""
+    with tempfile.TemporaryDirectory() as runs, served(runs) as url:
+        train(browser.new_page(), f"{url}{TRAINED}&seed=99")  # the base checkpoint
+        for seed, (theme, width) in enumerate((theme, width) for theme in THEMES for width in SCREENS):
+            size = {"width": width, "height": SCREENS[width]}
+            page = browser.new_page(viewport=size, color_scheme=theme)  # type: ignore[arg-type]
+            page.goto(f"{url}{TRAINED}&seed={seed}&__theme={theme}")
+            expect(page.locator("#train")).to_be_enabled(timeout=PATIENCE)
+            page.wait_for_timeout(DRAWING)
+            store(page, "train-before", theme, width)
+            page.click("#train")
+            expect(page.locator("#status")).to_contain_text(HALFWAY, timeout=PATIENCE)
+            store(page, "train-during", theme, width)
+            expect(page.locator("#status")).to_contain_text("Done.", timeout=PATIENCE)
+            page.wait_for_timeout(DRAWING)
+            store(page, "train-after", theme, width)
+            page.close()
+
+
 def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None:
     """One picture."""
     page = browser.new_page(viewport={"width": width, "height": SIZES[width]}, color_scheme=theme)  # type: ignore[arg-type]
@@ -111,7 +135,8 @@ def take(browser: Browser, link: str, name: str, theme: str, width: int) -> None
     if name == "inspect":
         expect(page.locator("#inspect-table table")).to_be_visible(timeout=PATIENCE)
     page.wait_for_timeout(DRAWING)
-    store(page, name, theme, width)
+    store(page, name, theme, width, is_whole=True)
+    page.close()
 
 
 def take_playground(browser: Browser) -> None:
@@ -129,16 +154,16 @@ def take_playground(browser: Browser) -> None:
                 if theme == "dark":
                     page.press("#spectrum", "ArrowRight")
                 page.wait_for_timeout(DRAWING / 10)
-                store(page, "playground", theme, width, is_whole=False)
+                store(page, "playground", theme, width)
+                page.close()
 
 
-def store(page: Page, name: str, theme: str, width: int, is_whole: bool = True) -> None:
-    """Write the picture of a page, and close it."""
+def store(page: Page, name: str, theme: str, width: int, is_whole: bool = False) -> None:
+    """Write the picture of the window, or of the whole page."""
     picture = Image.open(BytesIO(page.screenshot(full_page=is_whole)))
     seen = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
     path = HERE / f"{name}-{theme}-{width}.png"
     print(path.relative_to(HERE.parent), save(seen, path), "bytes")
-    page.close()
 
 
 def save(picture: Image.Image, path: Path) -> int:

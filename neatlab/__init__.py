@@ -12,6 +12,7 @@ suite        the same arms on a table of tasks, and what the tasks show together
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
 edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
+edit_curve   an act at several values, each scored, and the smallest adapter that is as good: an `EditCurve`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 NeatlabCallback  what a Trainer or another loop trains, written down as a run with its spectra while it goes
 plots        Plotly figures of all of these
@@ -34,6 +35,7 @@ _HOMES = {
     "BadInput": "neatlab.errors",
     "Comparison": "neatlab.runs.comparison",
     "Edit": "neatlab.editing",
+    "EditCurve": "neatlab.editing",
     "Inspection": "neatlab.inspection",
     "MissingExtra": "neatlab.errors",
     "METHODS": "neatlab.adapters.methods",
@@ -49,6 +51,7 @@ _HOMES = {
     "compare": "neatlab.experiments.compare",
     "data": "neatlab.experiments.data",
     "edit": "neatlab.editing",
+    "edit_curve": "neatlab.editing",
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",

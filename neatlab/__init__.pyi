@@ -5,7 +5,9 @@ from neatlab.adapters.neat import NeatLinear as NeatLinear
 from neatlab.adapters.neat import NeatModel as NeatModel
 from neatlab.config import Arm as Arm
 from neatlab.editing import Edit as Edit
+from neatlab.editing import EditCurve as EditCurve
 from neatlab.editing import edit as edit
+from neatlab.editing import edit_curve as edit_curve
 from neatlab.errors import BadInput as BadInput
 from neatlab.errors import MissingExtra as MissingExtra
 from neatlab.errors import NeatlabError as NeatlabError

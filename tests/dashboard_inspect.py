@@ -1,15 +1,23 @@
 """What the tests of the Inspect tab share: a store of small runs, uploads, and processes that run here."""
 
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from neatlab.config import make_run, parse_arm
+from neatlab.dashboard.inspect import act_worker
 from neatlab.dashboard.inspect import worker as inspect_worker
-from neatlab.dashboard.inspect.request import InspectionProgress, InspectionResult, InspectOrder
+from neatlab.dashboard.inspect.request import FieldError, InspectionProgress, InspectionResult, InspectOrder
+from neatlab.dashboard.inspect.tab import InspectTab
+from neatlab.dashboard.shared.context import Context
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
+from tests.awaiting import awaited
 from tests.dashboard_runs import four_runs, trained
 
 LAYER = "layers.0.linear"
@@ -19,7 +27,8 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where Gradio keeps uploads, and where this module's processes would nice themselves."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "served"))
-    monkeypatch.setattr(inspect_worker, "begin", lambda: None)
+    for worker in (inspect_worker, act_worker):
+        monkeypatch.setattr(worker, "begin", lambda: None)
     monkeypatch.setattr(inspect_worker.tempfile, "tempdir", None)
     (tmp_path / "served").mkdir()
     return tmp_path / "served"
@@ -72,3 +81,52 @@ def uploaded(served: Path, name: str, content: bytes) -> dict[str, str]:
     folder.mkdir()
     (folder / name).write_bytes(content)
     return {"path": str(folder / name)}
+
+
+class FakeJobs:
+    """Jobs that run in this process, at once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.words, self.orders = store, [], []  # type: ignore[var-annotated]
+
+    def submit(self, entry: str, order: Any, brief: bool = False, **_: Any) -> Any:
+        self.orders.append(order)
+        job = SimpleNamespace(
+            phase="preparing", result=None, refusal=None, touch=lambda: setattr(job, "phase", "ended")
+        )
+        pipe: Any = Pipe()
+        module, _, function = entry.partition(":")
+        getattr(import_module(module), function)(order, str(self.store.root), pipe)
+        kind, *values = pipe.said[-1]
+        if kind == "result":
+            job.result = values[0]
+        else:
+            job.refusal = FieldError(values[0], values[1])
+            job.refusal.field = values[0]  # type: ignore[attr-defined]
+        return job
+
+    def position(self, job: Any) -> int:
+        return 0
+
+    def send(self, job: Any, word: str) -> None:
+        self.words.append(word)
+
+
+def make_tab(store: Store, tmp_path: Path) -> Iterator[InspectTab]:
+    jobs: Any = FakeJobs(store)
+    with gr.Blocks() as demo:
+        made = InspectTab(Context(store, jobs, tmp_path))
+        made.connect(demo)
+    yield made
+    made._close(visit("w"))
+
+
+def visit(window: str) -> Any:
+    return SimpleNamespace(session_hash=window)
+
+
+def every(stream: Any) -> list[list[Any]]:
+    async def gather() -> list[list[Any]]:
+        return [values async for values in stream]
+
+    return awaited(gather())

@@ -1,9 +1,7 @@
 """The Inspect tab without a browser: what is shown, and what its window keeps."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -27,20 +25,24 @@ from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.links import Link
 from neatlab.dashboard.server import launch
 from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.links import write
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
-from tests.awaiting import awaited
 from tests.dashboard_inspect import (
     LAYER,
-    Pipe,
+    FakeJobs,
+    every,
     found_in,
     make_store,
+    make_tab,
     of,
     serve,
+    visit,
 )
 
 served = pytest.fixture(autouse=True)(serve)
 store = pytest.fixture(scope="module")(make_store)
+tab = pytest.fixture(make_tab)
 
 
 @pytest.fixture(scope="module")
@@ -120,55 +122,6 @@ class TestView:
             view.factor(at)
 
 
-class FakeJobs:
-    """Jobs that run in this process, at once."""
-
-    def __init__(self, store: Store) -> None:
-        self.store, self.words, self.orders = store, [], []  # type: ignore[var-annotated]
-
-    def submit(self, entry: str, order: Any, brief: bool = False, **_: Any) -> Any:
-        self.orders.append(order)
-        job = SimpleNamespace(
-            phase="preparing", result=None, refusal=None, touch=lambda: setattr(job, "phase", "ended")
-        )
-        pipe: Any = Pipe()
-        getattr(inspect_worker, entry.partition(":")[2])(order, str(self.store.root), pipe)
-        kind, *values = pipe.said[-1]
-        if kind == "result":
-            job.result = values[0]
-        else:
-            job.refusal = FieldError(values[0], values[1])
-            job.refusal.field = values[0]  # type: ignore[attr-defined]
-        return job
-
-    def position(self, job: Any) -> int:
-        return 0
-
-    def send(self, job: Any, word: str) -> None:
-        self.words.append(word)
-
-
-@pytest.fixture
-def tab(store: Store, tmp_path: Path) -> Iterator[InspectTab]:
-    jobs: Any = FakeJobs(store)
-    with gr.Blocks() as demo:
-        made = InspectTab(Context(store, jobs, tmp_path))
-        made.connect(demo)
-    yield made
-    made._close(visit("w"))
-
-
-def visit(window: str) -> Any:
-    return SimpleNamespace(session_hash=window)
-
-
-def every(stream: Any) -> list[list[Any]]:
-    async def gather() -> list[list[Any]]:
-        return [values async for values in stream]
-
-    return awaited(gather())
-
-
 class TestTab:
     def test_a_run_is_opened_shown_and_scaled(self, tab: InspectTab, store: Store) -> None:
         run = of(store, "neat")
@@ -208,14 +161,22 @@ class TestTab:
 
     def test_a_link_to_the_tab_opens_its_run_once(self, tab: InspectTab, store: Store) -> None:
         run_id, rest = of(store, "lora").run_id, [RUN, None, None, None, "", "", ""]
-        (update,) = tab.read_link(Link.text(f"?tab=inspect&inspect={run_id}"), "w")
+        update, other = tab.read_link(Link.text(f"?tab=inspect&inspect={run_id}"), "w")
         assert update["value"] == run_id and run_id in [value for _, value in update["choices"]]
+        assert other["value"] == "" and run_id not in [value for _, value in other["choices"]]
         assert "Done: lora:rank=2" in every(tab._restore(visit("w"), *rest))[-1][5]
         assert len(every(tab._restore(visit("w"), *rest))) == 1
         tab.read_link(Link.text(f"?tab=train&inspect={run_id}"), "v")
         assert "press Inspect" in every(tab._restore(visit("v"), *rest))[-1][5]
         with pytest.raises(BadInput):
             Link.text("?tab=inspect&inspect=../../etc")
+
+    def test_a_link_opens_two_runs_beside_each_other(self, tab: InspectTab, store: Store) -> None:
+        pair = {"inspect": of(store, "lora").run_id, "inspect_other": of(store, "neat").run_id}
+        written = write({"tab": "inspect", **tab.write_link([*pair.values()], "w")})
+        assert [update["value"] for update in tab.read_link(Link.text(written), "w")] == [*pair.values()]
+        last = every(tab._restore(visit("w"), RUN, None, None, None, "", "", ""))[-1]
+        assert "Done: lora:rank=2 and neat:rank=2,depth=2" in last[5]
 
     def test_only_runs_of_the_same_task_are_offered_beside_one(self, tab: InspectTab, store: Store) -> None:
         run_id = of(store, "lora").run_id

@@ -131,6 +131,10 @@ def test_what_needs_thin_factors_says_so(kind, act, adapters, base, tmp_path):
 def test_every_act_has_an_example_that_plain_lora_takes(name, adapters, base, tmp_path):
     example = ACTS[name].example or f"merge:with={adapters['rslora']}"
     assert example.startswith(name)
+    if ACTS[name].needs_task:
+        with pytest.raises(BadInput, match="give the task too"):
+            neatlab.edit(adapters["lora"], [example], tmp_path / "out", base)
+        return
     neatlab.edit(adapters["lora"], [example], tmp_path / "out", base)
     assert deltas(tmp_path / "out")
 
@@ -398,7 +402,7 @@ class TestCommandLine:
         assert main([*words, "--act", "compres:rank=2"]) == 2
         assert capsys.readouterr().err == (
             "neatlab: unknown act 'compres'; allowed: compress, convert, drop-direction, keep-layers, merge, "
-            "reduce-intruders, rewind, scale; did you mean 'compress'?\n"
+            "reduce-intruders, reweight, rewind, scale; did you mean 'compress'?\n"
         )
         assert main(words) == 2
         assert "no act is given; such as --act compress:rank=2" in capsys.readouterr().err

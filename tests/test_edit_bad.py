@@ -53,6 +53,8 @@ WRONG = {
     "convert:to=dora": "to='dora': input should be 'lora' or 'neat'",
     "merge": "with",
     "prune:rank=2": "unknown act 'prune'; allowed: compress, convert",
+    "reweight": "give the task too",
+    "reweight:strength=1": "strength='1': input should be less than 1",
 }
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import gradio as gr
 import psutil
 import pytest
 
@@ -15,6 +16,9 @@ from neatlab import BadInput, plots
 from neatlab.cli import main
 from neatlab.cli.suite import suite_text
 from neatlab.config import make_run, parse_arm
+from neatlab.dashboard.runs.suite_part import SuitePart
+from neatlab.dashboard.shared.context import Context
+from neatlab.errors import StoreError
 from neatlab.experiments.cluster import cluster
 from neatlab.experiments.suite_request import ARMS, LOCK, Suite
 from neatlab.experiments.suite_tasks import QUICK, listed
@@ -23,6 +27,7 @@ from neatlab.report.suite import render_suite
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.store import Store
 from neatlab.runs.suite import OUTCOMES, SuiteResult, SuiteTask
+from neatlab.runs.suite_record import FILE, has_record, read_suite, record
 from neatlab.runtime.locks import exclusive
 from neatlab.tasks import TASKS
 from tests.gate import Gate
@@ -112,6 +117,14 @@ class TestTasks:
         assert digits.sweep.configs[0].training.steps == 60 and digits.outlook == (4 * 6 + 4 + 6 * 3, 0)
 
 
+@pytest.fixture
+def recorded(result):
+    """The store of the runs of `result`, with the suite's file."""
+    store = Store(result.tasks[0].comparison.runs[0].path.parent)
+    record(store, result, 9, {"margin": None, "over": "examples", "design": None})
+    return store
+
+
 class TestTogether:
     def test_outcomes_are_counted_against_the_reference(self, result):
         vision, arithmetic, everything = result.groups
@@ -169,6 +182,42 @@ class TestTogether:
         for heading in ("all: 8 tasks", "vision: 4 tasks", "arithmetic: 4 tasks", "Verdicts by task", "Repeat it"):
             assert f"<h2>{heading}</h2>" in page
         assert page.count('class="plot"') == 3 and "0.9000 (better)" in page
+
+
+class TestRecord:
+    def test_what_was_written_is_read_again_with_every_verdict(self, result, recorded):
+        read, planned = read_suite(recorded)
+        assert planned == 9 and has_record(recorded)
+        assert read.to_dict() == result.to_dict()
+
+    def test_a_folder_without_one_has_no_suite(self, tmp_path):
+        assert not has_record(Store(tmp_path)) and read_suite(Store(tmp_path)) is None
+
+    def test_a_task_whose_runs_were_deleted_is_named(self, result, recorded):
+        gone = result.tasks[0]
+        runs = recorded.root / gone.comparison.runs[0].run_id
+        runs.rename(recorded.root / "elsewhere")
+        read, _ = read_suite(recorded)
+        (recorded.root / "elsewhere").rename(runs)
+        assert "1 of its runs are not there any more" in read.lost[gone.task]
+        assert len(read.tasks) == len(result.tasks) - 1
+
+    @pytest.mark.parametrize("text", [b"{", b"[]", b'{"arms": []}', b'{"arms": 1, "tasks": [{"runs": []}]}'])
+    def test_a_damaged_one_is_refused_in_a_line(self, tmp_path, text):
+        (tmp_path / FILE).write_bytes(text)
+        with pytest.raises(
+            StoreError, match=r"suite\.json cannot be read: .*; the suite's command writes it anew"
+        ) as one:
+            read_suite(Store(tmp_path))
+        assert "\n" not in str(one.value)
+
+    def test_the_page_shows_its_groups_ranks_and_verdicts(self, recorded):
+        with gr.Blocks():
+            part = SuitePart(Context(recorded, None))
+        groups, ranks, tasks = part._show()
+        assert part.look()["visible"] and "8 of 9 tasks are done" in groups
+        assert "all: 8 tasks" in groups and "facts: no comparison, 1 of 2 runs were lost" in tasks.replace("<wbr>", "")
+        assert json.loads(ranks)["caption"].startswith("3 arms on 7 tasks")
 
 
 class TestDiagram:
@@ -243,6 +292,7 @@ class TestTraining:
         assert before.items() <= finished(store).items() and len(finished(store)) == 32
         assert [(one.done, one.tasks, one.latest.task) for one in progress] == [(1, 2, TINY[0]), (2, 2, TINY[1])]
 
+        assert read_suite(store)[0].to_dict() == result.to_dict()
         assert main([*words, "--json"]) == 0  # all is there: no cluster, the same answer
         assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(result.to_dict()))
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -99,11 +99,13 @@ class TestKinds:
         with pytest.raises(BadInput, match=r"margin=.*a number from 0"):
             judged([0.1, 0.2], margin=margin)
 
+    @example([0.001953125, 0.001953125, 0.0014953909481823092], False, "a0")  # shown, and within the margin
     @given(st.lists(st.floats(-1, 1), min_size=0, max_size=6), st.booleans(), st.sampled_from(["a0", "b", None]))
     def test_every_difference_has_a_sentence_and_better_is_said_only_of_what_is_shown(self, values, higher, cheaper):
         one = judged(values, higher=higher, cheaper=cheaper)
         said = sentence(one, "accuracy")
-        assert ("is better than" in said) == one.shown == (one.kind == "better")
+        assert ("is better than" in said) == one.shown
+        assert (one.kind == "better") == (one.shown and "hardly matters" not in said)
         assert said.endswith(".") and "nan" not in said
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from neatlab.cli.columns import aligned
 from neatlab.cli.commands import print_json
-from neatlab.runtime.numbers import DASH, bytes_number, number
+from neatlab.errors import BadInput
+from neatlab.runtime.numbers import DASH, bytes_number, number, signed_interval
 
 if TYPE_CHECKING:
-    from neatlab.editing import Edit
+    from neatlab.editing import Edit, EditCurve
 
+SWEEP_HELP = "one act at several values, each scored: compress:rank=1+2+4; --out takes the smallest that is as good"
 ACTS_HELP = "compress:rank=2, rewind:alpha=0.8, …; several are done in this order"
 
 
@@ -19,7 +21,8 @@ def add_edit(subparsers: Any, add_shared: Callable[[argparse.ArgumentParser], No
     parser = subparsers.add_parser("edit", help="compress, scale, rewind, merge or convert an adapter")
     parser.add_argument("adapter", metavar="RUN_ID|DIR|ZIP", help="a finished run, an adapter folder, or a zip of one")
     parser.add_argument("--act", action="append", default=[], dest="acts", metavar="ACT", help=ACTS_HELP)
-    parser.add_argument("--out", required=True, metavar="DIR", help="a folder that does not exist yet, or is empty")
+    parser.add_argument("--sweep", metavar="ACT", help=SWEEP_HELP)
+    parser.add_argument("--out", metavar="DIR", help="a folder that does not exist yet, or is empty")
     parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model that the adapter was trained on")
     parser.add_argument("--task", help="score before and after on its test split: own for a run's, or digits, …")
     parser.add_argument("--margin", type=float, metavar="X", help="largest difference in score that does not matter")
@@ -29,18 +32,47 @@ def add_edit(subparsers: Any, add_shared: Callable[[argparse.ArgumentParser], No
 
 def edit(arguments: argparse.Namespace) -> None:
     """Acts on an adapter, and what they did to it."""
+    if arguments.sweep is not None:
+        _sweep(arguments)
+        return
+    if arguments.out is None:
+        raise BadInput("--out is missing; give the folder to write the adapter to")
+    done = _edited(arguments, arguments.acts)
+    if arguments.json:
+        print_json(done.to_dict())
+        return
+    print(_table(done), "", _sum(done), *([done.proof.sentence] if done.proof else []), f"wrote {done.out}", sep="\n")
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    """One act at several values, and the smallest adapter that is as good."""
+    from neatlab.cli.terminal import LayerProgressBar
+    from neatlab.editing import edit_curve
+
+    if arguments.acts:
+        raise BadInput("--act and --sweep; give one")
+    if arguments.task is None:
+        raise BadInput("--sweep scores each value; give --task: own for a run's, or digits, …")
+    with LayerProgressBar() as progress:
+        words = {name: getattr(arguments, name) for name in ("task", "margin", "runs")}
+        curve = edit_curve(arguments.adapter, arguments.sweep, arguments.base, on_value=progress, **words)
+    if curve.act and arguments.out:
+        arguments.task, arguments.margin = None, None
+        _edited(arguments, [curve.act])
+    if arguments.json:
+        print_json(curve.to_dict())
+        return
+    wrote = [f"wrote {arguments.out}"] if curve.act and arguments.out else []
+    print(_curve_table(curve), "", curve.sentence, *wrote, sep="\n")
+
+
+def _edited(arguments: argparse.Namespace, acts: list[str]) -> "Edit":
     from neatlab.cli.terminal import LayerProgressBar
     from neatlab.editing import edit as edit_adapter
 
     with LayerProgressBar() as progress:
         words = {name: getattr(arguments, name) for name in ("task", "margin", "runs")}
-        done = edit_adapter(
-            arguments.adapter, arguments.acts, arguments.out, arguments.base, on_layer=progress, **words
-        )
-    if arguments.json:
-        print_json(done.to_dict())
-        return
-    print(_table(done), "", _sum(done), *([done.proof.sentence] if done.proof else []), f"wrote {done.out}", sep="\n")
+        return edit_adapter(arguments.adapter, acts, arguments.out, arguments.base, on_layer=progress, **words)
 
 
 def _table(done: "Edit") -> str:
@@ -72,3 +104,21 @@ def _sum(done: "Edit") -> str:
 
 def _error(value: float) -> str:
     return DASH if value != value else f"{value:.2g}"
+
+
+def _curve_table(curve: "EditCurve") -> str:
+    base = [curve.base_metric] if curve.base_metric else []
+    head = [curve.option, "parameters", f"{curve.metric}, validation", "95 % interval of the difference", "verdict"]
+    rows = [
+        [
+            f"{point.value:g}",
+            f"{point.parameters:,}",
+            number(point.proof.after),
+            signed_interval(point.proof.low, point.proof.high),
+            point.proof.verdict,
+            *[number(point.proof.base_after) for _ in base],
+            "smallest" if point.value == curve.smallest else "",
+        ]
+        for point in curve.points
+    ]
+    return aligned([[*head, *base, ""], *rows])

@@ -22,7 +22,7 @@ from neatlab.dashboard.shared.live_plot import serve_plotly
 from neatlab.dashboard.shared.presets import PRESETS
 from neatlab.dashboard.shared.tab import LIGHT, Tab, message_slot
 from neatlab.dashboard.shared.terms import glossary
-from neatlab.dashboard.train.controls import preset_control
+from neatlab.dashboard.train.controls import OWN_SETTINGS, preset_control
 from neatlab.dashboard.train.tab import TrainTab
 from neatlab.dashboard.train.words import HEADER
 from neatlab.dashboard.understand.tab import UnderstandTab
@@ -132,7 +132,8 @@ class _Page:
         # Not `_write` itself: where one event has two handlers of which the last call counts, Gradio's page starts both
         # again when either was called meanwhile, each of which calls the other meanwhile, and so without end.
         gr.on(events, None, None, None, js=EDITED)
-        self.link.edit(in_order(self._write), self._inputs, self.link, trigger_mode="always_last", **LIGHT)
+        written: list[Block] = [self.link, self._preset]
+        self.link.edit(in_order(self._write), self._inputs, written, trigger_mode="always_last", **LIGHT)
         self._copy.click(None, None, None, js=COPY_LINK)
         hidden = [block for blocks in self._hidden.values() for block in blocks]
         outputs = dict.fromkeys([self._message, self._lesson, self._tabs, *self._outputs, *hidden])
@@ -142,15 +143,15 @@ class _Page:
             for handler, inputs, shown, settings in tab.restored:
                 opened.then(handler, inputs, shown, **settings)
 
-    def _write(self, *values: Any, request: gr.Request) -> str:
-        """The link of what the page shows now."""
+    def _write(self, *values: Any, request: gr.Request) -> tuple[str, str]:
+        """The link of what the page shows now, and the preset that it is: after an edit none."""
         parameters: dict[str, Any] = {}
         rest = list(values)
         for tab in self._contents:
             count = len(tab.link_inputs)
             parameters |= tab.write_link(rest[:count], request.session_hash)
             rest = rest[count:]
-        return write(parameters)
+        return write(parameters), OWN_SETTINGS
 
     def _read(self, request: gr.Request) -> dict[Block, Any]:
         """Fill the page from its link; one that cannot be used leaves it as it is and says why."""

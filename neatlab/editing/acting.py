@@ -39,8 +39,8 @@ def edit(
         out: The folder to write; it must not exist yet, or be empty.
         base: The model that the adapter was trained on, a folder or its name in the local hub cache. Needed where ΔW
             depends on W₀ (NEAT, PEANuT, DoRA, PiSSA, …), and by reduce-intruders and convert:to=neat.
-        task: Score the adapter before and after on the test split of this task: "own" for that of a run, or a task as
-            `compare` takes it.
+        task: Score the adapter before and after on the test split of this task: "own" for that of a run or of what the
+            lab exported, or a task as `compare` takes it.
         margin: The largest difference in score that does not matter; the metric's own by default.
         runs: The runs folder.
         on_layer: Called before each layer with what is done, what there is, and the layer's name.
@@ -64,7 +64,11 @@ def edit(
         raise BadInput(f"no act is given; such as --act compress:rank=2; allowed: {', '.join(ACTS)}")
     parsed = [parse_act(act) if isinstance(act, str) else act for act in acts]
     with torch.no_grad(), open_editable(adapter, base, runs) as editable:
-        prover = _prover(task, margin, editable)
+        if task is None and margin is not None:
+            raise BadInput(f"margin={margin:g} says which difference in score does not matter; give the task too")
+        prover = None if task is None else make_prover(task, margin, editable)
+        if prover and any(act.row.needs_task for act in parsed):
+            editable = replace(editable, gradient=prover.gradients(editable.origin.path))
         for act in parsed:
             editable = act(editable)
         before = prover.scores(editable.origin.path) if prover else None
@@ -75,14 +79,19 @@ def edit(
         return replace(done, proof=prover.proof(before, prover.scores(Path(out)), is_smaller))
 
 
-def _prover(task: str | TaskSpec | None, margin: float | None, adapter: Editable) -> Prover | None:
-    """What scores, where a task is given."""
-    if task is None:
-        if margin is not None:
-            raise BadInput(f"margin={margin:g} says which difference in score does not matter; give the task too")
-        return None
+def make_prover(task: str | TaskSpec, margin: float | None, adapter: Editable) -> Prover:
+    """What scores an adapter before and after.
+
+    Args:
+        task: "own" for that of a run or of what the lab exported, or a task as `compare` takes it.
+        margin: The largest difference that does not matter; the metric's own by default.
+        adapter: What is edited.
+
+    Raises:
+        BadInput: No such task, an adapter without one of its own, or a margin that bounds nothing.
+    """
     if task == "own":
         if adapter.origin.task is None:
-            raise BadInput(f"{adapter.origin.title} is no run with a task of its own; name the task, such as digits")
+            raise BadInput(f"{adapter.origin.title} names no task of its own; name the task, such as digits")
         return Prover(adapter.origin.task, margin)
     return Prover(task if isinstance(task, TaskSpec) else TaskSpec.parse(task), margin)

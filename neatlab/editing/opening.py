@@ -19,6 +19,7 @@ from neatlab.errors import BadInput, shown
 from neatlab.experiments.trained import load_trained
 from neatlab.inspection import open_upload
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS, AdapterFolder, is_adapter, read_adapter
+from neatlab.inspection.origin import named_task, origin_task, task_weights
 from neatlab.inspection.outside import outside_base
 from neatlab.inspection.sources import AdapterSource
 from neatlab.inspection.weights import Entry, Weights
@@ -67,12 +68,16 @@ def open_editable(path: PathLike, base: Base = None, runs: PathLike = "runs") ->
 
 
 def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Editable:
+    task: TaskSpec | None
     if not Path(path).exists() and RUN_ID.fullmatch(str(path)):
         run = _finished(str(path), base, runs)
         folder, title, task = run.path / "adapter", run.config.arm.label, _own_task(run)
         base = _own_base(run) if base is None else base
     else:
-        folder, title, task = _adapter_folder(Path(path), stack), Path(path).resolve().name, None
+        folder, title = _adapter_folder(Path(path), stack), Path(path).resolve().name
+        task = named_task(folder)
+        if base is None and (own := origin_task(folder)) is not None:
+            base = stack.enter_context(task_weights(own))
     adapter = read_adapter(folder)
     _check(adapter)
     weights = base if base is None or isinstance(base, Weights) else Weights(base)

@@ -14,6 +14,7 @@ from torch import nn
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.analysis.statistics import LEVEL, NAN, Interval, mean_interval
 from neatlab.analysis.verdicts import Pair, check_margin, judge
+from neatlab.editing.sensitivity import LayerGradients
 from neatlab.errors import BadInput
 from neatlab.experiments.execute import one_thread
 from neatlab.inspection.adapter_folder import read_adapter
@@ -21,7 +22,7 @@ from neatlab.runs.judging import contributions
 from neatlab.runtime.environment import keep_random_state, pick_device
 from neatlab.runtime.numbers import number, signed, signed_interval
 from neatlab.tasks import Task, TaskSpec
-from neatlab.tasks.base import Score
+from neatlab.tasks.base import Score, Split
 from neatlab.tasks.metrics import Metric
 
 Verdict = Literal["better", "worse", "as good", "not worse", "undecided"]
@@ -33,7 +34,7 @@ class Scores:
     """What an adapter reaches.
 
     Args:
-        score: On the test split.
+        score: On the examples of a split.
         base: The base's metric on held-out examples of its own task; NaN where it has none.
     """
 
@@ -110,16 +111,28 @@ class Prover:
         check_margin(self.margin)
         self._task: Task = spec.load()
 
-    def scores(self, folder: Path) -> Scores:
-        """What the adapter of a folder reaches on the test split.
+    def scores(self, folder: Path, split: Split = "test") -> Scores:
+        """What the adapter of a folder reaches.
+
+        Args:
+            folder: Where it lies.
+            split: On which examples.
 
         Raises:
             BadInput: It does not fit the task's model, or holds no head where the task has one.
         """
         with one_thread():
             model = self._load(folder)
-            score, base = self._task.score(model, "test"), self._task.base_score(model)
+            score, base = self._task.score(model, split), self._task.base_score(model)
         return Scores(score, NAN if base is None else base)
+
+    def gradients(self, folder: Path) -> LayerGradients:
+        """How the loss on training examples changes with the weights, at the adapter of a folder.
+
+        Raises:
+            BadInput: As `scores`.
+        """
+        return LayerGradients(self._task, self._load(folder))
 
     def proof(self, before: Scores, after: Scores, is_smaller: bool) -> Proof:
         """The two held against each other.

@@ -51,7 +51,7 @@ class Origin:
     Args:
         title: Its name, for people.
         path: Its folder.
-        task: What a run was trained on; None of other adapters.
+        task: What a run, or what the lab exported of one, was trained on; None of other adapters.
         type: PEFT's name of its type.
         bytes: Of its tensors' file.
         parameters: Layer → numbers in its tensors.
@@ -84,6 +84,8 @@ class Editable:
         thin: Whether every layer has thin factors.
         keeps_type: Whether the parts of every layer hold its change.
         open: Opens another adapter on the same base.
+        gradient: (layer, training examples) → ∂loss/∂W of the adapter as it was opened, d_out × d_in; None without a
+            task.
     """
 
     origin: Origin
@@ -100,6 +102,7 @@ class Editable:
     thin: bool
     keeps_type: bool
     open: Callable[[str], "Editable"]
+    gradient: Callable[[str, int], Tensor] | None = None
 
     @property
     def type(self) -> str:

@@ -26,6 +26,7 @@ from neatlab.runs.arms import Over
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.store import Store
 from neatlab.runs.suite import SuiteResult, SuiteTask
+from neatlab.runs.suite_record import record
 from neatlab.runtime.files import PathLike
 from neatlab.runtime.locks import exclusive
 from neatlab.tasks import TaskSpec
@@ -223,10 +224,12 @@ class Suite:
                 done[spec] = _suite_task(entry, comparison)
             except Incomplete as error:
                 lost[str(spec)] = str(error)
+            result = SuiteResult([*self.arms], [done[one.spec] for one in self.tasks if one.spec in done], lost)
+            record(self.store, result, len(order), self._judging)
             if on_task:
                 left = self._left(order, place, workers, time.monotonic() - begin)
                 on_task(SuiteProgress(place, len(order), done.get(spec), left))
-        return SuiteResult([*self.arms], [done[one.spec] for one in self.tasks if one.spec in done], lost)
+        return result
 
     def _left(self, order: Sequence[Entry], done: int, workers: int, spent: float) -> float:
         """Seconds for what comes after the first `done` tasks, were the estimate as far off as it was until here."""

@@ -36,10 +36,15 @@ def origin_task(folder: Path) -> TaskSpec | None:
     Raises:
         BadInput: The adapter cannot be read.
     """
+    task = named_task(folder)
+    return task if task and is_adapter(folder) and read_adapter(folder).needs_weight else None
+
+
+def named_task(folder: Path) -> TaskSpec | None:
+    """The task that an adapter's folder says it was trained on, where that is one of the lab's own."""
     label = _label(folder / ORIGIN)
     offered = [TaskSpec(name, options) for name, row in TASKS.items() for options in row.choices.values()]
-    task = next((task for task in offered if task.label == label), None)
-    return task if task and is_adapter(folder) and read_adapter(folder).needs_weight else None
+    return next((task for task in offered if task.label == label), None)
 
 
 def _label(file: Path) -> Any:

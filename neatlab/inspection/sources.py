@@ -242,7 +242,8 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
         weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
     ):  # NaN and ±∞ stay in a sum
         raise BadInput(f"the base's {entry.tensor} holds NaN or infinite values; download or convert it again")
-    return (entry.file, entry.tensor), weight
+    # Weights in memory have no file to be known by.
+    return ((entry.file, entry.tensor) if entry.file.is_file() else None), weight
 
 
 def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:

@@ -13,6 +13,7 @@ from neatlab.plots.alignment import *
 from neatlab.plots.answers import *
 from neatlab.plots.critical_difference import *
 from neatlab.plots.curves import *
+from neatlab.plots.edit_curve import *
 from neatlab.plots.energy import *
 from neatlab.plots.heatmap import *
 from neatlab.plots.intervals import *

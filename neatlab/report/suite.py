@@ -47,17 +47,28 @@ def render_suite(result: SuiteResult, command: str) -> str:
         result: What to report.
         command: The command that repeats it.
     """
-    shown, html = looks(result.arms), macros(__file__)
     drawn = [figure for group in reversed(result.groups) if (figure := _diagram(result, group))]
     runs = [run for task in result.tasks for run in task.comparison.runs]
     body = [
-        *(_group(group, shown) for group in reversed(result.groups)),  # all tasks first
-        section("Mean ranks", shown, drawn) if drawn else Markup(),
-        html.tasks(_tasks(result), HOW_TO_READ) if result.tasks else Markup(),
-        html.verdict(result.verdict(), _assumptions(result)),
+        groups_part(result),
+        section("Mean ranks", looks(result.arms), drawn) if drawn else Markup(),
+        tasks_part(result),
         repeat_with(command, environment_of(runs)),
     ]
     return page(f"{len(result.arms)} arms on {len(result.tasks)} tasks", body, drawn)
+
+
+def groups_part(result: SuiteResult) -> Markup:
+    """A table and sentences a group, that of all tasks first."""
+    shown = looks(result.arms)
+    return Markup().join(_group(group, shown) for group in reversed(result.groups))
+
+
+def tasks_part(result: SuiteResult) -> Markup:
+    """The table of the tasks, and a sentence a task."""
+    html = macros(__file__)
+    listed = html.tasks(_tasks(result), HOW_TO_READ) if result.tasks else Markup()
+    return listed + html.verdict(result.verdict(), _assumptions(result))
 
 
 def _assumptions(result: SuiteResult) -> str:
@@ -69,8 +80,13 @@ def _diagram(result: SuiteResult, group: SuiteGroup) -> Figure | None:
         return None
     family = None if group.name == ALL else group.name
     drawn = plots.critical_difference(result, group.ranking.arms, family)
-    words = f"{group.ranking.sentences()[0]} A bar joins arms whose ranks do not show a difference."
+    words = ranks_in_words(group)
     return Figure(f"ranks-{group.name}", f"Mean ranks, {group.name}", words, drawn, wide=group.name == ALL)
+
+
+def ranks_in_words(group: SuiteGroup) -> str:
+    """What a diagram of mean ranks says."""
+    return f"{group.ranking.sentences()[0]} A bar joins arms whose ranks do not show a difference."
 
 
 def _group(group: SuiteGroup, shown: dict[str, Look]) -> Markup:

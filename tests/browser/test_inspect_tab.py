@@ -56,6 +56,19 @@ def test_a_run_is_opened_measured_and_turned_down(page: Page, stored: App, tmp_p
     shows(page.locator("#scale-said"), "at factor 0.75:")
     assert chart(page, "scale-chart-box", "chart => chart.data[0].x") == [0, 0.25, 0.5, 0.75, 1]
 
+    page.click("#act-start")  # keep 99 % of the energy
+    shows(page.locator("#act-said"), "NEAT → LORA", TRAINED)
+    shows(page.locator("#act-said code").last, f"neatlab edit {neat.run_id} --act compress:energy=0.99 --out edited")
+    shows(page.locator("#inspect-verdict"), "Shared and own directions")
+    page.wait_for_function("document.querySelector('#inspect-spectrum-chart').data.length > 1")
+    with page.expect_download() as download:
+        page.click("#act-file")
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert "adapter_model.safetensors" in archive.namelist()
+    page.click("#act-undo")
+    shows(page.locator("#act-said"), "Choose an act", TRAINED)
+    expect(page.locator("#inspect-verdict")).not_to_contain_text("Shared and own directions")
+
     page.click("#inspect-other input")
     page.get_by_role("option", name=lora.run_id).click()
     page.click("#inspect-start")

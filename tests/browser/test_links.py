@@ -81,6 +81,10 @@ def test_a_preset_is_chosen_from_the_list(page: Page, app: App) -> None:
     expect(page.locator("#b-rank input")).to_have_value("10")
     expect(page.locator("#match input")).to_have_value("equal parameters")
     expect(page.locator("#steps input")).to_have_value("600")
+    expect(page.locator("#preset input")).to_have_value("NEAT's home")
+    fill(page, seed=71)
+    expect(page.locator("#preset input")).to_have_value("your own settings")
+    assert "preset=" not in page.url and "seed=71" in page.url
     page.click("#train")
     shows(page.locator("#status"), re.compile("Training|Done"), TRAINED)
 

@@ -9,12 +9,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from neatlab.plots.looks import short_name
+from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
+from neatlab.runs.suite import SuiteResult, SuiteTask
+from neatlab.runs.suite_record import FILE, record
 from tests.browser.conftest import App, chart, shows
 from tests.dashboard_runs import tiny, trained
 
 pytestmark = pytest.mark.browser
+NEAT = "neat:rank=2,depth=2"
 
 
 @pytest.fixture
@@ -118,6 +122,21 @@ def saved(page: Page, name: str, folder: Path) -> Path:
     download.value.save_as(path)
     shows(page.locator("#runs-file"), path.name)
     return path
+
+
+def test_a_folder_with_a_suite_shows_what_its_tasks_say(page: Page, stored: App, four: list[Run]) -> None:
+    open_runs(page, stored)
+    expect(page.locator("#suite")).to_be_hidden()
+    comparison = Comparison(four)
+    task = SuiteTask(four[0].config.spec.label, "synthetic", {"lora": "lora:rank=2", "neat": NEAT}, comparison)
+    suite = SuiteResult(["lora", "neat"], [task])
+    record(Store(stored.runs), suite, 2, {"margin": None, "over": "examples", "design": None})
+    page.click("#runs-refresh")
+    page.get_by_role("button", name="Suite").click()
+    shows(page.locator("#suite-groups"), "1 of 2 tasks are done")
+    shows(page.locator("#suite-groups h2"), "synthetic: 1 task", exact=True)
+    shows(page.locator("#suite-tasks"), comparison.decision() or "")
+    (stored.runs / FILE).unlink()
 
 
 def test_runs_are_tagged_found_by_tag_and_folded_into_groups(page: Page, stored: App, four: list[Run]) -> None:

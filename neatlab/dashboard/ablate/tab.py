@@ -51,7 +51,9 @@ class AblateTab(Tab[AblateLink]):
         self._scores = live_plot(
             Chart("ablate-scores", "Arms", "Mean and 95 % interval of each arm.", 480, term="interval")
         )
-        self._verdict = gr.HTML(NO_VERDICT, elem_id="ablate-verdict", apply_default_css=False)
+        self._verdict = gr.HTML(
+            NO_VERDICT, elem_id="ablate-verdict", elem_classes=["verdicts"], apply_default_css=False
+        )
         self._command = gr.HTML("", elem_id="ablate-command", apply_default_css=False)
 
     @property

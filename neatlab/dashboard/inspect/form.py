@@ -50,7 +50,7 @@ class OpenForm:
     def _lay_run(self) -> None:
         self.run = _picker("finished run", "inspect-run")
         self._message("run")
-        self._other = _picker("beside another on the same task, if you like", "inspect-other")
+        self.other = _picker("beside another on the same task, if you like", "inspect-other")
         self._message("other")
 
     def _lay_upload(self) -> None:
@@ -84,7 +84,7 @@ class OpenForm:
     @property
     def inputs(self) -> list[Any]:
         """The controls, in the order of `order`."""
-        return [self._kind, self.run, self._other, self._files, self._folder, self._base, self._base_folder]
+        return [self._kind, self.run, self.other, self._files, self._folder, self._base, self._base_folder]
 
     @property
     def messages(self) -> list[gr.HTML]:
@@ -95,7 +95,7 @@ class OpenForm:
         """Attach the handlers that the form answers alone."""
         groups = [self._of_run, self._of_upload, self._of_folder, self._of_base]
         self._kind.input(_switch, self._kind, groups, **RAW)
-        lists = [self.run, self._other]
+        lists = [self.run, self.other]
         if isinstance(self._holder, gr.Tab):
             self._holder.select(self._fill, lists, lists, **RAW)
         self.run.input(self._fill, lists, lists, **RAW)

@@ -33,7 +33,11 @@ class Results:
             self.quantity = gr.Dropdown([], label="over the layers", elem_id="inspect-quantity", interactive=True)
         with gr.Row(elem_classes=["charts"]):
             self.charts = {name: live_plot(row.chart) for name, row in CHARTS.items()}
-        self._table = gr.HTML(view.NO_TABLE, elem_id="inspect-table", apply_default_css=False)
+        self._table = gr.HTML(view.NO_TABLE, elem_id="inspect-table", apply_default_css=False, render=False)
+
+    def lay_table(self) -> None:
+        """Put the table here, below what stands under the charts."""
+        self._table.render()
 
     @property
     def shown(self) -> list[Any]:

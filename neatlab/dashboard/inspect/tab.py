@@ -8,9 +8,18 @@ from typing import Any, ClassVar
 import gradio as gr
 
 from neatlab.dashboard.inspect import view
+from neatlab.dashboard.inspect.acts_part import Acting, ActsPart
 from neatlab.dashboard.inspect.form import RAW, OpenForm
 from neatlab.dashboard.inspect.link import InspectLink
-from neatlab.dashboard.inspect.request import FIELDS, FOLDER, RUN, UPLOAD, InspectionProgress, InspectionResult
+from neatlab.dashboard.inspect.request import (
+    FIELDS,
+    FOLDER,
+    RUN,
+    UPLOAD,
+    InspectionProgress,
+    InspectionResult,
+    InspectOrder,
+)
 from neatlab.dashboard.inspect.results import Results
 from neatlab.dashboard.inspect.scale import ScalePart, Scaling
 from neatlab.dashboard.shared.context import FORGET_SECONDS, Context, Windows
@@ -36,26 +45,35 @@ class InspectWindow:
     Args:
         files: Its files.
         job: Its process, while there is one.
-        result: What is shown.
-        run: The run that is shown; None for an upload or a folder.
-        wanted: A run that the window's link asks for, not opened yet.
+        opened: What was asked for.
+        result: What was measured of it.
+        run: The run that is open; None for an upload or a folder.
+        wanted: A run that the window's link asks for and the one to compare it with, not opened yet.
         refusal: Why the last one could not be opened.
         scaling: The slider's part.
+        acting: What was done to it.
         turn: How often something else was to be shown.
     """
 
     files: DownloadFolder = field(default_factory=DownloadFolder)
     job: Job | None = None
+    opened: InspectOrder | None = None
     result: InspectionResult | None = None
     run: Run | None = None
-    wanted: str | None = None
+    wanted: tuple[str, str | None] | None = None
     refusal: FieldError | None = None
     scaling: Scaling = field(default_factory=Scaling)
+    acting: Acting = field(default_factory=Acting)
     turn: int = 0
+
+    @property
+    def shown(self) -> InspectionResult | None:
+        """The adapter as it was opened, or before and after what was done to it."""
+        return self.acting.result.inspection if self.acting.result else self.result
 
 
 class InspectTab(Tab[InspectLink]):
-    """The form on the left, what was measured on the right, the causal slider below."""
+    """The form on the left, what was measured on the right, acts and the causal slider below."""
 
     name: ClassVar[str] = "inspect"
     title: ClassVar[str] = "Inspect"
@@ -69,9 +87,11 @@ class InspectTab(Tab[InspectLink]):
                 self._opening = OpenForm(context, holder)
             with gr.Column(scale=3, min_width=320, elem_classes=["results"]):
                 self._results = Results(INVITATION)
+                self._acts = ActsPart(context, self._windows.get)
+                self._results.lay_table()
         self._scale = ScalePart(context, self._windows.get)
         self._turn = gr.State(0, time_to_live=FORGET_SECONDS)  # changes when there is something else to show
-        self.fields = {"inspect": self._opening.run}
+        self.fields = {"inspect": self._opening.run, "inspect_other": self._opening.other}
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the orders say what is wrong next to the control."""
@@ -81,17 +101,20 @@ class InspectTab(Tab[InspectLink]):
         self._opening.connect()
         results.start.click(self._begin, form, followed, **long)
         self.restored = [(self._restore, form, followed, long)]
-        self._turn.change(self._show, None, [*results.shown, *self._scale.shown], **RAW)
-        results.connect(lambda request: self._windows.get(request.session_hash).result)
+        self._turn.change(self._show, None, [*results.shown, *self._acts.shown, *self._scale.shown], **RAW)
+        results.connect(lambda request: self._windows.get(request.session_hash).shown)
+        self._acts.connect(self._turn)
         self._scale.connect()
         demo.unload(self._close)
 
     def read_link(self, link: InspectLink, session: str | None) -> list[Any]:
         """A link to this tab opens its run; one to another tab only fills the field."""
         if not link.inspect:
-            return [gr.update()]
-        self._windows.get(session).wanted = link.inspect if link.tab == self.name else None
-        return [gr.update(choices=self._opening.finished(), value=link.inspect)]
+            return [gr.update(), gr.update()]
+        self._windows.get(session).wanted = (link.inspect, link.inspect_other) if link.tab == self.name else None
+        lists = self._opening.finished(), self._opening.finished(link.inspect)
+        values = link.inspect, link.inspect_other or ""
+        return [gr.update(choices=choices, value=value) for choices, value in zip(lists, values, strict=True)]
 
     async def _restore(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """Open the run that the link asked for, once."""
@@ -100,7 +123,7 @@ class InspectTab(Tab[InspectLink]):
         if wanted is None:
             yield self._said(window)
             return
-        async for update in self._begin(request, RUN, wanted, None, *values[3:]):
+        async for update in self._begin(request, RUN, *wanted, *values[3:]):
             yield update
 
     async def _begin(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
@@ -121,7 +144,10 @@ class InspectTab(Tab[InspectLink]):
         """Queue what the form describes, or note why it cannot be opened."""
         if window.job is not None:
             return
-        window.refusal, window.result, window.run, window.scaling = None, None, None, Scaling()
+        if window.acting.job is not None:
+            self.context.jobs.send(window.acting.job, "stop")
+        window.refusal, window.result, window.run, window.opened = None, None, None, None
+        window.scaling, window.acting = Scaling(), Acting()
         try:
             order, run = self._opening.order(*values)
             target = window.files.new_path("inspection")
@@ -129,8 +155,9 @@ class InspectTab(Tab[InspectLink]):
             limits: dict[str, Any] = {"visitor": self.context.visitors.of(session)}
             if order.folder:
                 limits["seconds"] = FOLDER_SECONDS
-            window.job = self.context.jobs.submit(INSPECT, order._replace(target=str(target)), brief=True, **limits)
-            window.run = run
+            order = order._replace(target=str(target))
+            window.job = self.context.jobs.submit(INSPECT, order, brief=True, **limits)
+            window.run, window.opened = run, order
         except FieldError as refusal:
             window.refusal = refusal
         except (NeatlabError, OSError) as error:
@@ -154,11 +181,11 @@ class InspectTab(Tab[InspectLink]):
     def _show(self, request: gr.Request) -> list[Any]:
         """Everything that was measured."""
         window = self._windows.get(request.session_hash)
-        return [*self._results.show(window.result), *self._scale.show(window)]
+        return [*self._results.show(window.shown), *self._acts.show(window), *self._scale.show(window)]
 
     def _close(self, request: gr.Request) -> None:
         if window := self._windows.end(request.session_hash):
-            for job in (window.job, window.scaling.job):
+            for job in (window.job, window.scaling.job, window.acting.job):
                 if job is not None and job.phase != "ended":
                     self.context.jobs.send(job, "stop")
             window.files.close()

@@ -44,7 +44,7 @@ def table(result: InspectionResult | None) -> str:
     labels = [quantity.label for quantity in columns.values()]
     head = ["layer", *(["adapter"] if several else []), "d_out × d_in", *labels]
     rows = [(values["layer"], _cells(values, columns, several)) for values in frame.to_dict("records")]
-    return _HTML.table(plural(len(frame), "layer"), head, rows)
+    return _HTML.table(plural(len(layers(result)), "layer"), head, rows)
 
 
 def _cells(values: Mapping[Any, Any], columns: Mapping[str, Quantity], several: bool) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pandas as pd
@@ -90,7 +90,7 @@ def _inspected(order: InspectOrder, store: Store, on_layer: OnLayer) -> Inspecti
             inspected = _runs([store.get(run_id) for run_id in order.runs], on_layer)
         else:
             inspected = _opened(open_until_read, order, on_layer)
-    return _written(inspected, Path(order.target), _command(order, store))
+    return written(inspected, Path(order.target), _command(order, store))
 
 
 def _runs(runs: list[Run], on_layer: OnLayer) -> Inspection | AdapterComparison:
@@ -104,18 +104,44 @@ def _runs(runs: list[Run], on_layer: OnLayer) -> Inspection | AdapterComparison:
 
 
 def _opened(until_read: ExitStack, order: InspectOrder, on_layer: OnLayer) -> Inspection:
-    """An upload or a folder, with the base that was asked for."""
-    source: Source
-    if order.files:
-        folder = until_read.enter_context(open_upload(_whole(order.files), MAX_BYTES))
-        title = Path(order.files[0]).stem if len(order.files) == 1 else "uploaded adapter"
-    else:
-        folder = allowed_folder(Path(order.root) / order.folder, [order.root])
-        title = folder.name
-    base, name = until_read.enter_context(_base(order, folder))
-    source = open_source(folder, base)
-    source.title = title
-    return replace(inspect_source(source, on_layer=on_layer), base=name)
+    opened = until_read.enter_context(opened_adapter(order))
+    source: Source = open_source(opened.folder, opened.base)
+    source.title = opened.title
+    return replace(inspect_source(source, on_layer=on_layer), base=opened.base_name)
+
+
+class OpenedAdapter(NamedTuple):
+    """An upload or a folder, with the base that was asked for.
+
+    Args:
+        folder: The adapter.
+        title: Its name for people.
+        base: Where the base's weights are; None where none was named.
+        base_name: Its name for people.
+    """
+
+    folder: Path
+    title: str
+    base: Path | None
+    base_name: str | None
+
+
+@contextmanager
+def opened_adapter(order: InspectOrder) -> Iterator[OpenedAdapter]:
+    """What an order opens that is no run; an upload's folder is gone when the block ends.
+
+    Raises:
+        BadInput: No adapter, or a folder that lies elsewhere.
+    """
+    with ExitStack() as until_read:
+        if order.files:
+            folder = until_read.enter_context(open_upload(_whole(order.files), MAX_BYTES))
+            title = Path(order.files[0]).stem if len(order.files) == 1 else "uploaded adapter"
+        else:
+            folder = allowed_folder(Path(order.root) / order.folder, [order.root])
+            title = folder.name
+        base, name = until_read.enter_context(_base(order, folder))
+        yield OpenedAdapter(folder, title, base, name)
 
 
 def _whole(files: tuple[str, ...]) -> str | tuple[str, ...]:
@@ -152,8 +178,14 @@ def _command(order: InspectOrder, store: Store) -> str:
     return shlex.join(["python", "-c", "; ".join(lines)])
 
 
-def _written(inspected: Inspection | AdapterComparison, folder: Path, command: str) -> InspectionResult:
-    """The result, with its files in a folder."""
+def written(inspected: Inspection | AdapterComparison, folder: Path, command: str) -> InspectionResult:
+    """The result, with its files in a folder.
+
+    Args:
+        inspected: What was measured.
+        folder: Where its JSON and its report go.
+        command: What repeats it outside the page.
+    """
     json, report = folder / "inspection.json", folder / "inspection.html"
     json.write_bytes(orjson.dumps(inspected.to_dict(), option=orjson.OPT_INDENT_2))
     write_inspection(inspected, report, command)

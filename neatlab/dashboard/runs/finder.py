@@ -11,7 +11,7 @@ from neatlab.dashboard.runs.rows import MAX_WORDS, NEWEST, ORDERS, Row, Rows, ma
 from neatlab.dashboard.runs.table import COLUMNS
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import hint
-from neatlab.dashboard.shared.in_order import in_order
+from neatlab.dashboard.shared.in_order import Locks, in_order
 from neatlab.dashboard.shared.listing import Listing, choices, read_store
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED
 from neatlab.runs.run import Run
@@ -41,6 +41,7 @@ class Finder:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._rows = Rows()
+        self._locks = Locks()
         with gr.Row(elem_classes=["runs-finder"]):
             self.words = gr.Textbox(
                 label="find runs",
@@ -85,7 +86,7 @@ class Finder:
             listing = read_store(self._context.store, ())
             return self.find(listing, Asked(words, order, tag, group, turn(page)))
 
-        return in_order(find)
+        return in_order(find, self._locks)
 
     def find(self, listing: Listing, asked: Asked) -> list[Any]:
         """The rows to show, or the groups in their place, and what to say of those left out.

@@ -12,6 +12,7 @@ from neatlab.dashboard.runs.groups import Group
 from neatlab.dashboard.runs.link import RunsLink
 from neatlab.dashboard.runs.notes_part import NotesPart
 from neatlab.dashboard.runs.selection_part import SelectionPart, chosen_now
+from neatlab.dashboard.runs.suite_part import SuitePart
 from neatlab.dashboard.runs.table import EMPTY, count_text, run_id_of
 from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
@@ -54,6 +55,7 @@ class RunsTab(Tab[RunsLink]):
             self._count = gr.HTML("", elem_id="runs-count", apply_default_css=False, padding=False)
             self._refresh = gr.Button("Refresh", elem_id="runs-refresh", size="sm", min_width=90, scale=0)
         self._empty = gr.HTML("", js_on_load=TABLE_SCRIPT, elem_id="runs-empty", apply_default_css=False)
+        self._suite = SuitePart(self.context)
         self._finder = Finder(self.context)
 
     @property
@@ -77,9 +79,10 @@ class RunsTab(Tab[RunsLink]):
             "outputs": [self._chosen, self._finder.tag, self._finder.group, *self._finder.shown, *self._shown],
             **looked,
         }
-        if isinstance(self._holder, gr.Tab):
-            self._holder.select(**anew)
-        self._refresh.click(**anew)
+        opened = [self._holder.select] if isinstance(self._holder, gr.Tab) else []
+        for event in (*opened, self._refresh.click):
+            event(**anew)
+        self._suite.connect([*opened, self._refresh.click])
         self._connect_tables()
         self._chosen.input(self._choose, None, None, **LIGHT)
         self._chosen.change(in_order(self._show), given, self._shown, **looked)

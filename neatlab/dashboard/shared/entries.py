@@ -8,6 +8,7 @@ PREPARE_DATA = "neatlab.dashboard.train.data_worker:make"
 SCALE = "neatlab.dashboard.inspect.worker:scale"
 INSPECT = "neatlab.dashboard.inspect.worker:inspect"
 SCRIPTS = "neatlab.dashboard.train.take_worker:write"
+ACT = "neatlab.dashboard.inspect.act_worker:act"
 EXPORT = "neatlab.dashboard.runs.worker:write"
 CONTAINS = "neatlab.dashboard.understand.worker:contains"
 PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.experiments.preload"]

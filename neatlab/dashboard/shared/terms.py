@@ -61,6 +61,11 @@ TERMS: dict[str, Term] = {
         "Front",
         "The arms that no other one beats in score and in cost at once. With few seeds the next one may turn it round.",
     ),
+    "ranks": Term(
+        "Critical difference",
+        "On each task the best arm has rank 1. Two arms differ over all tasks when their mean ranks lie further apart "
+        "than the critical difference; a bar joins those that do not.",
+    ),
     "energy": Term(
         "Energy",
         "The share of ‖ΔW‖² that the leading directions hold together, the sum of their σᵢ². Where three hold nearly "

@@ -12,6 +12,7 @@ from neatlab.dashboard.shared.tab import LIGHT, message_slot
 from neatlab.dashboard.train.form import NO_MATCH
 from neatlab.tasks import TASKS
 
+OWN_SETTINGS = ""  # of the presets: none of them
 # A list that the keyboard passes by says its value too: "your own settings" must open nothing.
 OPEN_PRESET = "name => { if (name) location.search = `?preset=${name}` }"
 MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
@@ -19,8 +20,8 @@ MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters"
 
 def preset_control() -> gr.Dropdown:
     """Named states of this tab; choosing one opens its link."""
-    choices = [("your own settings", ""), *((preset.title, name) for name, preset in PRESETS.items())]
-    picker = gr.Dropdown(choices, value="", label="preset", elem_id="preset", interactive=True)
+    choices = [("your own settings", OWN_SETTINGS), *((preset.title, name) for name, preset in PRESETS.items())]
+    picker = gr.Dropdown(choices, value=OWN_SETTINGS, label="preset", elem_id="preset", interactive=True)
     picker.input(None, picker, None, js=OPEN_PRESET)
     return picker
 

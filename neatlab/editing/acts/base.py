@@ -19,12 +19,14 @@ class ActRow:
         options: Schema of its options.
         apply: (adapter, options) → the adapter with the act done when its layers are read.
         example: An act that runs on any LoRA of rank 2 and more.
+        needs_task: Whether it looks at a task's training examples.
     """
 
     does: str
     options: type[Schema]
     apply: Callable[[Editable, Any], Editable]
     example: str
+    needs_task: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from neatlab.editing.acts import compress, convert, drop_direction, intruders, keep_layers, merge, scale
+from neatlab.editing.acts import compress, convert, drop_direction, intruders, keep_layers, merge, reweight, scale
 from neatlab.editing.acts.base import Act, ActRow
 from neatlab.errors import unknown
 from neatlab.schema import parse_pairs
@@ -15,6 +15,7 @@ ACTS: dict[str, ActRow] = {
     "drop-direction": drop_direction.ROW,
     "keep-layers": keep_layers.ROW,
     "reduce-intruders": intruders.ROW,
+    "reweight": reweight.ROW,
     "merge": merge.ROW,
     "convert": convert.ROW,
 }
