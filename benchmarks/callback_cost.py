@@ -4,9 +4,10 @@
         [--threads 1] [--json]
 
 A round trains the same steps without and with the callback, at its default interval and with a loss logged at every
-step, the most that it is asked to write. The time of a step is from the first step's begin to the last's, over their
-number, so that spectra count in full; the first and the last spectra, which a training has once, stand beside it. The
-ratio is the median over rounds of with over without.
+step, the most that it is asked to write. Times are the process's own (CPU), which other work on the machine leaves alone. A step's
+goes from the first step's begin to the last's, over their number, so that spectra count in full; the first and the last
+spectra, which a training has once, stand beside it. The ratio is the median over rounds of with over without; the share is what the
+callback's own methods took between these two begins.
 """
 
 import argparse
@@ -85,6 +86,7 @@ class Row:
         ratio: Median over rounds of the time with it over that without.
         low: Smallest ratio of a round.
         high: Largest.
+        share: Median over rounds of the callback's own time over that of the training.
         measured: Times that the spectra were measured in a training, the first and the last included.
         once_ms: Time of one measurement of all spectra.
     """
@@ -96,8 +98,28 @@ class Row:
     ratio: float
     low: float
     high: float
+    share: float
     measured: int
     once_ms: float
+
+
+class Timed(NeatlabCallback):
+    """The callback, with the time that it takes between the first step and the last."""
+
+    spent = 0.0
+
+    def on_step_end(self, *given: Any, **named: Any) -> None:
+        """Time it."""
+        self._timed(super().on_step_end, *given, **named)
+
+    def on_log(self, *given: Any, **named: Any) -> None:
+        """Time it."""
+        self._timed(super().on_log, *given, **named)
+
+    def _timed(self, method: Any, *given: Any, **named: Any) -> None:
+        begin = time.process_time()
+        method(*given, **named)
+        self.spent += time.process_time() - begin
 
 
 class Clock(TrainerCallback):
@@ -107,8 +129,8 @@ class Clock(TrainerCallback):
         self.begins: list[float] = []
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
-        """Note the time."""
-        self.begins.append(time.perf_counter())
+        """Note the time that the process has worked."""
+        self.begins.append(time.process_time())
 
     @property
     def pace(self) -> float:
@@ -140,37 +162,47 @@ def measure(name: str, method: str, steps: int, rounds: int) -> Row:
     """All rounds of one model and method; a first one warms up."""
     from neatlab.experiments.outside_model import OutsideModel
 
-    shape, ratios, plain, counts, once = SHAPES[name], [], [], [], []
+    shape, ratios, plain, counts, once, shares = SHAPES[name], [], [], [], [], []
     layers = 0
     for turn in range(rounds + 1):  # the first warms up
         with tempfile.TemporaryDirectory() as folder:
             without, _ = train(shape, method, steps, folder, None)
-            paced, model = train(shape, method, steps, folder, NeatlabCallback(f"{folder}/runs"))
+            live = Timed(f"{folder}/runs")
+            paced, model = train(shape, method, steps, folder, live)
             spectra = load_runs(f"{folder}/runs").spectra()
         read = OutsideModel(model)
         layers = len([*read.measure()])
-        begin = time.perf_counter()
+        begin = time.process_time()
         list(read.measure())
         if turn:
-            once.append(time.perf_counter() - begin)
+            once.append(time.process_time() - begin)
             plain.append(without)
             ratios.append(paced / without)
+            shares.append(live.spent / (steps * paced))
             counts.append(int(spectra["step"].nunique()))
     middle = statistics.median
-    times = (1e3 * middle(plain), middle(ratios), min(ratios), max(ratios), int(middle(counts)), 1e3 * middle(once))
+    times = (
+        1e3 * middle(plain),
+        middle(ratios),
+        min(ratios),
+        max(ratios),
+        middle(shares),
+        int(middle(counts)),
+        1e3 * middle(once),
+    )
     return Row(name, method, layers, *times)
 
 
 def table(rows: list[Row]) -> str:
     """A line a model and method."""
     lines = [
-        "| model | method | layers | a step, ms | with over without | of a round | spectra measured | once, ms |",
-        "|---" * 8 + "|",
+        "| model | method | layers | a step, ms | with over without | of a round | own share | spectra measured | once, ms |",
+        "|---" * 9 + "|",
     ]
     for r in rows:
         ratio = f"{r.ratio:.3f} | {r.low:.3f} to {r.high:.3f}"
         lines.append(
-            f"| {r.model} | {r.method} | {r.layers} | {r.step_ms:.1f} | {ratio} | {r.measured} | {r.once_ms:.1f} |"
+            f"| {r.model} | {r.method} | {r.layers} | {r.step_ms:.1f} | {ratio} | {r.share:.2%} | {r.measured} | {r.once_ms:.1f} |"
         )
     return "\n".join(lines)
 

@@ -188,11 +188,14 @@ def inspect(arguments: argparse.Namespace) -> None:
     """What adapters did to the weights."""
     from neatlab.cli.check import Check
     from neatlab.cli.terminal import LayerProgressBar, inspection_table
-    from neatlab.inspection import compare_adapters
+    from neatlab.inspection import checkpoints, compare_adapters
     from neatlab.inspection import inspect as open_adapter
 
     check_report(arguments)
     check = Check(arguments)
+    if len(arguments.paths) == 1 and checkpoints(arguments.paths[0]):
+        inspect_trajectory(arguments)
+        return
     paths, directions = arguments.paths, arguments.directions
     with LayerProgressBar() as progress, check.not_finite():
         if len(paths) > 1:
@@ -213,6 +216,23 @@ def inspect(arguments: argparse.Namespace) -> None:
     if len(paths) > 1:
         print(*inspection.verdict(), sep="\n")
     check.finish()
+
+
+def inspect_trajectory(arguments: argparse.Namespace) -> None:
+    """How ΔW goes its way through the checkpoints of a training."""
+    from neatlab.cli.terminal import LayerProgressBar, trajectory_text
+    from neatlab.inspection import inspect_checkpoints
+
+    for option in ("check", "report"):
+        if getattr(arguments, option) is not None:
+            path = arguments.paths[0]
+            raise BadInput(f"--{option} is of one adapter, and {path} holds several; give {path}/checkpoint-…")
+    with LayerProgressBar() as progress:
+        trajectory = inspect_checkpoints(arguments.paths[0], arguments.base, on_layer=progress)
+    if arguments.json:
+        print_json(trajectory.to_dict())
+        return
+    print(trajectory_text(trajectory), "", *trajectory.verdict(), sep="\n")
 
 
 SERVER_OPTIONS = ("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs")

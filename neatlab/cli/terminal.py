@@ -14,6 +14,7 @@ from neatlab.events import Event, RunFailed, RunFinished, RunPruned, RunStarted,
 from neatlab.runtime.numbers import DASH, bytes_number, number
 
 if TYPE_CHECKING:
+    from neatlab.inspection.trajectory import Stage, Trajectory
     from neatlab.runs.arms import ArmResult
     from neatlab.runs.comparison import Comparison
 
@@ -172,3 +173,24 @@ def inspection_table(layers: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(value: Any, spec: str) -> str:
     return DASH if value is None or value != value else spec.format(value)
+
+
+def trajectory_text(trajectory: "Trajectory") -> str:
+    """A line a checkpoint, all layers together, and a line a layer, from the first checkpoint to the last."""
+    head = ["step", "‖ΔW‖", "moved", "cosine before", "cosine last", "eff. rank", "stable rank"]
+    stages = [
+        [f"{s.step:,}", *(_cell(value, "{:.4g}") for value in [*vars(s).values()][1:])] for s in trajectory.stages
+    ]
+    heading = ["layer", "‖ΔW‖", "way", "cosine of first and last", "eff. rank"]
+    layers = [[name, *_first_and_last(stages)] for name, stages in trajectory.by_layer.items()]
+    return "\n".join([trajectory.title, aligned([head, *stages]), "", aligned([heading, *layers])])
+
+
+def _first_and_last(stages: "Sequence[Stage]") -> list[str]:
+    first, last = stages[0], stages[-1]
+    return [
+        f"{_cell(first.norm, '{:.4g}')} → {_cell(last.norm, '{:.4g}')}",
+        f"{sum(stage.moved for stage in stages):.4g}",
+        _cell(first.cosine_last, "{:.2f}"),
+        f"{_cell(first.effective_rank, '{:.2f}')} → {_cell(last.effective_rank, '{:.2f}')}",
+    ]
