@@ -4,10 +4,10 @@
         [--threads 1] [--json]
 
 A round trains the same steps without and with the callback, at its default interval and with a loss logged at every
-step, the most that it is asked to write. Times are the process's own (CPU), which other work on the machine leaves alone. A step's
-goes from the first step's begin to the last's, over their number, so that spectra count in full; the first and the last
-spectra, which a training has once, stand beside it. The ratio is the median over rounds of with over without; the share is what the
-callback's own methods took between these two begins.
+step, the most that it is asked to write. Times are those that the process has worked, which other work on the machine
+touches less. A step goes from the first step's begin to the last's, over their number, so that spectra count in full; the
+first and the last spectra, which a training has once, stand beside it. The ratio is the median over rounds of with over
+without; the share is what the callback's own methods took of the training.
 """
 
 import argparse
@@ -196,13 +196,13 @@ def measure(name: str, method: str, steps: int, rounds: int) -> Row:
 def table(rows: list[Row]) -> str:
     """A line a model and method."""
     lines = [
-        "| model | method | layers | a step, ms | with over without | of a round | own share | spectra measured | once, ms |",
+        "| model | method | layers | a step, ms | with over without | of a round | own share | spectra | once, ms |",
         "|---" * 9 + "|",
     ]
     for r in rows:
-        ratio = f"{r.ratio:.3f} | {r.low:.3f} to {r.high:.3f}"
+        ratio = f"{r.ratio:.3f} | {r.low:.3f} to {r.high:.3f} | {r.share:.2%}"
         lines.append(
-            f"| {r.model} | {r.method} | {r.layers} | {r.step_ms:.1f} | {ratio} | {r.share:.2%} | {r.measured} | {r.once_ms:.1f} |"
+            f"| {r.model} | {r.method} | {r.layers} | {r.step_ms:.1f} | {ratio} | {r.measured} | {r.once_ms:.1f} |"
         )
     return "\n".join(lines)
 

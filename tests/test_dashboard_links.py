@@ -60,7 +60,10 @@ LINKS = st.fixed_dictionaries(
         "layer": st.text(min_size=1, max_size=60).filter(lambda text: "\0" not in text),
         "depth": st.lists(st.integers(2, 16), min_size=1, max_size=5).map(tuple),
         "activation": st.lists(st.sampled_from(["relu", "gelu_new"]), min_size=1, max_size=5).map(tuple),
-        "run": st.lists(st.from_regex(r"[0-9a-f]{12}", fullmatch=True), min_size=1, max_size=20).map(tuple),
+        "run": st.lists(st.from_regex(r"[0-9a-f]{12}|x[0-9a-f]{11}", fullmatch=True), min_size=1, max_size=20).map(
+            tuple
+        ),
+        "watch": st.from_regex(r"x[0-9a-f]{11}", fullmatch=True),
         "hide": st.lists(st.sampled_from(["presets", "ablate"]), min_size=1, max_size=2).map(tuple),
     },
 )

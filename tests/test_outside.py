@@ -2,10 +2,12 @@
 
 import copy
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 import torch
 from peft import LoraConfig, PeanutConfig, PeftModel, PromptTuningConfig, get_peft_model
@@ -19,9 +21,13 @@ from neatlab.cli import main
 from neatlab.config import RunConfig
 from neatlab.dashboard.runs.files import commands, write_comparison
 from neatlab.dashboard.runs.table import row
-from neatlab.dashboard.runs.view import curves, difference_table
+from neatlab.dashboard.runs.view import curves, difference_table, watching
+from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.download_folder import DownloadFolder
 from neatlab.dashboard.shared.listing import by_task, read_store
+from neatlab.dashboard.train.follow import follow, update
+from neatlab.dashboard.train.link import TrainLink
+from neatlab.dashboard.train.tab import TrainTab
 from neatlab.export.adapters import export
 from neatlab.export.snippet import snippet
 from neatlab.inspection.runs import compare_runs, inspect_run
@@ -178,6 +184,41 @@ def test_it_is_inspected_and_exported(done: Trainer, run: Run, tmp_path: Path) -
     assert neatlab.edit(run.run_id, ["compress:rank=2"], tmp_path / "small", runs=run.path.parent).layers
     with pytest.raises(BadInput, match="cannot be written as merged: its base"):
         export(run, "merged", tmp_path / "merged")
+
+
+def test_the_train_tab_follows_it_live(tmp_path: Path) -> None:
+    live, context = NeatlabCallback(tmp_path, every=1), Context(Store(tmp_path), None)  # type: ignore[arg-type]
+    live.begin(model := adapted("lora"), steps=3, lr=0.1)
+    tab = build_tab(context)
+    tab.read_link(TrainLink(watch=live.run_id), "w")
+    window = tab._windows.get("w")
+    going = follow(window, context)
+    assert next(going).phase == "watching"  # type: ignore[union-attr]
+    shaken(model)
+    live.step(2.0)
+    window.has_drawn = True
+    now = update(window, context)
+    assert "It goes on." in now.status and "Step 1 of 3." in now.status
+    assert now.layers == tuple(dict(tuner_layers(model)))
+    charts = {name: json.loads(value) for name, value in now.charts.items() if value}
+    assert {"learning", "spectrum", "map", "layers"} <= charts.keys()
+    assert tab.write_link([*tab._form.defaults.values()], "w")["watch"] == live.run_id
+    assert "tab=train&amp;watch=x" in watching(Store(tmp_path).runs())
+    os.utime(tmp_path / str(live.run_id) / "events.jsonl", (0, 0))
+    assert update(window, context).phase == "shown"
+    assert "Ended without a summary." in update(window, context).status
+    live.end()
+    assert "Done." in update(window, context).status
+    *_, last = going
+    assert last is not None and last.phase == "shown"
+    assert watching(Store(tmp_path).runs()) == ""
+    tab.read_link(TrainLink(watch="x00000000000"), "w")
+    assert "no run x00000000000" in str(tab._windows.get("w").refusal)
+
+
+def build_tab(context: Context) -> TrainTab:
+    with gr.Blocks():
+        return TrainTab(context)
 
 
 def test_what_needs_its_model_or_data_is_refused(run: Run) -> None:

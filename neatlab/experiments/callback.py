@@ -25,7 +25,7 @@ class NeatlabCallback(OutsideLoop, TrainerCallback, ExportableState):
     Args:
         runs: The runs folder.
         every: Steps between spectra; None measures the first and the last, and others as often as that takes no more
-            than 2 % of the time.
+            than 1 % of the time.
         name: What is trained; runs of one name, model and metric are drawn over each other. The model's by default.
         metric: What it is judged by, as the Trainer names it without "eval_"; its `metric_for_best_model` by default,
             else the loss. Of several evaluation sets the first counts.

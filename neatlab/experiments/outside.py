@@ -18,7 +18,7 @@ from neatlab.runs.run import Run, read_run
 from neatlab.runs.store import Store
 from neatlab.runs.summary import Summary
 
-SHARE = 0.02  # of a training's time that spectra take where no interval is given
+SHARE = 0.01  # of a training's time that spectra take where no interval is given
 
 
 class Recording:

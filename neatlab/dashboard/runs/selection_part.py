@@ -6,7 +6,15 @@ from typing import Any
 import gradio as gr
 
 from neatlab.dashboard.runs.table import selected_texts
-from neatlab.dashboard.runs.view import COSTS, NOTHING, curves, difference_table, quality_and_cost, readable_runs
+from neatlab.dashboard.runs.view import (
+    COSTS,
+    NOTHING,
+    curves,
+    difference_table,
+    quality_and_cost,
+    readable_runs,
+    watching,
+)
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.in_order import in_order
@@ -69,7 +77,7 @@ class SelectionPart:
         groups = by_task(selection.runs)
         at = str(task) if str(task) in groups else next(iter(groups), None)
         return [
-            "".join(mistake(text) for text in selection.problems),
+            "".join(mistake(text) for text in selection.problems) + watching(selection.runs),
             gr.update(choices=list(groups), value=at, visible=len(groups) > 1),
             *_drawn(groups.get(at or "", []), cost),
             difference_table(selection.runs),

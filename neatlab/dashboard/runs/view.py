@@ -8,6 +8,7 @@ import pandas as pd
 
 from neatlab import plots
 from neatlab.dashboard.shared.html import hint, plural
+from neatlab.dashboard.shared.links import write
 from neatlab.dashboard.shared.listing import Chosen
 from neatlab.dashboard.shared.live_plot import shown
 from neatlab.errors import StoreError
@@ -128,6 +129,12 @@ def _curve_words(table: pd.DataFrame, judged: Metric, runs: Sequence[Run]) -> st
     return (
         f"{runs[0].config.spec.label}: latest validation {judged.name}, {better} is better: {'; '.join(last)}. {legend}"
     )
+
+
+def watching(runs: Sequence[Run]) -> str:
+    """Where those of the selected runs that have not ended can be followed; empty where all have."""
+    links = [(run.run_id, write({"tab": "train", "watch": run.run_id})) for run in runs if not run.summary]
+    return _HTML.watching(links) if links else ""
 
 
 def difference_table(runs: Sequence[Run]) -> str:

@@ -13,7 +13,7 @@ from neatlab.dashboard.train.charts import EMPTY, Charts
 from neatlab.dashboard.train.snapshot import RunsSnapshot, read_runs, steps_done
 from neatlab.dashboard.train.summary import table
 from neatlab.dashboard.train.verdict import decision
-from neatlab.dashboard.train.window import TrainWindow
+from neatlab.dashboard.train.window import TrainWindow, goes_on
 from neatlab.dashboard.train.words import NO_TABLE, READY, before_first_step, progress_text
 from neatlab.runtime.numbers import duration
 
@@ -73,7 +73,7 @@ def follow(window: TrainWindow, context: Context) -> Iterator[Update | None]:
     while window.follower is me:
         if (verdict := window.verdict) is not None:
             verdict.look(context.store)
-        job, ended = window.job, window.active is None and not window.is_asking
+        job, ended = window.job, window.active is None and not window.is_asking and not goes_on(window, context)
         if job is not None:
             job.touch()
         mark, now = _mark(window, context), time.monotonic()
@@ -131,9 +131,10 @@ def update(window: TrainWindow, context: Context, names: Sequence[str] = tuple(E
     number, job = next(NUMBERS), window.job  # before anything is read: a larger number has seen no less
     if job is not None:
         window.configs, window.refusal = job.runs or window.configs, job.refusal or window.refusal
-    if window.order is None:
+    if window.order is None and window.watched is None:
         return Update(READY, "idle", number=number)
-    phase = "watching" if window.active and not window.active.owned_by(window) else window.phase
+    is_others = goes_on(window, context) or (window.active is not None and not window.active.owned_by(window))
+    phase = "watching" if is_others else window.phase
     early = window.phase in ("waiting", "preparing")
     runs = read_runs(window.configs, window.feed, ended_only=early)
     text = _status(window, context, runs, early)
@@ -165,7 +166,7 @@ def _status(window: TrainWindow, context: Context, runs: RunsSnapshot, early: bo
     done = _done(runs)
     detail = f"Step {done} of {runs.total}.{_time_left(window, runs)}"
     said = answer(runs, window.view.at, window.verdict, context)
-    return said + status(progress_text(window, runs), detail, done, runs.total)
+    return said + status(progress_text(window, runs, goes_on(window, context)), detail, done, runs.total)
 
 
 def _time_left(window: TrainWindow, runs: RunsSnapshot) -> str:

@@ -107,7 +107,8 @@ class Handlers:
 
         Where the server does not know that training any more, as after a restart, the page loads itself again.
         """
-        if self._windows.get(request.session_hash).order is None:
+        window = self._windows.get(request.session_hash)
+        if window.order is None and window.watched is None:
             yield [_HTML.lost(), *[gr.skip()] * 4]
         else:
             yield from self.follow(request)

@@ -87,7 +87,7 @@ def read_runs(configs: Sequence[RunConfig], feed: Feed, ended_only: bool = False
         Results(runs),
         _counts(runs),
         list(dict.fromkeys(str(event["layer"]) for event in spectra)),
-        configs[0].training.steps if configs else 0,
+        configs[0].training.steps or max(map(steps_done, runs), default=0) if configs else 0,
         (sum(len(run.events) for run in runs), len(spectra)),
         "-".join(config.run_id for config in configs),
     )

@@ -26,7 +26,7 @@ from neatlab.dashboard.train.handlers import Handlers
 from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.train.snapshot import ViewState
 from neatlab.dashboard.train.take import TakeAway
-from neatlab.dashboard.train.window import TrainWindow, resume
+from neatlab.dashboard.train.window import TrainWindow, resume, watch
 from neatlab.dashboard.train.words import NO_TABLE, NOTE, READY
 
 SCRIPT = (Path(__file__).parent / "train_tab.js").read_text(encoding="utf-8")
@@ -100,12 +100,13 @@ class TrainTab(Tab[TrainLink]):
         return [*self._form.blocks, *self._data.link_blocks]
 
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
-        form, view = dict(zip(self._form.fields, values, strict=True)), self._windows.get(session).view
+        form, window = dict(zip(self._form.fields, values, strict=True)), self._windows.get(session)
+        view = {"layer": window.view.layer, "at": window.view.at, "watch": window.watched}
         arms = [text for part in PARTS if (text := arm_text(part, form))]
         data = self.context.upload_name(session, form["task"])
         if form["task"] not in task_choices().values():
             form["task"] = None  # an upload is this window's alone
-        return {n: form[n] for n in SETTINGS} | {"data": data, "arm": arms, "layer": view.layer, "at": view.at}
+        return {n: form[n] for n in SETTINGS} | {"data": data, "arm": arms} | view
 
     def read_link(self, link: TrainLink, session: str | None) -> list[Any]:
         said = link.said()
@@ -115,7 +116,9 @@ class TrainTab(Tab[TrainLink]):
         window = self._windows.get(session)
         window.view = ViewState(link.layer, link.at)
         form = self._form.updates(fields)
-        if said.keys() & {"arm", *SETTINGS} and link.data is None:
+        if link.watch is not None:
+            watch(window, self.context, link.watch)
+        elif said.keys() & {"arm", *SETTINGS} and link.data is None:
             resume(window, self.context, read_form(self._form.defaults | fields))
         return [*form, *self._data.linked(link.data)]
 

@@ -52,7 +52,7 @@ class TakeAway:
         yield _taken(window, job)
 
     def _submit(self, window: TrainWindow, session: str | None) -> Job:
-        if not window.configs:
+        if not window.configs or window.order is None:
             raise BadInput("there is nothing yet: train, or open a link to runs that are stored")
         order, visitor = (
             tuple(config.model_dump_json() for config in window.configs),

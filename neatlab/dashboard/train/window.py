@@ -1,5 +1,6 @@
 """The training of one browser window: started, found again after a reload, commanded and left."""
 
+import time
 from dataclasses import dataclass, field
 
 from neatlab.config import RunConfig
@@ -13,6 +14,9 @@ from neatlab.dashboard.train.request import Order
 from neatlab.dashboard.train.snapshot import ViewState
 from neatlab.dashboard.train.time_left import TimeLeft
 from neatlab.dashboard.train.verdict import Verdict
+from neatlab.errors import NeatlabError
+
+MAX_SILENCE = 600.0  # seconds without a word after which a run that is watched counts as stopped
 
 
 @dataclass
@@ -35,6 +39,7 @@ class TrainWindow:
         has_drawn: Whether its page has drawn what it was sent.
         time_left: How long its training will go on.
         verdict: What it has asked with seeds.
+        watched: Id of a run that is only looked on, such as one from outside; None where it shows an order.
     """
 
     feed: Feed
@@ -52,13 +57,14 @@ class TrainWindow:
     has_drawn: bool = True
     time_left: TimeLeft = field(default_factory=TimeLeft)
     verdict: Verdict | None = None
+    watched: str | None = None
 
     @property
     def phase(self) -> str:
         """The job's, "shown" where there is none, "idle" where there is nothing."""
         if self.job is not None:
             return self.job.phase
-        return "shown" if self.order else "idle"
+        return "shown" if self.order or self.watched else "idle"
 
     @property
     def is_asking(self) -> bool:
@@ -73,6 +79,7 @@ class TrainWindow:
     def show(self, order: Order | None, job: Job | None) -> None:
         """Show another order, or none, with charts of its own."""
         self.order, self.job, self.refusal, self.charts, self.verdict = order, job, None, ChartCache(), None
+        self.watched = None
 
     def clear(self) -> None:
         """Back to the state of a new window."""
@@ -127,6 +134,30 @@ def resume(window: TrainWindow, context: Context, order: Order) -> bool:
     window.configs = job.runs if job and job.runs else configs
     window.stored = frozenset(config.run_id for config in readable if context.store.finished(config))
     return True
+
+
+def watch(window: TrainWindow, context: Context, run_id: str) -> None:
+    """Show a run of the folder, whoever trains or has trained it, as far as it is; it cannot be commanded from here."""
+    leave(window, context)
+    window.show(None, None)
+    try:
+        run = context.store.get(run_id)
+    except NeatlabError as error:
+        window.refusal = FieldError("run", str(error))
+        return
+    window.configs, window.stored, window.watched = (run.config,), frozenset(), run_id
+
+
+def goes_on(window: TrainWindow, context: Context) -> bool:
+    """Whether more may come of the run that is watched: it has not ended, and was written to not long ago."""
+    if window.watched is None:
+        return False
+    folder = context.store.root / window.watched
+    try:
+        written = (folder / "events.jsonl").stat().st_mtime
+    except OSError:
+        return False
+    return not (folder / "summary.json").exists() and time.time() - written < MAX_SILENCE
 
 
 def _known_runs(order: Order) -> tuple[RunConfig, ...]:

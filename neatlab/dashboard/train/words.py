@@ -49,9 +49,15 @@ def _base_progress(window: TrainWindow, seen: BaseProgress) -> str:
     return status(f"Training the {seen.what}, once.", f"Step {seen.done} of {seen.total}.{left}", seen.done, seen.total)
 
 
-def progress_text(window: TrainWindow, runs: RunsSnapshot) -> str:
-    """How the runs go, in words."""
-    notes = [_activity(window, runs)]
+def progress_text(window: TrainWindow, runs: RunsSnapshot, goes_on: bool = False) -> str:
+    """How the runs go, in words.
+
+    Args:
+        window: The window.
+        runs: Its runs.
+        goes_on: Whether more may come of one that is watched.
+    """
+    notes = [_watched(window.watched, runs, goes_on) if window.watched else _activity(window, runs)]
     if stored := sum(run.run_id in window.stored for run in runs.runs):
         notes.append(f"{stored} of {len(runs.arms)} runs were stored already.")
     if failed := [run.config.arm.label for run in runs.runs if run.status == "failed"]:
@@ -59,6 +65,11 @@ def progress_text(window: TrainWindow, runs: RunsSnapshot) -> str:
     if window.view.at is not None:
         notes.append(f"The cursor is at step {window.view.at}.")
     return " ".join(notes)
+
+
+def _watched(run_id: str, runs: RunsSnapshot, goes_on: bool) -> str:
+    state = "Done" if runs.runs[0].summary else "It goes on" if goes_on else "Ended without a summary"
+    return f"Run {run_id}, {runs.runs[0].config.spec.label}. {state}."
 
 
 def _activity(window: TrainWindow, runs: RunsSnapshot) -> str:
