@@ -5,9 +5,9 @@
 
 A round trains the same steps without and with the callback, at its default interval and with a loss logged at every
 step, the most that it is asked to write. Times are those that the process has worked, which other work on the machine
-touches less. A step goes from the first step's begin to the last's, over their number, so that spectra count in full; the
-first and the last spectra, which a training has once, stand beside it. The ratio is the median over rounds of with over
-without; the share is what the callback's own methods took of the training.
+touches less. A step goes from the first step's begin to the last's, over their number, so that spectra count in full;
+the first and the last spectra, which a training has once, stand beside it. The ratio is the median over rounds of with
+over without; the share is what the callback's own methods took of the training.
 """
 
 import argparse

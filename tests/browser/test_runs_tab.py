@@ -6,8 +6,11 @@ from pathlib import Path
 
 import orjson
 import pytest
+from peft import LoraConfig, get_peft_model
 from playwright.sync_api import Page, expect
+from torch import nn
 
+from neatlab import NeatlabCallback
 from neatlab.plots.looks import short_name
 from neatlab.runs.comparison import Comparison
 from neatlab.runs.run import Run
@@ -38,6 +41,22 @@ def click_row(page: Page, run: Run) -> None:
 
 def cells(page: Page, row: int) -> list[str]:
     return [text.strip() for text in page.locator(f"#runs-table [data-row='{row}']").all_inner_texts()]
+
+
+def test_a_training_outside_is_watched_live(page: Page, stored: App) -> None:
+    live = NeatlabCallback(stored.runs, every=1)
+    live.begin(get_peft_model(nn.Sequential(nn.Linear(8, 4)), LoraConfig(r=2, target_modules=["0"])), steps=3)
+    page.goto(f"{stored.url}?tab=runs&run={live.run_id}")
+    link = page.get_by_role("link", name=f"watch {live.run_id}").get_attribute("href")
+    page.goto(f"{stored.url}{link}")
+    shows(page.locator("#status"), f"Run {live.run_id}, from outside: Sequential, loss. It goes on.")
+    for step in (1, 2):
+        live.step(2.0 / step)
+        shows(page.locator("#status"), f"Step {step} of 3")
+    live.end()
+    shows(page.locator("#status"), "Done.")
+    assert chart(page, "learning", "chart => chart.data[0].y") == [2, 1]
+    Store(stored.runs).delete(str(live.run_id))
 
 
 def test_rows_that_are_clicked_are_laid_over_each_other(page: Page, stored: App, four: list[Run]) -> None:
