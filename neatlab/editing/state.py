@@ -12,6 +12,7 @@ from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods.base import Parts
 from neatlab.adapters.methods.lora import dora_change
 from neatlab.errors import BadInput
+from neatlab.inspection.image_names import ImageNames
 from neatlab.tasks.spec import TaskSpec
 
 Shape = tuple[int, int]
@@ -84,6 +85,7 @@ class Editable:
         thin: Whether every layer has thin factors.
         keeps_type: Whether the parts of every layer hold its change.
         open: Opens another adapter on the same base.
+        image: How a LoRA file of the image world calls its layers' tensors; None of PEFT's adapters.
     """
 
     origin: Origin
@@ -100,6 +102,7 @@ class Editable:
     thin: bool
     keeps_type: bool
     open: Callable[[str], "Editable"]
+    image: ImageNames | None = None
 
     @property
     def type(self) -> str:

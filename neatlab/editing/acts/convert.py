@@ -35,6 +35,8 @@ def _to_neat(adapter: Editable) -> Editable:
     who = "convert:to=neat"
     if adapter.type == "NEAT":
         return adapter
+    if adapter.image is not None:
+        raise BadInput(f"{who}: a LoRA file is written back in its own style, which knows no NEAT")
     if adapter.is_dora:
         raise BadInput(f"{who}: this DoRA's ΔW is no product of thin factors, which NEAT's is; it stays DoRA")
     orientation = _orientation(adapter, who)
