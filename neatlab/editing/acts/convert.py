@@ -83,4 +83,4 @@ def _split(name: str, update: Update, weight: torch.Tensor, rank: int, orientati
     return Update(neat, None, {"neat_theta.0": first, "neat_theta.1": last})
 
 
-ROW = ActRow("writes ΔW as LoRA, or as NEAT where that is exact", ConvertOptions, _converted, "convert:to=lora")
+ROW: ActRow = ActRow("writes ΔW as LoRA, or as NEAT where that is exact", ConvertOptions, _converted, "convert:to=lora")

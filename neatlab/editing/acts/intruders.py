@@ -63,4 +63,6 @@ def _intruders(delta: Factors, weight: Tensor, options: IntruderOptions) -> tupl
     return after, [index for index in marked.indices if index < count]
 
 
-ROW = ActRow("weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5")
+ROW: ActRow = ActRow(
+    "weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5"
+)

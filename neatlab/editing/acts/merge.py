@@ -199,4 +199,4 @@ def _combine(options: MergeOptions) -> Sum:
     return combined
 
 
-ROW = ActRow("adds other adapters on the same base, each with a weight", MergeOptions, _merged, "")
+ROW: ActRow = ActRow("adds other adapters on the same base, each with a weight", MergeOptions, _merged, "")
