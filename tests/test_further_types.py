@@ -142,3 +142,20 @@ def test_what_does_not_fit_is_one_clear_line(kind, base, tmp_path):
     with pytest.raises(BadInput, match=message) as refusal:
         neatlab.inspect(folder, base)
     assert "\n" not in str(refusal.value)
+
+
+def test_tinyloras_vectors_follow_the_models_order_that_no_file_tells(tmp_path):
+    def model():
+        torch.manual_seed(1)
+        return torch.nn.ModuleDict({"z": torch.nn.Linear(6, 6), "a": torch.nn.Linear(6, 5)})
+
+    save_file(model().state_dict(), tmp_path / "model.safetensors")
+    with quiet_peft():
+        adapted = get_peft_model(model(), peft.TinyLoraConfig(r=2, u=3, target_modules=["z", "a"]))
+        draw(adapted, 4)
+        adapted.save_pretrained(str(tmp_path / "adapter"))
+        after = adapted.merge_and_unload().state_dict()
+    source = open_source(tmp_path / "adapter", tmp_path / "model.safetensors")
+    for name in "za":
+        expected = after[f"{name}.weight"] - model().state_dict()[f"{name}.weight"]
+        assert torch.allclose(source.read(name).delta.dense(), expected, atol=1e-6)
