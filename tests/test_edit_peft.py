@@ -205,7 +205,7 @@ class TestMerge:
             (two[0], f"with={two[1]},weights=1", r"weights='1'; one for each of the 2 adapters, such as 0.5\+0.5"),
             (two[0], f"with={two[1]},weights=1+x", "one for each of the 2 adapters"),
             (two[0], f"with={two[1]},combination=ties_svd", "combination=ties_svd needs rank="),
-            (two[0], f"with={tmp_path / 'nowhere'}", "is neither a folder, a zip nor the id of a run"),
+            (two[0], f"with={tmp_path / 'nowhere'}", "is neither a folder, a file nor the id of a run"),
         ]
         for adapter, options, message in cases:
             with pytest.raises(BadInput, match=message):

@@ -202,7 +202,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _add_inspect(subparsers: Any) -> None:
     parser = subparsers.add_parser("inspect", help="what an adapter did to the weights; several are compared")
-    parser.add_argument("paths", nargs="+", metavar="DIR", help="an adapter folder, or a checkpoint trained whole")
+    parser.add_argument("paths", nargs="+", metavar="DIR|FILE", help="an adapter folder, a LoRA file, or a checkpoint")
     parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model before, a folder or in the local hub cache")
     parser.add_argument("--directions", type=_whole, default=16, help="of W₀ to compare with, 0 for none (default 16)")
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")

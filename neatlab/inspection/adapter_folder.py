@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.methods import AdapterFiles
 from neatlab.errors import BadInput, unknown
 from neatlab.inspection.adapter_types import ADAPTER_TYPES, HARMLESS
+from neatlab.inspection.further import CLOSED, defaults_of
 from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
 
 CONFIG = "adapter_config.json"
@@ -87,11 +88,13 @@ def read_adapter(folder: Path) -> AdapterFolder:
     """
     settings = read_json(folder / CONFIG)
     name = str(settings.get("peft_type"))
+    if name in CLOSED:
+        raise BadInput(f"ΔW of a {name} adapter cannot be computed: {CLOSED[name]}")
     if name not in ADAPTER_TYPES:
         raise unknown("adapter type", name, ADAPTER_TYPES)
     tensors, files = _read(folder), ADAPTER_TYPES[name]
-    _check_finite(tensors)
-    shared = {n: tensors.pop(n) for n in list(tensors) if n.split(".")[-1] in files.shared}
+    check_finite({n: tensor for n, tensor in tensors.items() if n.split(".")[-1] not in files.indices})
+    shared = {n: tensors.pop(n) for n in list(tensors) if {*n.split(".")[-2:]} & {*files.shared}}
     layers, trained_whole = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[name]))  # type: ignore[index]  # as above
     left_out = _take_out_unsupported(layers, files.max_dims)
     if not layers:
@@ -113,7 +116,12 @@ def _read(folder: Path) -> dict[str, Tensor]:
         raise damaged(file, error) from error
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse quantised numbers, NaN and infinity.
+
+    Raises:
+        BadInput: Says in which tensor.
+    """
     for name, tensor in tensors.items():
         check_precision(tensor, name)
         if not torch.isfinite(tensor).all():
@@ -165,19 +173,19 @@ def _reasons(left_out: Mapping[str, str]) -> str:
 def _check_settings(adapter: AdapterFolder) -> None:
     files, config = adapter.files, adapter.settings
     known = {*files.fields, *files.harmless, *HARMLESS}
-    defaults: Any = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.type]()  # type: ignore[index]  # as above
-    for field in fields(defaults):
-        value = config.get(field.name)
-        if field.name in known or not value or value == getattr(defaults, field.name):
+    for name, default in defaults_of(adapter.type).items():
+        value = config.get(name)
+        if name in known or not value or value == default:
             continue
-        raise BadInput(f"{CONFIG} sets {field.name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
+        raise BadInput(f"{CONFIG} sets {name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
     files.check(config)
     _check_patterns(adapter)
     _check_numbers(adapter)
 
 
 def _check_patterns(adapter: AdapterFolder) -> None:
-    for name in ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern"):
+    names = ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern")
+    for name in filter(adapter.files.fields.__contains__, names):
         patterns = adapter.settings.get(name) or {}
         if not isinstance(patterns, dict):
             raise BadInput(f"{CONFIG}: {name} is no object")
@@ -188,7 +196,8 @@ def _check_patterns(adapter: AdapterFolder) -> None:
 
 def _check_numbers(adapter: AdapterFolder) -> None:
     """A rank that no tensor has would make PEFT set aside that much memory."""
-    largest = max(max(tensor.shape, default=1) for parts in adapter.layers.values() for tensor in parts.values())
+    tensors = [*adapter.shared.values(), *(tensor for parts in adapter.layers.values() for tensor in parts.values())]
+    largest = max(max(tensor.shape, default=1) for tensor in tensors)
     for name, value in _numbers(adapter):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
             raise BadInput(f"{CONFIG}: {name}={str(value)[:60]}, but no tensor has a side above {largest}")
@@ -198,6 +207,6 @@ def _numbers(adapter: AdapterFolder) -> Iterable[tuple[str, Any]]:
     for name in adapter.files.bounded:
         if adapter.settings.get(name) is not None:
             yield name, adapter.settings[name]
-    for name in ("rank_pattern", "n_frequency_pattern"):
+    for name in filter(adapter.files.fields.__contains__, ("rank_pattern", "n_frequency_pattern")):
         for key, value in (adapter.settings.get(name) or {}).items():
             yield f"{name}[{key!r}]", value

@@ -5,14 +5,12 @@ from pydantic import Field
 from torch import Tensor
 
 from neatlab.adapters.factors import Factors, FactorsSvd
-from neatlab.analysis.partial_svd import Gram, PartialSvd
+from neatlab.analysis.partial_svd import OUTGROWN, Gram, PartialSvd
 from neatlab.analysis.subspaces import EPSILON, intruders
 from neatlab.editing.acts.base import ActRow
 from neatlab.editing.state import Editable, Update
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
-
-OUTGROWN = 100  # ‖ΔW‖_F/‖W₀‖_F above which the float32 Gram matrix of W₀ + ΔW says too little of W₀
 
 
 class IntruderOptions(Schema):
@@ -65,4 +63,6 @@ def _intruders(delta: Factors, weight: Tensor, options: IntruderOptions) -> tupl
     return after, [index for index in marked.indices if index < count]
 
 
-ROW = ActRow("weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5")
+ROW: ActRow = ActRow(
+    "weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5"
+)
