@@ -84,6 +84,7 @@ bench: $(VENV)/.chromium
 	$(BIN)/python benchmarks/dashboard_latency.py
 	$(BIN)/python benchmarks/inspect_cost.py
 	$(BIN)/python benchmarks/edit_cost.py
+	$(BIN)/python benchmarks/callback_cost.py
 	$(BIN)/python benchmarks/playground_speed.py
 
 # Executed copies with their pictures, and pages that ask for nothing outside themselves.

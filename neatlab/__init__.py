@@ -14,6 +14,7 @@ inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the wei
 edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
 edit_curve   an act at several values, each scored, and the smallest adapter that is as good: an `EditCurve`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
+NeatlabCallback  what a Trainer or another loop trains, written down as a run with its spectra while it goes
 plots        Plotly figures of all of these
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
 METHODS      what an arm can name; TASKS: what a task can name; data: the settings it comes with, as a list
@@ -41,6 +42,7 @@ _HOMES = {
     "NeatConfig": "neatlab.adapters.neat",
     "NeatLinear": "neatlab.adapters.neat",
     "NeatModel": "neatlab.adapters.neat",
+    "NeatlabCallback": "neatlab.experiments.callback",
     "NeatlabError": "neatlab.errors",
     "Results": "neatlab.runs.results",
     "StoreError": "neatlab.errors",

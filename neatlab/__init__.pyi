@@ -12,6 +12,7 @@ from neatlab.errors import BadInput as BadInput
 from neatlab.errors import MissingExtra as MissingExtra
 from neatlab.errors import NeatlabError as NeatlabError
 from neatlab.errors import StoreError as StoreError
+from neatlab.experiments.callback import NeatlabCallback as NeatlabCallback
 from neatlab.experiments.compare import compare as compare
 from neatlab.experiments.data import data as data
 from neatlab.experiments.rewind import rewind as rewind

@@ -14,6 +14,14 @@ class BadInput(NeatlabError, ValueError):
     """A value from a user, file, URL or form that cannot be used; raised before any work starts."""
 
 
+class NotFinite(BadInput):
+    """Weights that hold NaN or infinite values; `where` names the tensor or the layer."""
+
+    def __init__(self, message: str, where: str) -> None:
+        super().__init__(message)
+        self.where = where
+
+
 class StoreError(NeatlabError):
     """A runs folder or run directory that cannot be read or written."""
 

@@ -18,7 +18,8 @@ class RunStarted:
         trainable_params: Parameters with a gradient, the head's included.
         adapter_params: Those of the adapter alone.
         total_params: All parameters.
-        saved_bytes: Bytes that a training batch's forward pass keeps for the backward pass, parameters aside.
+        saved_bytes: Bytes that a training batch's forward pass keeps for the backward pass, parameters aside; None
+            where nobody counted them.
         layers: Adapted layers, name → (d_out, d_in).
         base_metric: The base task's metric before the first step; None where the task has none.
         sharpness: Largest eigenvalue of the training loss's Hessian over the adapter; None where it was not measured.
@@ -28,7 +29,7 @@ class RunStarted:
     trainable_params: int
     adapter_params: int
     total_params: int
-    saved_bytes: int
+    saved_bytes: int | None
     layers: dict[str, tuple[int, int]]
     base_metric: float | None = None
     sharpness: float | None = None

@@ -15,6 +15,7 @@ EXAMPLES = {
     "suite": "neatlab.experiments.suite.suite",
     "data": "neatlab.experiments.data.data",
     "rewind": "neatlab.experiments.rewind.rewind",
+    "NeatlabCallback": "neatlab.experiments.callback.NeatlabCallback",
     "load_runs": "neatlab.runs.results.load_runs",
     "Comparison": "neatlab.runs.comparison.Comparison",
     "Results": "neatlab.runs.results.Results",

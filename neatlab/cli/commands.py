@@ -186,29 +186,34 @@ def _exported(arguments: argparse.Namespace) -> dict[str, float]:
 
 def inspect(arguments: argparse.Namespace) -> None:
     """What adapters did to the weights."""
+    from neatlab.cli.check import Check
     from neatlab.cli.terminal import LayerProgressBar, inspection_table
     from neatlab.inspection import compare_adapters
     from neatlab.inspection import inspect as open_adapter
 
     check_report(arguments)
+    check = Check(arguments)
     paths, directions = arguments.paths, arguments.directions
-    with LayerProgressBar() as progress:
+    with LayerProgressBar() as progress, check.not_finite():
         if len(paths) > 1:
             inspection: Any = compare_adapters(paths, arguments.base, directions=directions, on_layer=progress)
         else:
             inspection = open_adapter(paths[0], arguments.base, directions=directions, on_layer=progress)
+    check.hold(inspection)
     if arguments.report:
         from neatlab.report.inspection import write_inspection
 
         write_inspection(inspection, arguments.report, shlex.join(["neatlab", *arguments.words]))
     if arguments.json:
-        print_json(inspection.to_dict())
+        print_json({**inspection.to_dict(), **check.document()})
+        check.finish()
         return
     for adapter in inspection.inspections:
         left_out = [f"left out: {name}, {reason}" for name, reason in adapter.left_out.items()]
         print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), *left_out, "", sep="\n")
     if len(paths) > 1:
         print(*inspection.verdict(), sep="\n")
+    check.finish()
 
 
 SERVER_OPTIONS = ("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs")

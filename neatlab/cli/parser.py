@@ -1,7 +1,7 @@
 """The command line: `neatlab compare | sweep | suite | data | runs | inspect | edit | export | rewind | snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
-error. Exit 0 done, 2 bad input, 1 anything else.
+error. Exit 0 done, 2 bad input, 1 anything else, a rule of `inspect --check` that failed among it.
 """
 
 import argparse
@@ -206,6 +206,8 @@ def _add_inspect(subparsers: Any) -> None:
     parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model before, a folder or in the local hub cache")
     parser.add_argument("--directions", type=_whole, default=16, help="of W₀ to compare with, 0 for none (default 16)")
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
+    parser.add_argument("--check", metavar="RULES.toml", help="rules to pass: effective_rank_below = 1.5, …; exit 1")
+    parser.add_argument("--sarif", metavar="FILE", help="write what fails them as SARIF 2.1.0")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.set_defaults(run=commands.inspect)
 

@@ -23,9 +23,11 @@ from neatlab.inspection.adapter_folder import CONFIG, TENSORS, AdapterFolder, is
 from neatlab.inspection.further import FURTHER
 from neatlab.inspection.image_file import image_file
 from neatlab.inspection.origin import named_task, origin_task, task_weights
+from neatlab.inspection.outside import outside_base
 from neatlab.inspection.sources import AdapterSource
 from neatlab.inspection.weights import Entry, Weights
 from neatlab.runs.index import RUN_ID
+from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runtime.files import PathLike
@@ -73,8 +75,8 @@ def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Edita
     task: TaskSpec | None
     if not Path(path).exists() and RUN_ID.fullmatch(str(path)):
         run = _finished(str(path), base, runs)
-        folder, title, task = run.path / "adapter", run.config.arm.label, run.config.spec
-        base = ModelWeights(run.path, load_trained(run).layers) if base is None else base
+        folder, title, task = run.path / "adapter", run.config.arm.label, _own_task(run)
+        base = _own_base(run) if base is None else base
     else:
         folder, title = _adapter_folder(Path(path), stack), Path(path).resolve().name
         task = named_task(folder)
@@ -87,6 +89,16 @@ def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Edita
     _check(adapter)
     source = AdapterSource(adapter, weights)
     return _editable(_origin(title, task, adapter), source, lambda other: _open(other, weights, runs, stack))
+
+
+def _own_task(run: Run) -> TaskSpec | None:
+    return None if isinstance(run.config, OutsideRun) else run.config.spec
+
+
+def _own_base(run: Run) -> Base:
+    if isinstance(run.config, OutsideRun):
+        return outside_base(run.config)
+    return ModelWeights(run.path, load_trained(run).layers)
 
 
 def _adapter_folder(path: Path, stack: ExitStack) -> Path:

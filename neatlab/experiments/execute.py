@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from peft import PeftModel
@@ -15,10 +14,11 @@ from neatlab.adapters.methods import METHODS
 from neatlab.analysis.weight_frames import WeightsBegun, WeightsMeasured
 from neatlab.config import RunConfig
 from neatlab.errors import StoreError
-from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, RunStarted, SpectrumMeasured, from_dict
+from neatlab.events import Evaluated, Event, RunFailed, RunFinished, RunPruned, from_dict
 from neatlab.runs.jsonlines import read_lines
 from neatlab.runs.outcomes import write_outcomes
 from neatlab.runs.store import Store
+from neatlab.runs.summary import Summary
 from neatlab.runs.weights import append_weights, begin_weights, cut_weights
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
@@ -106,7 +106,7 @@ def _written(
     store: Store,
     state: TrainingState | None,
 ) -> Iterator[Event]:
-    writer, seen = store.start(config, state.events if state else None), _Summary()
+    writer, seen = store.start(config, state.events if state else None), Summary()
     if state:
         cut_weights(writer.path, state.step)
     for values in read_lines(writer.path / "events.jsonl") if state else []:
@@ -150,46 +150,6 @@ def _until_pruned(
 def is_rung(event: Event | Stored) -> bool:
     """Whether an event is an evaluation at which a run may be pruned."""
     return isinstance(event, Evaluated) and event.split == "validation" and event.step > 0
-
-
-class _Summary:
-    """Gathers from the events what a run's summary holds."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {"status": "unfinished"}
-        self._ranks: dict[str, float] = {}
-        self.step = 0
-
-    def add(self, event: Event) -> None:
-        self.step = getattr(event, "step", 0)
-        match event:
-            case RunStarted():
-                counts = ("trainable_params", "adapter_params", "saved_bytes")
-                self._values |= {name: getattr(event, name) for name in counts}
-                self._known("base_metric_before", event.base_metric)
-                self._known("sharpness", event.sharpness)
-                self._known("suggested_lr", event.suggested_lr)
-            case Evaluated(split="test"):
-                self._values |= {"metric": event.metric, "loss": event.loss, **event.extras}
-            case Evaluated(split="validation"):
-                self._values |= {"validation_metric": event.metric, "validation_loss": event.loss}
-            case SpectrumMeasured():
-                self._ranks[event.layer] = event.effective_rank
-            case RunFinished():
-                done = {"status": "finished", "seconds": event.seconds, "seconds_per_step": event.seconds_per_step}
-                self._values |= done
-                self._known("base_metric", event.base_metric)
-            case RunPruned():
-                self._values |= {"status": "pruned", "step": event.step}
-            case RunFailed():
-                self._values |= {"status": "failed", "error": event.error, "metric": None}
-
-    def _known(self, name: str, value: float | None) -> None:
-        self._values |= {} if value is None else {name: value}
-
-    def values(self) -> dict[str, Any]:
-        ranks = [rank for rank in self._ranks.values() if math.isfinite(rank)]
-        return {**self._values, "effective_rank": sum(ranks) / len(ranks) if ranks else None}
 
 
 def _store(entry: Stored, run: Path) -> None:

@@ -7,7 +7,9 @@ from neatlab.adapters.methods import METHODS
 from neatlab.errors import BadInput, unknown
 from neatlab.experiments.trained import load_trained
 from neatlab.export.card import card
+from neatlab.export.outside import export_outside
 from neatlab.inspection.origin import write_origin
+from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run
 from neatlab.runtime.files import PathLike
 
@@ -29,11 +31,13 @@ def export(run: Run, format: str, out: PathLike) -> Errors:
     """
     if format not in FORMS:
         raise unknown("format", format, FORMS)
-    adapted, method = load_trained(run), run.config.arm.method
+    method = run.config.arm.method
     forms = METHODS[method].forms
     if format not in forms:
         raise _misfit(method, format)
-    errors = forms[format](adapted, out)
+    if isinstance(run.config, OutsideRun):
+        return export_outside(run, run.config, format, out)
+    errors = forms[format](load_trained(run), out)
     (Path(out) / "README.md").write_text(card(run, format), encoding="utf-8")  # in the place of PEFT's empty form
     write_origin(run, Path(out))
     return errors

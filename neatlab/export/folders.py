@@ -48,7 +48,7 @@ def export_folder(folder: PathLike, format: str, out: PathLike, base: str | None
     row = _row(adapter, format)
     if base is None:
         raise BadInput(f"{folder} is an adapter folder; --base names the model that it was trained on")
-    return row.forms[format](_adapted(adapter, model_folder(base)), out)
+    return row.forms[format](open_adapted(adapter, model_folder(base)), out)
 
 
 def _row(adapter: AdapterFolder, format: str) -> Method:
@@ -63,7 +63,12 @@ def _row(adapter: AdapterFolder, format: str) -> Method:
     return row
 
 
-def _adapted(adapter: AdapterFolder, base: Path) -> Adapted:
+def open_adapted(adapter: AdapterFolder, base: Path) -> Adapted:
+    """The base with an adapter folder on it.
+
+    Raises:
+        BadInput: They do not fit.
+    """
     model, _ = load(_auto_class(adapter, base), base, seed=0, dtype="auto", **_labels(adapter))
     try:
         with quiet_peft(), warnings.catch_warnings():

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.methods import AdapterFiles
-from neatlab.errors import BadInput, unknown
+from neatlab.errors import BadInput, NotFinite, unknown
 from neatlab.inspection.adapter_types import ADAPTER_TYPES, HARMLESS
 from neatlab.inspection.further import CLOSED, defaults_of
 from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
@@ -126,9 +126,10 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
         check_precision(tensor, name)
         if not torch.isfinite(tensor).all():
             count = int((~torch.isfinite(tensor)).sum())
-            raise BadInput(
+            raise NotFinite(
                 f"{name} holds {count:,} values that are NaN or infinite, of {tensor.numel():,}; "
-                "the training diverged: take an earlier checkpoint, or train with a lower rate"
+                "the training diverged: take an earlier checkpoint, or train with a lower rate",
+                name,
             )
 
 

@@ -7,12 +7,14 @@ from neatlab.errors import BadInput
 from neatlab.experiments.trained import load_trained
 from neatlab.inspection.comparison import AdapterComparison, compare_sources
 from neatlab.inspection.opening import DIRECTIONS, OnLayer, inspect_source
+from neatlab.inspection.outside import outside_source
 from neatlab.inspection.results import Inspection
-from neatlab.inspection.sources import ModelSource
+from neatlab.inspection.sources import ModelSource, Source
+from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run
 
 
-def run_source(run: Run) -> ModelSource:
+def run_source(run: Run) -> Source:
     """What a finished run trained, ΔW against the base that it started from.
 
     Args:
@@ -22,6 +24,8 @@ def run_source(run: Run) -> ModelSource:
         BadInput: The run is not finished, or trained no layer.
         StoreError: Its weights are missing or damaged.
     """
+    if isinstance(run.config, OutsideRun):
+        return outside_source(run, run.config)
     return _source(run, load_trained(run))
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from neatlab.adapters.deltas import initial_factors
 from neatlab.adapters.factors import Delta, Factors
-from neatlab.errors import BadInput
+from neatlab.errors import BadInput, NotFinite
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
 from neatlab.inspection.further import FURTHER
 from neatlab.inspection.further.reading import further_delta
@@ -159,7 +159,7 @@ class CheckpointSource(Source):
         if before is None:
             raise BadInput(f"{self.before.path} has no weight for layer {layer}")
         if not torch.isfinite(after).all():
-            raise BadInput(f"{layer}.weight holds NaN or infinite values; take an earlier checkpoint")
+            raise NotFinite(f"{layer}.weight holds NaN or infinite values; take an earlier checkpoint", layer)
         return Layer(after.float() - before.float(), before, key)
 
 

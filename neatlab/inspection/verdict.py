@@ -217,9 +217,15 @@ def _exploded(layers: Sequence[LayerReport]) -> Finding | None:
     return Finding("norm", text, worst, "Try a lower learning rate or scaling, or weight decay.", trouble=True)
 
 
+def untouched_layers(layers: Sequence[LayerReport]) -> list[LayerReport]:
+    """Layers whose ΔW is next to nothing beside the others', or zero."""
+    norms = [layer.spectrum.norm for layer in layers if not layer.spectrum.is_zero]
+    middle = statistics.median(norms) if norms else 0.0
+    return [layer for layer in layers if layer.spectrum.norm <= UNTOUCHED * middle]
+
+
 def _untouched(layers: Sequence[LayerReport], moved: Sequence[LayerReport]) -> Finding | None:
-    middle = statistics.median(layer.spectrum.norm for layer in moved) if moved else 0.0
-    still = [layer for layer in layers if layer.spectrum.norm <= UNTOUCHED * middle]
+    still = untouched_layers(layers)
     if not still:
         return None
     zero = len(layers) - len(moved)

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from neatlab.errors import StoreError
+from neatlab.runs.outside import OUTSIDE_ID
 from neatlab.runs.run import READ_FILES, Run, read_run
 
-RUN_ID = re.compile(r"[0-9a-f]{12}")
+RUN_ID = re.compile(rf"[0-9a-f]{{12}}|{OUTSIDE_ID}")
 SETTLED_NS = 2 * 10**9  # a file that changed so shortly before may change again without another time of change
 
 FileState = tuple[int, int, int, int] | None  # None where there is no file

@@ -14,6 +14,7 @@ from neatlab.errors import StoreError
 from neatlab.runs.jsonlines import MAX_EVENTS_BYTES, read_lines
 from neatlab.runs.notes import NO_NOTES, NOTES, Notes, read_notes
 from neatlab.runs.outcomes import read_outcomes
+from neatlab.runs.outside import parse_config
 from neatlab.runtime.files import open_regular
 from neatlab.tasks.outcomes import Outcomes
 
@@ -93,7 +94,7 @@ def read_run(path: Path) -> Run:
     ended = (path / "summary.json").exists()  # asked once: the run may end while it is read
     summary = read_json(path / "summary.json") if ended else {}
     try:
-        config, started = RunConfig.parse(stored["run"], "run"), dict(stored["environment"])
+        config, started = parse_config(stored["run"]), dict(stored["environment"])
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path / 'config.json'} is not a run's configuration: {error}") from error
     if not _is_named(path.name, stored, config):

@@ -156,7 +156,7 @@ class Store:
     def _folder(self, run_id: str) -> Path:
         """The directory of a run that is there, or BadInput."""
         if not RUN_ID.fullmatch(run_id):
-            raise BadInput(f"run id {run_id!r}; an id is 12 hexadecimal digits, as `runs list` shows them")
+            raise BadInput(f"run id {run_id!r}; an id is 12 hexadecimal digits or x and 11: `runs list` shows them")
         if not (self.root / run_id).is_dir():
             raise BadInput(f"no run {run_id} in {self.root}; `runs list` shows those there are")
         return self.root / run_id

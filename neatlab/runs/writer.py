@@ -94,6 +94,11 @@ class RunWriter:
             with contextlib.suppress(StoreError):  # what is gone needs no last word
                 self.write(RunInterrupted(step))
 
+    def reopen(self) -> None:
+        """Take up a run that has ended, for what is known of it only afterwards."""
+        self.close()
+        self._events = open(self.path / "events.jsonl", "ab", buffering=0)  # noqa: SIM115  # closed by `close`
+
     def close(self) -> None:
         """Release the events file."""
         self._events.close()

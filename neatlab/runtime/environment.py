@@ -26,13 +26,15 @@ def package_versions() -> dict[str, str]:
 def pick_device(name: str) -> str:
     """The device that `name` stands for; "auto" is the first CUDA GPU where there is one, else the CPU.
 
-    Of several processes each gets a GPU of its own.
+    Of several processes each gets a GPU of its own. Another name, such as "cuda:1", is where something lies already.
 
     Raises:
         BadInput: "cuda" where torch sees no GPU, or fewer GPUs than processes.
     """
     import torch
 
+    if name not in ("auto", "cpu", "cuda"):
+        return name
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("training: device='cuda', but torch sees no GPU here; allowed: auto, cpu")
     return distributed.local_gpu() if name != "cpu" and torch.cuda.is_available() else "cpu"

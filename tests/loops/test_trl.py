@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, LlamaForCausalLM
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from neatlab import NeatlabCallback, load_runs
 from neatlab.adapters.attach import quiet_peft, tuner_layers
 from neatlab.adapters.neat import NeatConfig
 from tests.folders import llama_folder
@@ -45,7 +46,12 @@ def sft(folder: Path) -> SFTTrainer:
     tokenizer = AutoTokenizer.from_pretrained(llama_folder())
     with quiet_peft():
         return SFTTrainer(
-            base(), SFTConfig(folder, **ARGUMENTS), train_dataset=data, processing_class=tokenizer, peft_config=config()
+            base(),
+            SFTConfig(folder, **ARGUMENTS),
+            train_dataset=data,
+            processing_class=tokenizer,
+            peft_config=config(),
+            callbacks=[NeatlabCallback(folder / "runs", every=4)],
         )
 
 
@@ -147,3 +153,17 @@ def test_dpos_reference_of_an_adapter_is_that_adapter(tmp_path: Path) -> None:
     for part, wanted in zip(answers, log_probabilities(before, batch), strict=True):
         assert torch.allclose(part, wanted, atol=1e-5)
     assert losses(trainer)[-1] < losses(trainer)[0]
+
+
+def test_the_callback_writes_its_curves_and_spectra_down(both: dict[str, Any]) -> None:
+    trainer = both["sft"]
+    runs = load_runs(Path(trainer.args.output_dir) / "runs")
+    (run,) = runs.runs
+    curves, spectra = runs.curves(), runs.spectra()
+    assert (run.status, run.config.arm.method, run.config.training.steps) == ("finished", "neat", 8)
+    assert curves["loss"].tolist() == losses(trainer)
+    assert sorted(set(spectra["step"])) == [0, 4, 8]
+    last = spectra[spectra["step"] == 8].set_index("layer")
+    for name, layer in tuner_layers(trainer.model):
+        norm = float(layer.get_delta_weight("default").detach().double().norm())
+        assert last.loc[name, "norm"] == pytest.approx(norm, rel=1e-4)

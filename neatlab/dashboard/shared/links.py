@@ -11,7 +11,7 @@ from neatlab.schema import Schema
 Text = Annotated[str, StringConstraints(max_length=200)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Activation = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
-RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+RunId = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{12}|x[0-9a-f]{11})$")]
 
 
 class PageLink(Schema):

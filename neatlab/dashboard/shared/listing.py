@@ -99,7 +99,7 @@ def _problem(listing: Listing, run_id: str) -> str:
     if run_id in listing.damaged:
         return f"run {run_id} is damaged: {listing.damaged[run_id]}"
     if not RUN_ID.fullmatch(run_id):
-        return f"run id {run_id[:40]!r}; an id is 12 hexadecimal digits"
+        return f"run id {run_id[:40]!r}; an id is 12 hexadecimal digits or x and 11"
     return f"no run {run_id} in this runs folder; it may have been deleted"
 
 
