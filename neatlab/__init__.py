@@ -12,6 +12,7 @@ suite        the same arms on a table of tasks, and what the tasks show together
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
 edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
+replay       finished runs as one offline page with a slider through time: a `Replay`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 plots        Plotly figures of all of these
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
@@ -50,6 +51,7 @@ _HOMES = {
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",
+    "replay": "neatlab.dashboard.replay.page",
     "rewind": "neatlab.experiments.rewind",
     "suite": "neatlab.experiments.suite",
     "sweep": "neatlab.experiments.sweep",
