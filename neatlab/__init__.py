@@ -13,6 +13,7 @@ load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra(
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
 edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
 edit_curve   an act at several values, each scored, and the smallest adapter that is as good: an `EditCurve`
+replay       finished runs as one offline page with a slider through time: a `Replay`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
 NeatlabCallback  what a Trainer or another loop trains, written down as a run with its spectra while it goes
 plots        Plotly figures of all of these
@@ -55,6 +56,7 @@ _HOMES = {
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",
+    "replay": "neatlab.dashboard.replay.page",
     "rewind": "neatlab.experiments.rewind",
     "suite": "neatlab.experiments.suite",
     "sweep": "neatlab.experiments.sweep",

@@ -1,4 +1,5 @@
-"""The command line: `neatlab compare | sweep | suite | data | runs | inspect | edit | export | rewind | snippet | app`.
+"""The command line: `neatlab compare | sweep | suite | data | runs | replay | inspect | edit | export | rewind |
+snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else, a rule of `inspect --check` that failed among it.
@@ -16,6 +17,7 @@ from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.cli.data import add_data
 from neatlab.cli.edit import add_edit
+from neatlab.cli.replay import add_replay
 from neatlab.cli.rewind import rewind
 from neatlab.cli.runs import add_runs
 from neatlab.cli.snippet import snippet
@@ -118,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add_suite(subparsers, _add_cluster, _add_fairness, _add_shared)
     add_data(subparsers, _add_shared)
     add_runs(subparsers, _add_shared)
+    add_replay(subparsers, _add_shared)
     _add_inspect(subparsers)
     add_edit(subparsers, _add_shared)
     _add_export(subparsers)
