@@ -18,7 +18,7 @@ from neatlab.cli import commands
 from neatlab.cli.data import add_data
 from neatlab.cli.edit import add_edit
 from neatlab.cli.replay import add_replay
-from neatlab.cli.rewind import rewind
+from neatlab.cli.rewind import add_rewind
 from neatlab.cli.runs import add_runs
 from neatlab.cli.snippet import snippet
 from neatlab.cli.suite import add_suite
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_inspect(subparsers)
     add_edit(subparsers, _add_shared)
     _add_export(subparsers)
-    _add_rewind(subparsers)
+    add_rewind(subparsers, _add_shared)
     _add_snippet(subparsers)
     _add_app(subparsers)
     return parser
@@ -241,13 +241,6 @@ def _add_snippet(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="write it there; the file must not exist yet")
     _add_shared(parser)
     parser.set_defaults(run=snippet)
-
-
-def _add_rewind(subparsers: Any) -> None:
-    parser = subparsers.add_parser("rewind", help="score a finished run with W₀ + α·ΔW for several α")
-    parser.add_argument("id", metavar="RUN_ID", help="a finished run")
-    _add_shared(parser)
-    parser.set_defaults(run=rewind)
 
 
 def _add_app(subparsers: Any) -> None:
