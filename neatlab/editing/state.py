@@ -1,7 +1,7 @@
 """An adapter while acts work on it: nothing is computed before it is written, layer by layer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,7 @@ class Editable:
         thin: Whether every layer has thin factors.
         keeps_type: Whether the parts of every layer hold its change.
         open: Opens another adapter on the same base.
+        kernels: Layers that are convolutions → d_in and the sides of the kernel.
         image: How a LoRA file of the image world calls its layers' tensors; None of PEFT's adapters.
     """
 
@@ -102,6 +103,7 @@ class Editable:
     thin: bool
     keeps_type: bool
     open: Callable[[str], "Editable"]
+    kernels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     image: ImageNames | None = None
 
     @property
