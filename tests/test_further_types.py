@@ -139,6 +139,7 @@ WRONG = {
     "tinylora": ({"projection_seed": 7}, None, "no seed of this adapter gives the layer's projection"),
     "hra": ({}, ("hra_u", lambda t: t[:5].clone()), "layer .*: its tensors make no ΔW"),
     "osf": ({}, ("S_low", lambda t: None), "layer .*: this OSF adapter has no tensor"),
+    "randlora": ({}, ("randlora_gamma", lambda t: t[:1].clone()), "1 bases of rank 5; 12 directions take another"),
     "waveft": ({"wavelet_family": "haarlem"}, None, "Wavelet family haarlem not supported"),
 }
 
