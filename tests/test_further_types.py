@@ -104,6 +104,19 @@ def test_a_type_is_what_peft_merges_and_is_edited_as_lora(kind, base, tmp_path):
         assert torch.allclose(delta, (u[:, :2] * s[:2]) @ vh[:2], atol=1e-4 * float(s[0])), name
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_half_precision_is_computed_in_float32(kind, base, tmp_path):
+    folder = write(tmp_path, kind)
+    before = open_source(folder, base)
+    halved = {n: t.bfloat16() if t.is_floating_point() else t for n, t in load_file(folder / TENSORS).items()}
+    save_file(halved, folder / TENSORS)
+    after = open_source(folder, base)
+    for name in SHAPES:
+        one, other = (source.read(name).delta for source in (before, after))
+        one, other = (delta.dense() if isinstance(delta, Factors) else delta for delta in (one, other))
+        assert other.dtype == torch.float32 and (one - other).norm() < 0.03 * one.norm(), name
+
+
 def test_every_type_of_peft_is_opened_or_closed_with_its_reason():
     registered = {kind.value for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
     assert registered == {*ADAPTER_TYPES, *CLOSED} & registered
@@ -126,6 +139,7 @@ WRONG = {
     "tinylora": ({"projection_seed": 7}, None, "no seed of this adapter gives the layer's projection"),
     "hra": ({}, ("hra_u", lambda t: t[:5].clone()), "layer .*: its tensors make no ΔW"),
     "osf": ({}, ("S_low", lambda t: None), "layer .*: this OSF adapter has no tensor"),
+    "randlora": ({}, ("randlora_gamma", lambda t: t[:1].clone()), "1 bases of rank 5; 12 directions take another"),
     "waveft": ({"wavelet_family": "haarlem"}, None, "Wavelet family haarlem not supported"),
 }
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import neatlab
 from neatlab.cli import main
 from neatlab.errors import BadInput
+from neatlab.inspection import open_upload
 from neatlab.inspection.measure import split_name
 from neatlab.inspection.sources import open_source
 
@@ -212,6 +213,18 @@ def test_what_is_not_understood_is_listed_and_not_dropped(tmp_path, capsys):
         neatlab.edit(file, ["compress:rank=1"], tmp_path / "out")
     neatlab.edit(file, ["keep-layers:pattern=lora_te_*"], tmp_path / "out")
     assert len(load_file(tmp_path / "out" / file.name)) == 3
+
+
+def test_an_upload_may_be_a_lora_file(tmp_path):
+    file = write(tmp_path, "kohya")
+    with open_upload(file) as folder:
+        assert open_source(folder).layers == open_source(file).layers
+    save_file({"x.weight": torch.ones(3, 3)}, file)
+    with (
+        pytest.raises(BadInput, match=r"the upload holds no adapter_config\.json and is no LoRA file"),
+        open_upload(file),
+    ):
+        pass
 
 
 def test_kohyas_names_are_split_at_their_numbers():

@@ -162,6 +162,7 @@ def _editable(origin: Origin, source: AdapterSource, open_other: Callable[[str],
         # PiSSA's B A is not ΔW; types that no method trains become LoRA
         keeps_type=adapter.type not in FURTHER and not adapter.files.initial(adapter.settings),
         open=open_other,
+        kernels=adapter.kernels,
     )
 
 

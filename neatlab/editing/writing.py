@@ -83,6 +83,11 @@ def _named(adapter: Editable, layer: str, parts: Mapping[str, Tensor]) -> dict[s
     """A layer's tensors under their names in the file."""
     if adapter.image is not None:
         return adapter.image.name_parts(layer, parts)
+    kernel = adapter.kernels.get(layer, ())
+    if kernel:  # PEFT's convolutions: down has the kernel, up is 1 × 1
+        A, B = parts["lora_A.weight"], parts["lora_B.weight"]
+        matrices = {"lora_A.weight": A.view(len(A), *kernel), "lora_B.weight": B.view(*B.shape, *[1] * len(kernel[1:]))}
+        parts = {**parts, **matrices}
     return {f"{PREFIX}{layer}.{part}": tensor for part, tensor in parts.items()}
 
 

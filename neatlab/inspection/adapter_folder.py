@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class AdapterFolder:
         shared: Tensors that all layers share, by their whole names.
         trained_whole: Names of tensors that were trained whole, outside the layers.
         left_out: Layer → why its ΔW is not computed.
+        kernels: Layers that are convolutions → d_in and the sides of the kernel, which their tensors have in one side.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class AdapterFolder:
     shared: dict[str, Tensor]
     trained_whole: list[str]
     left_out: dict[str, str]
+    kernels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> AdapterFiles:
@@ -96,10 +98,12 @@ def read_adapter(folder: Path) -> AdapterFolder:
     check_finite({n: tensor for n, tensor in tensors.items() if n.split(".")[-1] not in files.indices})
     shared = {n: tensors.pop(n) for n in list(tensors) if {*n.split(".")[-2:]} & {*files.shared}}
     layers, trained_whole = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[name]))  # type: ignore[index]  # as above
+    as_matrices = name == "LORA" and not settings.get("use_dora") and not files.initial(settings)
+    kernels = _flatten_convolutions(layers) if as_matrices else {}
     left_out = _take_out_unsupported(layers, files.max_dims)
     if not layers:
         raise BadInput(f"{TENSORS} holds no tensors of a {name} adapter on a linear layer{_reasons(left_out)}")
-    adapter = AdapterFolder(folder, name, settings, layers, shared, trained_whole, left_out)
+    adapter = AdapterFolder(folder, name, settings, layers, shared, trained_whole, left_out, kernels)
     _check_settings(adapter)
     return adapter
 
@@ -151,6 +155,18 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
+def _flatten_convolutions(layers: dict[str, dict[str, Tensor]]) -> dict[str, tuple[int, ...]]:
+    """Make LoRA's convolutions of one group matrices, r × d_in·k·k and d_out × r; returns layer → d_in and kernel."""
+    kernels: dict[str, tuple[int, ...]] = {}
+    for name, parts in layers.items():
+        A, B = (parts.get(f"lora_{side}.weight") for side in "AB")
+        if A is None or B is None or A.ndim < 3 or B.shape != (len(B), len(A), *[1] * (A.ndim - 2)):
+            continue
+        kernels[name] = tuple(A.shape[1:])
+        layers[name] = {**parts, "lora_A.weight": A.flatten(1), "lora_B.weight": B.flatten(1)}
+    return kernels
+
+
 def _take_out_unsupported(layers: dict[str, dict[str, Tensor]], max_dims: int) -> dict[str, str]:
     """Remove the layers whose ΔW is no matrix, or has no direction; returns why."""
     left_out = {}
@@ -158,7 +174,7 @@ def _take_out_unsupported(layers: dict[str, dict[str, Tensor]], max_dims: int) -
         if any(part.startswith("lora_embedding") for part in parts):
             left_out[name] = "an embedding; only linear layers are inspected"
         elif any(tensor.ndim > max_dims for tensor in parts.values()):
-            left_out[name] = "a convolution; only linear layers are inspected"
+            left_out[name] = "a convolution; of this type only linear layers are inspected"
         elif any(tensor.numel() == 0 for tensor in parts.values()):
             left_out[name] = "rank 0: its tensors are empty, so ΔW = 0; leave the layer out of target_modules"
     for name in left_out:

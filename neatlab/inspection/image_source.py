@@ -1,5 +1,6 @@
 """A LoRA file of the image world as a source of ΔW, and the weights of its base under the file's own names."""
 
+import math
 import os
 from collections.abc import Iterable
 
@@ -42,10 +43,7 @@ class ImageSource(Source):
         self.shapes = {name: lora.shape(name) for name in self.layers}
         self._entries = {} if base is None else _entries(self.layers, base)
         for name, entry in self._entries.items():
-            d_out, d_in = entry.shape[0], 1
-            for side in entry.shape[1:]:
-                d_in *= side
-            check_shape(name, self.shapes[name], (d_out, d_in), HINT)
+            check_shape(name, self.shapes[name], (entry.shape[0], math.prod(entry.shape[1:])), HINT)
 
     def read(self, layer: str) -> Layer:
         entry = self._entries.get(layer)

@@ -1,5 +1,6 @@
 """Where ΔW comes from: an adapter folder, a pair of checkpoints, or a model in memory; one layer at a time."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -205,7 +206,14 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
     weight = base.weight(layer)
     check_weight(weight, entry)
     # Weights in memory have no file to be known by.
-    return ((entry.file, entry.tensor) if entry.file.is_file() else None), weight
+    key = (entry.file, entry.tensor) if entry.file.is_file() else None
+    return key, weight.flatten(1) if weight.ndim > 2 else weight
+
+
+def _flat_shape(base: Weights, layer: str) -> Shape | None:
+    """(d_out, d_in·k·k) of a convolution's weight."""
+    entry = base.entry(layer)
+    return None if entry is None or len(entry.shape) < 3 else (entry.shape[0], math.prod(entry.shape[1:]))
 
 
 def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
@@ -216,7 +224,7 @@ def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
                 f"the tensors of this {adapter.type} adapter do not tell its layers' shapes; give the model with --base"
             )
         return of_adapter
-    of_base = base.shape(layer)
+    of_base = _flat_shape(base, layer) if layer in adapter.kernels else base.shape(layer)
     if of_base is None:
         raise BadInput(
             f"adapter and base do not fit: layer {layer} of the adapter is not in {base.path}; {_named_base(adapter)}"

@@ -37,6 +37,8 @@ def _to_neat(adapter: Editable) -> Editable:
         return adapter
     if adapter.image is not None:
         raise BadInput(f"{who}: a LoRA file is written back in its own style, which knows no NEAT")
+    if kernels := [name for name in adapter.shapes if name in adapter.kernels]:
+        raise BadInput(f"{who}: {kernels[0]} is a convolution; put keep-layers before it")
     if adapter.is_dora:
         raise BadInput(f"{who}: this DoRA's ΔW is no product of thin factors, which NEAT's is; it stays DoRA")
     orientation = _orientation(adapter, who)

@@ -5,7 +5,7 @@ from pydantic import Field
 from torch import Tensor
 
 from neatlab.adapters.factors import Factors, FactorsSvd
-from neatlab.analysis.partial_svd import OUTGROWN, Gram, PartialSvd
+from neatlab.analysis.partial_svd import Gram, PartialSvd
 from neatlab.analysis.subspaces import EPSILON, intruders
 from neatlab.editing.acts.base import ActRow
 from neatlab.editing.state import Editable, Update
@@ -54,13 +54,16 @@ def _intruders(delta: Factors, weight: Tensor, options: IntruderOptions) -> tupl
     """The leading triplets of W₀ + ΔW, and which of them are intruders, all of W₀'s vectors considered."""
     gram, smaller = Gram(weight), min(weight.shape)
     count = min(options.top_k, smaller)
-    whole = float(delta.norm()) > OUTGROWN * float(weight.double().norm())
-    after = gram.leading(smaller if whole else count, delta)
-    before = gram.leading(smaller if whole else count)
-    marked = intruders(after, before, options.epsilon, gram.largest_share)
+    after = gram.leading(count, delta)
+    marked = intruders(after, gram.leading(count), options.epsilon, gram.largest_share)
     if marked.undecided:
         marked = intruders(after, gram.leading(smaller), options.epsilon)
-    return after, [index for index in marked.indices if index < count]
+    if marked.undecided:
+        raise BadInput(
+            f"reduce-intruders: of W₀ + ΔW, {after.clear} directions are more than rounding beside the first; "
+            f"give top_k={after.clear}, or weaken ΔW first, as by rewind"
+        )
+    return after, marked.indices
 
 
 ROW: ActRow = ActRow(

@@ -81,6 +81,7 @@ def _merged(adapter: Editable, options: MergeOptions) -> Editable:
         unsupported={name: reason for one in adapters for name, reason in one.unsupported.items()},
         dtype=_widest([one.dtype for one in adapters]),
         keeps_type=False,
+        kernels={name: kernel for one in adapters for name, kernel in one.kernels.items()},
         image=_image(adapters),
     )
     return result if options.rank is None else compressed(result, CompressOptions(rank=options.rank))
@@ -110,6 +111,8 @@ def _check_same_base(adapter: Editable, other: Editable) -> None:
                 f"merge: {adapter.origin.title} and {other.origin.title} are not of one base: layer {name} is "
                 f"{mine[0]} × {mine[1]} in one and {shape[0]} × {shape[1]} in the other"
             )
+        if name in adapter.shapes and adapter.kernels.get(name) != other.kernels.get(name):
+            raise BadInput(f"merge: layer {name} is a convolution in one adapter, and none or another in the other")
     if not adapter.shapes.keys() & other.shapes.keys():
         raise BadInput(
             f"merge: {adapter.origin.title} and {other.origin.title} share no layer: "

@@ -1,5 +1,6 @@
 """Further types whose ΔW has no thin factors: by their formula, or as PEFT's own layer builds it around W₀."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ def _randlora(layer: LayerTensors) -> Tensor:
     """α/r · Σ Bᵢ Λᵢ A Γᵢ over as many frozen bases as full rank takes (arXiv:2502.00987)."""
     d_out, d_in = layer.shape
     scales, gamma = layer.parts["randlora_lambda"], layer.parts["randlora_gamma"]  # r × n, n × min(d)
+    if len(gamma) != math.ceil(min(d_out, d_in) / len(scales)):
+        raise BadInput(f"{len(gamma)} bases of rank {len(scales)}; {min(d_out, d_in)} directions take another number")
     A = layer.shared["randlora_A"][:, : len(gamma), : min(d_out, d_in)]  # r × 1 × min(d)
     B = layer.shared["randlora_B"][: max(d_out, d_in), : len(gamma)]  # max(d) × n × r
     delta = B.flatten(1) @ (scales[:, :, None] * A * gamma).flatten(end_dim=1)

@@ -40,12 +40,18 @@ def further_delta(adapter: AdapterFolder, layer: str, shape: tuple[int, int], we
 
 def _delta(row: FurtherType, adapter: AdapterFolder, layer: str, shape: Any, weight: Tensor | None) -> Delta:
     if row.delta is not None:
-        shared = {_last(name, row.files.shared): tensor for name, tensor in adapter.shared.items()}
+        parts = {name: _raised(tensor) for name, tensor in adapter.layers[layer].items()}
+        shared = {_last(name, row.files.shared): _raised(tensor) for name, tensor in adapter.shared.items()}
         settings = ChainMap(dict(adapter.settings), defaults_of(adapter.type))
-        return row.delta(LayerTensors(adapter.layers[layer], shared, settings, shape, weight, len(adapter.layers)))
+        return row.delta(LayerTensors(parts, shared, settings, shape, weight, len(adapter.layers)))
     if row.built is None:
         raise BadInput(f"{adapter.type} has no rule for its ΔW")
     return row.built(*build_layer(adapter, layer, shape, weight))
+
+
+def _raised(tensor: Tensor) -> Tensor:
+    """Half precision as float32, in which PEFT computes too."""
+    return tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor
 
 
 def _last(name: str, shared: tuple[str, ...]) -> str:

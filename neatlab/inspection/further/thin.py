@@ -1,5 +1,7 @@
 """Further types whose ΔW is a product of thin factors."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,6 +12,7 @@ from neatlab.adapters.methods.base import Config, Parts, Shape, always, pair_sha
 from neatlab.errors import BadInput
 from neatlab.inspection.further.base import FurtherType, LayerTensors
 
+MAX_NUMBERS = 2**28  # of a factor that a small file can ask for
 EPSILON = 1e-5  # that PEFT's AdaLoRA adds to the rank
 SMALLEST = 1e-4  # norm that PEFT's DeLoRA divides by at least
 
@@ -82,7 +85,7 @@ def _layer_index(layer: LayerTensors, projection: Tensor) -> int:
     for index in range(layer.count):
         generator = torch.Generator().manual_seed(int(layer.number("projection_seed")) + index)
         drawn = torch.normal(0.0, projection.shape[-1] ** -0.5, projection.shape, generator=generator)
-        if torch.allclose(drawn, projection.float(), atol=1e-2):
+        if torch.allclose(drawn, projection.float(), atol=0.05):
             return index
     raise BadInput("no seed of this adapter gives the layer's projection, so its vector v is not known")
 
@@ -108,7 +111,10 @@ def _mixtures(layer: LayerTensors, name: str) -> Tensor:
     else:
         indices, first = layer.parts[f"{name}_topk_indices"].long(), layer.parts[f"{name}_topk_weights"]
         shares = torch.cat([first, 1 - first.sum(-1, keepdim=True)], -1)
-    return (shares.unsqueeze(-1) * bank[indices]).sum(-2)
+    if (numbers := math.prod(indices.shape[:-1]) * bank.shape[1]) > MAX_NUMBERS:
+        raise BadInput(f"a factor of {numbers:,} numbers is asked for; allowed: {MAX_NUMBERS:,}")
+    mixture = torch.zeros(*indices.shape[:-1], len(bank)).scatter(-1, indices, shares)
+    return mixture @ bank
 
 
 def _blocks_shape(parts: Parts, config: Config) -> Shape | None:
