@@ -1,8 +1,8 @@
-"""Pictures of every tab and of the playground: `python docs/screenshots.py`.
+"""Pictures of every tab, of the playground and of a replay: `python docs/screenshots.py`.
 
 Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; the first screen of the Train tab before, during and
-after a training, as docs/train-<when>-<theme>-<width>.png. With `playground`, `tabs` or `training` as an argument those
-alone.
+after a training, as docs/train-<when>-<theme>-<width>.png. `playground`, `replay`, `training` or `tabs` as arguments:
+those alone.
 
 It needs what the tests need: Playwright and a Chromium (scripts/chromium.sh).
 """
@@ -23,12 +23,17 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+import neatlab
+from neatlab.config import make_run, parse_arm
+from neatlab.experiments.execute import execute
+from neatlab.runs.store import Store
+
 HERE = Path(__file__).parent
 PORT = 7871
 THEMES = ("light", "dark")
 SIZES = {1280: 900, 390: 844}
-PLAYGROUND = {1280: 720, 390: 844}  # pixels: one screen
-SCREENS = {1920: 1080, 1280: 720, 390: 844}
+ONE_SCREEN = {1280: 720, 390: 844}  # pixels
+SCREENS = {1920: 1080, **ONE_SCREEN}
 HALFWAY = re.compile(r"Step ([4-9]\d|1[0-3]\d) of")
 LATER = re.compile(r"1[2-9]\d")  # steps
 TALLEST = 5200  # pixels; the rest of a longer tab is left out
@@ -37,6 +42,8 @@ PATIENCE = 300_000  # milliseconds for a training
 DRAWING = 4_000  # milliseconds for a tab that is there to fill itself
 SEEDS = (0, 1, 2)
 TRAINED = "?task=digits&steps=150&arm=lora:rank=4&arm=neat:rank=4,depth=2"
+ARMS = ("lora:rank=4", "neat:rank=4,depth=2,orientation=auto")
+REPLAYED = {"kind": "weight-aware"}  # options of the task teacher
 SWEPT = "?ablate_steps=60"
 CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
@@ -47,9 +54,14 @@ def main() -> None:
     with sync_playwright() as playwright:
         found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        for name, take_all in (("playground", take_playground), ("training", take_training), ("tabs", take_tabs)):
-            if sys.argv[1:] in ([], [name]):
-                take_all(browser)
+        takers = {
+            "playground": take_playground,
+            "replay": take_replay,
+            "training": take_training,
+            "tabs": take_tabs,
+        }
+        for name in sys.argv[1:] or takers:
+            takers[name](browser)
 
 
 def take_tabs(browser: Browser) -> None:
@@ -146,7 +158,7 @@ def take_playground(browser: Browser) -> None:
         path.write_text(runpy.run_path(str(HERE.parent / "scripts" / "playground.py"))["page"](), encoding="utf-8")
         for theme in THEMES:
             for width in SIZES:
-                page = browser.new_page(viewport={"width": width, "height": PLAYGROUND[width]}, color_scheme=theme)  # type: ignore[arg-type]
+                page = browser.new_page(viewport={"width": width, "height": ONE_SCREEN[width]}, color_scheme=theme)  # type: ignore[arg-type]
                 page.goto(path.as_uri())
                 page.click("#play")
                 expect(page.locator("#steps")).to_have_text(LATER, timeout=PATIENCE)
@@ -155,6 +167,24 @@ def take_playground(browser: Browser) -> None:
                     page.press("#spectrum", "ArrowRight")
                 page.wait_for_timeout(DRAWING / 10)
                 store(page, "playground", theme, width)
+                page.close()
+
+
+def take_replay(browser: Browser) -> None:
+    """A replay of two arms on the task teacher, in the midst of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Store(Path(folder) / "runs")
+        configs = [make_run("teacher", parse_arm(arm), 0, REPLAYED, {"steps": 150, "eval_every": 5}) for arm in ARMS]
+        for config in configs:
+            list(execute(config, runs, is_film=True))
+        path = neatlab.replay([runs.get(config.run_id) for config in configs], Path(folder) / "replay.html").path
+        for theme in THEMES:
+            for width in ONE_SCREEN:
+                page = browser.new_page(viewport={"width": width, "height": ONE_SCREEN[width]}, color_scheme=theme)  # type: ignore[arg-type]
+                page.goto(path.as_uri())
+                page.locator("#at").fill("20")
+                page.wait_for_timeout(DRAWING / 4)
+                store(page, "replay", theme, width)
                 page.close()
 
 

@@ -11,11 +11,10 @@ sweep        the same for a grid of settings, many runs at once
 suite        the same arms on a table of tasks, and what the tasks show together: a `SuiteResult`
 load_runs    the runs of a folder as tables, `.frame()`, `.curves()`, `.spectra()`, `.answers()`: `Results`
 inspect      what an adapter folder, NEAT's, LoRA's or another's, did to the weights: an `Inspection`
-edit         compress, scale, merge or convert an adapter and write the result: an `Edit`
-edit_curve   an act at several values, each scored, and the smallest adapter that is as good: an `EditCurve`
+edit         compress, scale, merge or convert an adapter: an `Edit`; edit_curve: an act at several values, scored
+replay       finished runs as one offline page with a slider through time: a `Replay`
 rewind       a finished run with W₀ + α·ΔW in place of W₀ + ΔW, for several α
-NeatlabCallback  what a Trainer or another loop trains, written down as a run with its spectra while it goes
-plots        Plotly figures of all of these
+plots        Plotly figures of all of these; NeatlabCallback: a Trainer's training as a run, while it goes
 NeatConfig   NEAT as a PEFT method: `peft.get_peft_model(model, neatlab.NeatConfig(r=8))`
 METHODS      what an arm can name; TASKS: what a task can name; data: the settings it comes with, as a list
 
@@ -55,6 +54,7 @@ _HOMES = {
     "inspect": "neatlab.inspection",
     "load_runs": "neatlab.runs.results",
     "plots": "neatlab",
+    "replay": "neatlab.dashboard.replay.page",
     "rewind": "neatlab.experiments.rewind",
     "suite": "neatlab.experiments.suite",
     "sweep": "neatlab.experiments.sweep",

@@ -4,6 +4,7 @@ from neatlab.adapters.neat import NeatConfig as NeatConfig
 from neatlab.adapters.neat import NeatLinear as NeatLinear
 from neatlab.adapters.neat import NeatModel as NeatModel
 from neatlab.config import Arm as Arm
+from neatlab.dashboard.replay.page import replay as replay
 from neatlab.editing import Edit as Edit
 from neatlab.editing import EditCurve as EditCurve
 from neatlab.editing import edit as edit

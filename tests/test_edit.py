@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
 from torch import Tensor
 
 import neatlab
@@ -15,6 +17,7 @@ from neatlab.cli import main
 from neatlab.editing import ACTS, parse_act
 from neatlab.editing.difference import size
 from neatlab.errors import BadInput
+from neatlab.inspection.sources import open_source
 from tests.adapters import (
     CONFIG,
     DENSE,
@@ -414,3 +417,30 @@ def test_an_act_is_written_as_an_arm_is():
         "reduce-intruders:lambda=0.5,top_k=3",
         {"share": 0.5, "top_k": 3, "epsilon": 0.5},
     )
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_pefts_convolutions_are_matrices_with_their_kernels_in_one_side(rslora, tmp_path):
+    def model() -> torch.nn.Module:
+        torch.manual_seed(0)
+        return torch.nn.ModuleDict({"conv": torch.nn.Conv2d(3, 6, 3), "line": torch.nn.Conv1d(4, 5, 2)})
+
+    def delta(folder: Path) -> dict[str, Tensor]:
+        after = PeftModel.from_pretrained(model(), str(folder)).merge_and_unload().state_dict()
+        return {name: (after[f"{name}.weight"] - model()[name].weight).detach().flatten(1) for name in ("conv", "line")}
+
+    save_file(model().state_dict(), tmp_path / "model.safetensors")
+    config = LoraConfig(r=3, lora_alpha=5, use_rslora=rslora, init_lora_weights=False, target_modules=["conv", "line"])
+    get_peft_model(model(), config).save_pretrained(str(tmp_path / "lora"))
+    expected, source = delta(tmp_path / "lora"), open_source(tmp_path / "lora", tmp_path / "model.safetensors")
+    for name, wanted in expected.items():
+        read = source.read(name)
+        assert torch.allclose(read.delta.dense(), wanted, atol=1e-6)
+        assert torch.equal(read.weight, model()[name].weight.flatten(1))
+    acts = {"compress:rank=2": lambda d: truncated(d, 2), "rewind:alpha=0.5": lambda d: d / 2}
+    for index, (act, oracle) in enumerate(acts.items()):
+        neatlab.edit(tmp_path / "lora", [act], tmp_path / str(index))
+        for name, after in delta(tmp_path / str(index)).items():
+            assert torch.allclose(after, oracle(expected[name]), atol=1e-5), (act, name)
+    with pytest.raises(BadInput, match="conv is a convolution; put keep-layers before it"):
+        neatlab.edit(tmp_path / "lora", ["convert:to=neat"], tmp_path / "no", tmp_path / "model.safetensors")

@@ -122,8 +122,8 @@ class TestAdapters:
         with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
             archive.writestr("../adapter_config.json", "{}")
         refused(tmp_path / "evil.zip", "leads out of its folder", tmp_path)
-        refused(tmp_path / "nothing", "is neither a folder, a zip nor the id of a run", tmp_path)
-        refused(tmp_path, "holds no adapter_config.json; give an adapter folder, a zip of one", tmp_path)
+        refused(tmp_path / "nothing", "is neither a folder, a file nor the id of a run", tmp_path)
+        refused(tmp_path, "holds no adapter_config.json and no LoRA file; give one of them", tmp_path)
 
     def test_nan_and_what_does_not_fit(self, tmp_path):
         folder = write_adapter(tmp_path / "nan")

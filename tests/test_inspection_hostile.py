@@ -209,7 +209,7 @@ def test_a_zero_update_is_a_note_not_a_crash(adapter, base):
 CONFIGS = [
     ({"peft_type": "LORAX"}, r"unknown adapter type 'LORAX'; allowed: .*did you mean 'LORA'"),
     ({"peft_type": ["LORA"]}, "unknown adapter type"),
-    ({"peft_type": "PROMPT_TUNING"}, "unknown adapter type 'PROMPT_TUNING'"),
+    ({"peft_type": "PROMPT_TUNING"}, "PROMPT_TUNING adapter cannot be computed: it changes inputs"),
     ({"r": 10**12}, r"r=1000000000000, but no tensor has a side above 32"),
     ({"r": "8"}, "r=8, but"),
     ({"r": 3}, r"lora_A\.weight of layer .* is 2 × 32; .* ask for 3 × 32"),
@@ -246,7 +246,7 @@ def test_tensors_of_no_adapter_are_refused(adapter):
 
 def test_what_is_not_there_is_said(adapter, base, tmp_path):
     refused(tmp_path / "nowhere", "does not exist")
-    refused(base, "holds no adapter_config.json; for a checkpoint trained whole give the one before")
+    refused(base, "holds no adapter_config.json and no LoRA file; for a checkpoint trained whole give the one before")
     refused(adapter, "neither a folder nor a model in the local hub cache", base="no/such-model")
     refused(adapter, "neither a folder nor a model", base="../no such model?")
     refused(adapter, "directions=-1; allowed: 0 to 256", directions=-1)

@@ -1,7 +1,7 @@
 """Adapter folders in PEFT's form, and folders that appear whole or not at all."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,18 +91,25 @@ def write_adapter(
         save_tensors({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
 
 
-def save_tensors(tensors: dict[str, Tensor], folder: Path) -> None:
+def save_tensors(
+    tensors: dict[str, Tensor],
+    folder: Path,
+    name: str = SAFETENSORS_WEIGHTS_NAME,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Write an adapter's tensors.
 
     Args:
         tensors: Name as PEFT saves it → tensor, contiguous and on the CPU.
         folder: Where its file goes.
+        name: The file's name.
+        metadata: What it says beside the tensors; PEFT's by default.
 
     Raises:
         OSError: It cannot be written, as where the disk is full.
     """
     try:
-        save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+        save_file(tensors, folder / name, metadata={"format": "pt"} if metadata is None else dict(metadata))
     except SafetensorError as error:  # how safetensors reports that its writing failed
         raise OSError(str(error).splitlines()[0]) from error
 

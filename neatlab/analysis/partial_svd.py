@@ -15,6 +15,9 @@ EXACT_BELOW = 256  # smaller side up to which a full SVD in float64 is as fast
 TOLERANCE = 1e-5  # of Lanczos, relative to each eigenvalue of the Gram matrix
 BLOCK_ROWS = 2048
 STEPS = 64  # of Lanczos from a candidate, after which most that have no partner are known to have none
+OUTGROWN = 100  # σ₁/σ_k from which the float32 Gram matrix, which squares it, says too little of the k-th direction
+LOST = 1e-6  # σ_k/σ₁ up to which the float64 one does
+RESTARTS = 1000  # of Lanczos at most
 STALLED = 1e-5  # of the largest coefficient: a Lanczos step below it is rounding
 
 
@@ -39,6 +42,13 @@ class PartialSvd:
     exact: bool
 
     @property
+    def clear(self) -> int:
+        """How many triplets, from the first, are more than rounding."""
+        if self.exact or not len(self.values):
+            return len(self.values)
+        return int((self.values > LOST * self.values[0]).sum())
+
+    @property
     def angle_bound(self) -> float:
         """Upper bound on the sine of the largest angle to the true leading subspaces: residual over gap (Wedin 1972).
 
@@ -57,7 +67,7 @@ def leading_svd(weight: Tensor, count: int, update: Factors | None = None) -> Pa
         update: ΔW = left @ right; the sum is not built.
 
     Returns:
-        The triplets in float64 (small W) or float32.
+        The triplets in float64 (small W, or some small beside the first) or float32.
     """
     return Gram(weight).leading(count, update)
 
@@ -69,21 +79,25 @@ class Gram:
 
     Args:
         weight: W, d_out × d_in.
+        dtype: What it is made in.
     """
 
-    def __init__(self, weight: Tensor) -> None:
-        self.weight = weight.detach()
+    def __init__(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> None:
+        self.weight, self.dtype = weight.detach(), dtype
         self.wide = weight.shape[0] <= weight.shape[1]
 
     def leading(self, count: int, update: Factors | None = None) -> PartialSvd:
-        """The leading triplets of W, or of W + `update`."""
+        """The leading triplets of W, or of W + `update`; anew in float64 where some are small beside the first."""
         smaller = min(self.weight.shape)
         count = min(count, smaller)
         if smaller <= EXACT_BELOW or count + 1 >= smaller:
             return _full(self.weight.double() + (0 if update is None else _double(update).dense()), count)
-        thin = None if update is None else Factors(update.left.detach().float(), update.right.detach().float())
+        thin = None if update is None else Factors(update.left.detach(), update.right.detach()).to(self.dtype)
         vectors, values = _lanczos(self._matrix if thin is None else self._updated(thin), count + 1)
-        return self._finish(vectors[:, :count], values, count, thin)
+        svd = self._finish(vectors[:, :count], values, count, thin)
+        if self.dtype == torch.float32 and svd.values[0] > OUTGROWN * svd.values[-1]:
+            return self._precise.leading(count, update)
+        return svd
 
     def largest_share(self, vectors: Tensor) -> Tensor:
         """Upper bound on (uᵀy)² over all left singular vectors u of W, for each column y.
@@ -106,11 +120,15 @@ class Gram:
         return largest_share((factor.T @ factor).float(), inside.float())
 
     @cached_property
+    def _precise(self) -> "Gram":
+        return Gram(self.weight, torch.float64)
+
+    @cached_property
     def _matrix(self) -> Tensor:
         rows = self.weight if self.wide else self.weight.T
-        total = torch.zeros(rows.shape[0], rows.shape[0])
+        total = torch.zeros(rows.shape[0], rows.shape[0], dtype=self.dtype)
         for block in rows.split(BLOCK_ROWS, dim=1):
-            wide = block.float()
+            wide = block.to(self.dtype)
             total.addmm_(wide, wide.T)
         return total
 
@@ -122,9 +140,9 @@ class Gram:
         return self._matrix + half + half.T
 
     def _times(self, thin: Tensor, flat: bool) -> Tensor:
-        """W X (flat) or Wᵀ X, the weight raised to float32 block by block."""
+        """W X (flat) or Wᵀ X, the weight raised to `dtype` block by block."""
         rows = self.weight if flat else self.weight.T
-        return torch.cat([block.float() @ thin for block in rows.split(BLOCK_ROWS)])
+        return torch.cat([block.to(self.dtype) @ thin for block in rows.split(BLOCK_ROWS)])
 
     def _finish(self, near: Tensor, values: Tensor, count: int, update: Factors | None) -> PartialSvd:
         """The other side's vectors, and both residuals measured on the matrix itself."""
@@ -159,10 +177,10 @@ def _full(matrix: Tensor, count: int) -> PartialSvd:
 def _lanczos(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Largest eigenvalues first, with their vectors; all of them at once should Lanczos not converge."""
     size = matrix.shape[0]
-    start = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+    start = np.random.default_rng(0).standard_normal(size).astype(matrix.numpy().dtype)
     try:
         basis_size = min(size, max(4 * count, 40))
-        pairs = eigsh(matrix.numpy(), k=count, which="LA", ncv=basis_size, tol=TOLERANCE, v0=start)
+        pairs = eigsh(matrix.numpy(), k=count, which="LA", ncv=basis_size, tol=TOLERANCE, v0=start, maxiter=RESTARTS)
         values, vectors = (torch.from_numpy(cast(np.ndarray, part)) for part in pairs)
     except ArpackNoConvergence:
         values, vectors = torch.linalg.eigh(matrix)

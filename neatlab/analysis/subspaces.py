@@ -175,7 +175,8 @@ class Intruders:
 
     Args:
         cosines: For each, the largest |cosine| to a singular vector of W₀ among those that are known.
-        outside: For each, the most that a squared cosine to an unknown vector of W₀ can be; 0 where all are known.
+        outside: For each, the most that a squared cosine to an unknown vector of W₀ can be: 0 where all are known, 1 of
+            a vector that is rounding beside the first.
         epsilon: The cosine below which a vector has no partner.
     """
 
@@ -228,6 +229,7 @@ def intruders(
     unsettled = torch.nonzero((cosines < epsilon) & (outside >= epsilon**2)).flatten()
     if bound is not None and len(unsettled):
         outside[unsettled] = torch.minimum(outside[unsettled], bound(after.left[:, unsettled]))
+    outside[after.clear :] = 1.0
     return Intruders(cosines, outside, epsilon)
 
 

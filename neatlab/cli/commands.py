@@ -212,7 +212,8 @@ def inspect(arguments: argparse.Namespace) -> None:
         check.finish()
         return
     for adapter in inspection.inspections:
-        print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), "", sep="\n")
+        left_out = [f"left out: {name}, {reason}" for name, reason in adapter.left_out.items()]
+        print(adapter.title, inspection_table(adapter.rows()), "", *adapter.verdict(), *left_out, "", sep="\n")
     if len(paths) > 1:
         print(*inspection.verdict(), sep="\n")
     check.finish()

@@ -19,7 +19,9 @@ ACTS_HELP = "compress:rank=2, rewind:alpha=0.8, …; several are done in this or
 def add_edit(subparsers: Any, add_shared: Callable[[argparse.ArgumentParser], None]) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("edit", help="compress, scale, rewind, merge or convert an adapter")
-    parser.add_argument("adapter", metavar="RUN_ID|DIR|ZIP", help="a finished run, an adapter folder, or a zip of one")
+    parser.add_argument(
+        "adapter", metavar="RUN_ID|DIR|FILE", help="a finished run, an adapter folder, a zip of one, or a LoRA file"
+    )
     parser.add_argument("--act", action="append", default=[], dest="acts", metavar="ACT", help=ACTS_HELP)
     parser.add_argument("--sweep", metavar="ACT", help=SWEEP_HELP)
     parser.add_argument("--out", metavar="DIR", help="a folder that does not exist yet, or is empty")

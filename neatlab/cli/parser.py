@@ -1,4 +1,5 @@
-"""The command line: `neatlab compare | sweep | suite | data | runs | inspect | edit | export | rewind | snippet | app`.
+"""The command line: `neatlab compare | sweep | suite | data | runs | replay | inspect | edit | export | rewind |
+snippet | app`.
 
 One JSON document on standard output with --json and nothing else there; progress and warnings go to standard
 error. Exit 0 done, 2 bad input, 1 anything else, a rule of `inspect --check` that failed among it.
@@ -16,7 +17,8 @@ from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
 from neatlab.cli.data import add_data
 from neatlab.cli.edit import add_edit
-from neatlab.cli.rewind import rewind
+from neatlab.cli.replay import add_replay
+from neatlab.cli.rewind import add_rewind
 from neatlab.cli.runs import add_runs
 from neatlab.cli.snippet import snippet
 from neatlab.cli.suite import add_suite
@@ -118,10 +120,11 @@ def _parser() -> argparse.ArgumentParser:
     add_suite(subparsers, _add_cluster, _add_fairness, _add_shared)
     add_data(subparsers, _add_shared)
     add_runs(subparsers, _add_shared)
+    add_replay(subparsers, _add_shared)
     _add_inspect(subparsers)
     add_edit(subparsers, _add_shared)
     _add_export(subparsers)
-    _add_rewind(subparsers)
+    add_rewind(subparsers, _add_shared)
     _add_snippet(subparsers)
     _add_app(subparsers)
     return parser
@@ -202,7 +205,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _add_inspect(subparsers: Any) -> None:
     parser = subparsers.add_parser("inspect", help="what an adapter did to the weights; several are compared")
-    parser.add_argument("paths", nargs="+", metavar="DIR", help="an adapter folder, or a checkpoint trained whole")
+    parser.add_argument("paths", nargs="+", metavar="DIR|FILE", help="an adapter folder, a LoRA file, or a checkpoint")
     parser.add_argument("--base", metavar="MODEL_OR_DIR", help="the model before, a folder or in the local hub cache")
     parser.add_argument("--directions", type=_whole, default=16, help="of W₀ to compare with, 0 for none (default 16)")
     parser.add_argument("--report", metavar="F.html", help="write a self-contained page")
@@ -238,13 +241,6 @@ def _add_snippet(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="write it there; the file must not exist yet")
     _add_shared(parser)
     parser.set_defaults(run=snippet)
-
-
-def _add_rewind(subparsers: Any) -> None:
-    parser = subparsers.add_parser("rewind", help="score a finished run with W₀ + α·ΔW for several α")
-    parser.add_argument("id", metavar="RUN_ID", help="a finished run")
-    _add_shared(parser)
-    parser.set_defaults(run=rewind)
 
 
 def _add_app(subparsers: Any) -> None:

@@ -1,7 +1,8 @@
 """The command that rewinds a finished run."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from neatlab.cli.columns import aligned
 from neatlab.cli.commands import print_json
@@ -9,6 +10,14 @@ from neatlab.runtime.numbers import number
 
 if TYPE_CHECKING:
     from neatlab.experiments.rewind import Rewinding
+
+
+def add_rewind(subparsers: Any, add_shared: Callable[[argparse.ArgumentParser], None]) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser("rewind", help="score a finished run with W₀ + α·ΔW for several α")
+    parser.add_argument("id", metavar="RUN_ID", help="a finished run")
+    add_shared(parser)
+    parser.set_defaults(run=rewind)
 
 
 def rewind(arguments: argparse.Namespace) -> None:

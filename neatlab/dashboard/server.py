@@ -32,7 +32,9 @@ from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 
 SHARED_STYLES = Path(__file__).parents[1] / "report" / "answers.css"
-STYLES = sorted([*Path(__file__).parent.rglob("*.css"), SHARED_STYLES], key=lambda path: path.name)
+OWN_PAGE = "replay"  # its styles are those of another page
+OURS = [path for path in Path(__file__).parent.rglob("*.css") if path.parent.name != OWN_PAGE]
+STYLES = sorted([*OURS, SHARED_STYLES], key=lambda path: path.name)
 FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "DejaVu Sans Mono", "monospace"]
 MAX_UPLOAD = "50mb"
@@ -124,7 +126,7 @@ def _serve(demo: gr.Blocks, host: str, port: int, auth: User | None, guarded: An
         quiet=True,
         share=False,
         ssr_mode=False,
-        footer_links=["api"],
+        footer_links=[],
         max_file_size=MAX_UPLOAD,
         max_threads=THREADS,
         state_session_capacity=MAX_SESSIONS,

@@ -28,13 +28,14 @@ def edit(
     runs: PathLike = "runs",
     on_layer: OnLayer | None = None,
 ) -> Edit:
-    """Change an adapter and write the result as an adapter folder that PEFT loads.
+    """Change an adapter and write the result as an adapter folder that PEFT loads, or as the LoRA file that it was.
 
     Acts work on the thin factors of ΔW; ΔW itself is built for types that have none, for DoRA's figures and for TIES
     and DARE, one layer at a time. Tensors that were trained whole, such as a classifier, come along as they are.
 
     Args:
-        adapter: A folder as PEFT writes it, a zip of its two files, or the id of a finished run.
+        adapter: A folder as PEFT writes it, a zip of its two files, the id of a finished run, or a LoRA file as Kohya,
+            Diffusers or ComfyUI writes it; then the result is a file of the same style.
         acts: What to do, in this order: "compress:rank=2", "rewind:alpha=0.8", …; the names are those of `ACTS`.
         out: The folder to write; it must not exist yet, or be empty.
         base: The model that the adapter was trained on, a folder or its name in the local hub cache. Needed where ΔW
@@ -90,6 +91,8 @@ def make_prover(task: str | TaskSpec, margin: float | None, adapter: Editable) -
     Raises:
         BadInput: No such task, an adapter without one of its own, or a margin that bounds nothing.
     """
+    if adapter.image is not None:
+        raise BadInput(f"{adapter.origin.title} is a LoRA of an image model, and no task here has one; leave task out")
     if task == "own":
         if adapter.origin.task is None:
             raise BadInput(f"{adapter.origin.title} names no task of its own; name the task, such as digits")

@@ -1,4 +1,4 @@
-"""Open what acts work on: an adapter folder, a zip, or a run of the store."""
+"""Open what acts work on: an adapter folder, a zip, a LoRA file, or a run of the store."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,11 +14,14 @@ from torch import Tensor
 from neatlab.adapters.factors import Delta
 from neatlab.adapters.methods import METHODS
 from neatlab.adapters.methods.lora import lora_factors
+from neatlab.editing.image_opening import open_image
 from neatlab.editing.state import Editable, Origin, Update
 from neatlab.errors import BadInput, shown
 from neatlab.experiments.trained import load_trained
 from neatlab.inspection import open_upload
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS, AdapterFolder, is_adapter, read_adapter
+from neatlab.inspection.further import FURTHER
+from neatlab.inspection.image_file import image_file
 from neatlab.inspection.origin import named_task, origin_task, task_weights
 from neatlab.inspection.outside import outside_base
 from neatlab.inspection.sources import AdapterSource
@@ -56,7 +59,8 @@ def open_editable(path: PathLike, base: Base = None, runs: PathLike = "runs") ->
     """An adapter, checked and ready for acts; what a zip unpacked is gone when the block ends.
 
     Args:
-        path: A folder as PEFT writes it, a zip of its two files, or the id of a finished run.
+        path: A folder as PEFT writes it, a zip of its two files, a LoRA file as Kohya, Diffusers or ComfyUI writes it,
+            or the id of a finished run.
         base: The model that it was trained on; needed where ΔW depends on W₀, and by some acts.
         runs: The runs folder.
 
@@ -78,9 +82,11 @@ def _open(path: PathLike, base: Base, runs: PathLike, stack: ExitStack) -> Edita
         task = named_task(folder)
         if base is None and (own := origin_task(folder)) is not None:
             base = stack.enter_context(task_weights(own))
+    weights = base if base is None or isinstance(base, Weights) else Weights(base)
+    if (file := image_file(folder)) is not None:
+        return open_image(file, weights, lambda other: _open(other, weights, runs, stack))
     adapter = read_adapter(folder)
     _check(adapter)
-    weights = base if base is None or isinstance(base, Weights) else Weights(base)
     source = AdapterSource(adapter, weights)
     return _editable(_origin(title, task, adapter), source, lambda other: _open(other, weights, runs, stack))
 
@@ -97,11 +103,17 @@ def _own_base(run: Run) -> Base:
 
 def _adapter_folder(path: Path, stack: ExitStack) -> Path:
     if not path.exists():
-        raise BadInput(f"{shown(str(path))} is neither a folder, a zip nor the id of a run; give one of them")
+        raise BadInput(f"{shown(str(path))} is neither a folder, a file nor the id of a run; give one of them")
+    if image_file(path) is not None:
+        return path
+    if path.suffix == ".safetensors":
+        raise BadInput(f"{path} holds no LoRA with the names of Kohya, Diffusers or ComfyUI; give an adapter folder")
     if path.is_file():
         return stack.enter_context(open_upload(path))
     if not is_adapter(path):
-        raise BadInput(f"{path} holds no {CONFIG}; give an adapter folder, a zip of one, or the id of a finished run")
+        raise BadInput(
+            f"{path} holds no {CONFIG} and no LoRA file; give one of them, a zip, or the id of a finished run"
+        )
     return path
 
 
@@ -134,7 +146,6 @@ def _editable(origin: Origin, source: AdapterSource, open_other: Callable[[str],
     adapter = source.adapter
     is_dora = adapter.type == "LORA" and bool(adapter.settings.get("use_dora"))
     delta = lru_cache(maxsize=1)(source.delta)  # acts and figures ask for the same layer one after the other
-    row = next(row for row in METHODS.values() if row.files and row.files.type == adapter.type)
     return Editable(
         origin=origin,
         settings=adapter.settings,
@@ -147,10 +158,19 @@ def _editable(origin: Origin, source: AdapterSource, open_other: Callable[[str],
         shared=adapter.shared,
         unsupported=adapter.left_out,
         dtype=_dtype(adapter),
-        thin=row.factors is not None,
-        keeps_type=not adapter.files.initial(adapter.settings),  # PiSSA's B A is not ΔW
+        thin=_is_thin(adapter.type),
+        # PiSSA's B A is not ΔW; types that no method trains become LoRA
+        keeps_type=adapter.type not in FURTHER and not adapter.files.initial(adapter.settings),
         open=open_other,
+        kernels=adapter.kernels,
     )
+
+
+def _is_thin(kind: str) -> bool:
+    """Whether ΔW of a type has thin factors."""
+    if kind in FURTHER:
+        return FURTHER[kind].thin
+    return any(row.factors is not None for row in METHODS.values() if row.files and row.files.type == kind)
 
 
 def _dora_reader(source: AdapterSource) -> Callable[[str], Update]:

@@ -1,7 +1,7 @@
 """An adapter while acts work on it: nothing is computed before it is written, layer by layer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from neatlab.adapters.factors import Delta, Factors
 from neatlab.adapters.methods.base import Parts
 from neatlab.adapters.methods.lora import dora_change
 from neatlab.errors import BadInput
+from neatlab.inspection.image_names import ImageNames
 from neatlab.tasks.spec import TaskSpec
 
 Shape = tuple[int, int]
@@ -86,6 +87,8 @@ class Editable:
         open: Opens another adapter on the same base.
         gradient: (layer, training examples) → ∂loss/∂W of the adapter as it was opened, d_out × d_in; None without a
             task.
+        kernels: Layers that are convolutions → d_in and the sides of the kernel.
+        image: How a LoRA file of the image world calls its layers' tensors; None of PEFT's adapters.
     """
 
     origin: Origin
@@ -103,6 +106,8 @@ class Editable:
     keeps_type: bool
     open: Callable[[str], "Editable"]
     gradient: Callable[[str, int], Tensor] | None = None
+    kernels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    image: ImageNames | None = None
 
     @property
     def type(self) -> str:

@@ -25,6 +25,7 @@ from neatlab.runtime.files import PathLike
 
 OnLayer = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
 CARRIED = (*SHARED, "fan_in_fan_out")  # settings that a LoRA takes over from another type
+MAX_LISTED = 20  # names in a refusal
 PATTERNS = ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern")
 
 
@@ -54,8 +55,7 @@ def write(adapter: Editable, acts: tuple[str, ...], out: PathLike, on_layer: OnL
     Raises:
         BadInput: A layer that no act knows, what an act refuses of a layer, or a folder that cannot be written.
     """
-    for layer, reason in adapter.unsupported.items():
-        raise BadInput(f"{layer} is {reason}; take it out with keep-layers")
+    _check_supported(adapter)
     with whole_folder(out) as folder:
         tensors, ranks, rows = dict(adapter.whole), {}, []
         for done, name in enumerate(adapter.all_shapes):
@@ -65,11 +65,30 @@ def write(adapter: Editable, acts: tuple[str, ...], out: PathLike, on_layer: OnL
             rows.append(_row(adapter, name, written))
             if written is not None:
                 ranks[name] = written.rank or 0
-                tensors |= {f"{PREFIX}{name}.{part}": tensor for part, tensor in written.tensors.items()}
+                tensors |= _named(adapter, name, written.tensors)
         _save(adapter, tensors, ranks, folder)
-        after = (folder / TENSORS).stat().st_size
+        after = (folder / (adapter.image.file if adapter.image else TENSORS)).stat().st_size
     origin = adapter.origin
     return Edit(origin.title, acts, str(out), origin.type, adapter.type, origin.bytes, after, tuple(rows))
+
+
+def _check_supported(adapter: Editable) -> None:
+    for layer, reason in adapter.unsupported.items():
+        others = list(adapter.unsupported)[1:]
+        further = f" (and {len(others)} more: {', '.join(others[:MAX_LISTED])}{', …' * (len(others) > MAX_LISTED)})"
+        raise BadInput(f"{layer} is {reason}; take it out with keep-layers{further if others else ''}")
+
+
+def _named(adapter: Editable, layer: str, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A layer's tensors under their names in the file."""
+    if adapter.image is not None:
+        return adapter.image.name_parts(layer, parts)
+    kernel = adapter.kernels.get(layer, ())
+    if kernel:  # PEFT's convolutions: down has the kernel, up is 1 × 1
+        A, B = parts["lora_A.weight"], parts["lora_B.weight"]
+        matrices = {"lora_A.weight": A.view(len(A), *kernel), "lora_B.weight": B.view(*B.shape, *[1] * len(kernel[1:]))}
+        parts = {**parts, **matrices}
+    return {f"{PREFIX}{layer}.{part}": tensor for part, tensor in parts.items()}
 
 
 def _written(adapter: Editable, name: str) -> Written:
@@ -84,20 +103,24 @@ def _written(adapter: Editable, name: str) -> Written:
 
 def _as_lora(adapter: Editable, name: str, update: Update, factors: Factors) -> Written:
     """B and A in the adapter's precision, their scaling divided out."""
-    scaling = _scaling(adapter, factors.rank)
+    scaling = _scaling(adapter, name, factors.rank)
     B = (factors.left / scaling).to(adapter.dtype).contiguous()  # d_out × r
     A = factors.right.to(adapter.dtype).contiguous()  # r × d_in
     if not torch.isfinite(A.sum(dtype=torch.float64) + B.sum(dtype=torch.float64)):  # NaN and ±∞ stay in a sum
         raise BadInput(f"layer {name}: ΔW is too large for {adapter.dtype}; use smaller weights or factors")
-    tensors, magnitude = {"lora_A.weight": A, "lora_B.weight": B}, None
+    image = adapter.image
+    tensors = image.shape_parts(name, B, A) if image else {"lora_A.weight": A, "lora_B.weight": B}
+    magnitude = None
     if update.magnitude is not None:
         magnitude = tensors["lora_magnitude_vector"] = update.magnitude.to(adapter.dtype).contiguous()
     stored = Update(Factors(B.double() * scaling, A.double()), magnitude)
     return Written(tensors, factors.rank, stored.change(lambda: adapter.weight(name)))
 
 
-def _scaling(adapter: Editable, rank: int) -> float:
-    """α/√r of rsLoRA, which keeps its α; 1 otherwise."""
+def _scaling(adapter: Editable, layer: str, rank: int) -> float:
+    """α/√r of rsLoRA, which keeps its α; α/r of a file with an α for each layer; 1 otherwise."""
+    if adapter.image is not None:
+        return adapter.image.scaling(layer, rank)
     return float(adapter.settings["lora_alpha"]) / math.sqrt(rank) if _is_rslora(adapter) else 1.0
 
 
@@ -127,6 +150,9 @@ def _row(adapter: Editable, name: str, written: Written | None) -> LayerEdit:
 
 
 def _save(adapter: Editable, tensors: dict[str, Tensor], ranks: Mapping[str, int], folder: Path) -> None:
+    if adapter.image is not None:
+        adapter.image.save(tensors, {} if adapter.keeps_type else ranks, folder)
+        return
     if not adapter.keeps_type:
         _lora_config(adapter, ranks).save_pretrained(str(folder))
         save_tensors(tensors, folder)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import neatlab.adapters.neat  # noqa: F401  # registers the type NEAT
 from neatlab.adapters.methods import AdapterFiles
 from neatlab.errors import BadInput, NotFinite, unknown
 from neatlab.inspection.adapter_types import ADAPTER_TYPES, HARMLESS
+from neatlab.inspection.further import CLOSED, defaults_of
 from neatlab.inspection.weights import check_precision, damaged, read_json, refuse_pickles
 
 CONFIG = "adapter_config.json"
@@ -36,6 +37,7 @@ class AdapterFolder:
         shared: Tensors that all layers share, by their whole names.
         trained_whole: Names of tensors that were trained whole, outside the layers.
         left_out: Layer → why its ΔW is not computed.
+        kernels: Layers that are convolutions → d_in and the sides of the kernel, which their tensors have in one side.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class AdapterFolder:
     shared: dict[str, Tensor]
     trained_whole: list[str]
     left_out: dict[str, str]
+    kernels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def files(self) -> AdapterFiles:
@@ -87,16 +90,20 @@ def read_adapter(folder: Path) -> AdapterFolder:
     """
     settings = read_json(folder / CONFIG)
     name = str(settings.get("peft_type"))
+    if name in CLOSED:
+        raise BadInput(f"ΔW of a {name} adapter cannot be computed: {CLOSED[name]}")
     if name not in ADAPTER_TYPES:
         raise unknown("adapter type", name, ADAPTER_TYPES)
     tensors, files = _read(folder), ADAPTER_TYPES[name]
-    _check_finite(tensors)
-    shared = {n: tensors.pop(n) for n in list(tensors) if n.split(".")[-1] in files.shared}
+    check_finite({n: tensor for n, tensor in tensors.items() if n.split(".")[-1] not in files.indices})
+    shared = {n: tensors.pop(n) for n in list(tensors) if {*n.split(".")[-2:]} & {*files.shared}}
     layers, trained_whole = _split(tensors, str(PEFT_TYPE_TO_PREFIX_MAPPING[name]))  # type: ignore[index]  # as above
+    as_matrices = name == "LORA" and not settings.get("use_dora") and not files.initial(settings)
+    kernels = _flatten_convolutions(layers) if as_matrices else {}
     left_out = _take_out_unsupported(layers, files.max_dims)
     if not layers:
         raise BadInput(f"{TENSORS} holds no tensors of a {name} adapter on a linear layer{_reasons(left_out)}")
-    adapter = AdapterFolder(folder, name, settings, layers, shared, trained_whole, left_out)
+    adapter = AdapterFolder(folder, name, settings, layers, shared, trained_whole, left_out, kernels)
     _check_settings(adapter)
     return adapter
 
@@ -113,7 +120,12 @@ def _read(folder: Path) -> dict[str, Tensor]:
         raise damaged(file, error) from error
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse quantised numbers, NaN and infinity.
+
+    Raises:
+        BadInput: Says in which tensor.
+    """
     for name, tensor in tensors.items():
         check_precision(tensor, name)
         if not torch.isfinite(tensor).all():
@@ -143,6 +155,18 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
 
 
+def _flatten_convolutions(layers: dict[str, dict[str, Tensor]]) -> dict[str, tuple[int, ...]]:
+    """Make LoRA's convolutions of one group matrices, r × d_in·k·k and d_out × r; returns layer → d_in and kernel."""
+    kernels: dict[str, tuple[int, ...]] = {}
+    for name, parts in layers.items():
+        A, B = (parts.get(f"lora_{side}.weight") for side in "AB")
+        if A is None or B is None or A.ndim < 3 or B.shape != (len(B), len(A), *[1] * (A.ndim - 2)):
+            continue
+        kernels[name] = tuple(A.shape[1:])
+        layers[name] = {**parts, "lora_A.weight": A.flatten(1), "lora_B.weight": B.flatten(1)}
+    return kernels
+
+
 def _take_out_unsupported(layers: dict[str, dict[str, Tensor]], max_dims: int) -> dict[str, str]:
     """Remove the layers whose ΔW is no matrix, or has no direction; returns why."""
     left_out = {}
@@ -150,7 +174,7 @@ def _take_out_unsupported(layers: dict[str, dict[str, Tensor]], max_dims: int) -
         if any(part.startswith("lora_embedding") for part in parts):
             left_out[name] = "an embedding; only linear layers are inspected"
         elif any(tensor.ndim > max_dims for tensor in parts.values()):
-            left_out[name] = "a convolution; only linear layers are inspected"
+            left_out[name] = "a convolution; of this type only linear layers are inspected"
         elif any(tensor.numel() == 0 for tensor in parts.values()):
             left_out[name] = "rank 0: its tensors are empty, so ΔW = 0; leave the layer out of target_modules"
     for name in left_out:
@@ -166,19 +190,19 @@ def _reasons(left_out: Mapping[str, str]) -> str:
 def _check_settings(adapter: AdapterFolder) -> None:
     files, config = adapter.files, adapter.settings
     known = {*files.fields, *files.harmless, *HARMLESS}
-    defaults: Any = PEFT_TYPE_TO_CONFIG_MAPPING[adapter.type]()  # type: ignore[index]  # as above
-    for field in fields(defaults):
-        value = config.get(field.name)
-        if field.name in known or not value or value == getattr(defaults, field.name):
+    for name, default in defaults_of(adapter.type).items():
+        value = config.get(name)
+        if name in known or not value or value == default:
             continue
-        raise BadInput(f"{CONFIG} sets {field.name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
+        raise BadInput(f"{CONFIG} sets {name}={str(value)[:60]!r}, whose effect on ΔW is not known here")
     files.check(config)
     _check_patterns(adapter)
     _check_numbers(adapter)
 
 
 def _check_patterns(adapter: AdapterFolder) -> None:
-    for name in ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern"):
+    names = ("rank_pattern", "alpha_pattern", "scaling_pattern", "n_frequency_pattern")
+    for name in filter(adapter.files.fields.__contains__, names):
         patterns = adapter.settings.get(name) or {}
         if not isinstance(patterns, dict):
             raise BadInput(f"{CONFIG}: {name} is no object")
@@ -189,7 +213,8 @@ def _check_patterns(adapter: AdapterFolder) -> None:
 
 def _check_numbers(adapter: AdapterFolder) -> None:
     """A rank that no tensor has would make PEFT set aside that much memory."""
-    largest = max(max(tensor.shape, default=1) for parts in adapter.layers.values() for tensor in parts.values())
+    tensors = [*adapter.shared.values(), *(tensor for parts in adapter.layers.values() for tensor in parts.values())]
+    largest = max(max(tensor.shape, default=1) for tensor in tensors)
     for name, value in _numbers(adapter):
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
             raise BadInput(f"{CONFIG}: {name}={str(value)[:60]}, but no tensor has a side above {largest}")
@@ -199,6 +224,6 @@ def _numbers(adapter: AdapterFolder) -> Iterable[tuple[str, Any]]:
     for name in adapter.files.bounded:
         if adapter.settings.get(name) is not None:
             yield name, adapter.settings[name]
-    for name in ("rank_pattern", "n_frequency_pattern"):
+    for name in filter(adapter.files.fields.__contains__, ("rank_pattern", "n_frequency_pattern")):
         for key, value in (adapter.settings.get(name) or {}).items():
             yield f"{name}[{key!r}]", value

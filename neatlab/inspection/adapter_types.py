@@ -1,8 +1,12 @@
-"""The types of PEFT adapter that can be inspected: those of the methods in METHODS, by PEFT's name of the type."""
+"""The types of PEFT adapter that can be inspected, by PEFT's name: those of METHODS and those of FURTHER."""
 
 from neatlab.adapters.methods import METHODS, AdapterFiles
+from neatlab.inspection.further import FURTHER
 
-ADAPTER_TYPES: dict[str, AdapterFiles] = {row.files.type: row.files for row in METHODS.values() if row.files}
+ADAPTER_TYPES: dict[str, AdapterFiles] = {
+    **{row.files.type: row.files for row in METHODS.values() if row.files},
+    **{name: row.files for name, row in FURTHER.items()},
+}
 
 # Settings without a bearing on ΔW, whatever the type. What is set beyond these and a type's own is refused by name.
 HARMLESS = {

@@ -14,7 +14,7 @@ from neatlab.analysis.partial_svd import TOLERANCE, PartialSvd
 from neatlab.errors import StoreError
 from neatlab.runtime.cache import cached_tensors
 
-VERSION = 1
+VERSION = 2
 
 
 def cached_svd(key: tuple[Path, str] | None, count: int, compute: Callable[[], PartialSvd]) -> PartialSvd:

@@ -25,7 +25,8 @@ from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure, split_name
 from neatlab.inspection.opening import OnLayer
 from neatlab.inspection.results import Inspection
-from neatlab.inspection.sources import Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import open_source
 from neatlab.runtime.files import PathLike
 from neatlab.runtime.lazy import lazy
 

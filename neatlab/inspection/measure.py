@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neatlab.adapters.factors import Factors
 from neatlab.analysis import random_matrix
-from neatlab.analysis.partial_svd import EXACT_BELOW, Gram, PartialSvd, leading_svd
+from neatlab.analysis.partial_svd import EXACT_BELOW, OUTGROWN, Gram, PartialSvd, leading_svd
 from neatlab.analysis.random_matrix import Baseline
 from neatlab.analysis.spectra import Spectrum, spectrum
 from neatlab.analysis.subspaces import (
@@ -24,7 +24,7 @@ from neatlab.analysis.subspaces import (
     subspace_similarity,
 )
 from neatlab.inspection.cache import cached_svd
-from neatlab.inspection.sources import Layer
+from neatlab.inspection.source import Layer
 
 MAX_AMPLIFIED = 16  # leading directions of a dense ΔW that its amplification is of
 NEGLIGIBLE = 1e-12  # of the largest component: a hidden unit that adds nothing
@@ -175,8 +175,11 @@ def _comparison_dict(comparison: BaseComparison) -> dict[str, Any]:
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """(place in its block, number of the block) of a layer; experts of one block share a place."""
-    parts = name.split(".")
+    """(place in its block, number of the block) of a layer; experts of one block share a place.
+
+    Names without a dot, such as Kohya's, are split at the numbers between their underscores.
+    """
+    parts = (name if "." in name else re.sub(r"_(?=\d+_)|(?<=\d)_", ".", name)).split(".")
     numbers = [index for index, part in enumerate(parts) if part.isdecimal()]
     if not numbers or numbers[0] + 1 == len(parts):
         return parts[-1] if not numbers else name, None
@@ -271,7 +274,10 @@ def _overlap(of_delta: Tensor, of_base: Tensor) -> Overlap:
 def _after(gram: Gram, layer: Layer, count: int) -> PartialSvd:
     if isinstance(layer.delta, Factors):
         return gram.leading(count, layer.delta)
-    return leading_svd(gram.weight.to(layer.delta.dtype) + layer.delta, count)
+    dtype = layer.delta.dtype
+    if float(layer.delta.norm()) > OUTGROWN * _norm(gram.weight):  # W₀ would be rounding in a float32 sum
+        dtype = torch.float64
+    return leading_svd(gram.weight.to(dtype) + layer.delta, count)
 
 
 def _random(values: Tensor, weight: Tensor) -> Factors:

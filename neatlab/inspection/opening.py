@@ -9,7 +9,8 @@ from neatlab.errors import BadInput
 from neatlab.inspection.measure import LayerReport, measure
 from neatlab.inspection.origin import base_name, origin_task, task_weights
 from neatlab.inspection.results import Inspection
-from neatlab.inspection.sources import Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import open_source
 from neatlab.runtime.files import PathLike
 
 OnLayer = Callable[[int, int, str], None]  # layers done, layers in all, the layer that comes next
@@ -30,7 +31,8 @@ def inspect(
     Files are read layer by layer, so that a base of any size needs the memory of its largest layer.
 
     Args:
-        path: A folder as PEFT writes it (adapter_config.json and adapter_model.safetensors), or a whole checkpoint.
+        path: A folder as PEFT writes it (adapter_config.json and adapter_model.safetensors), a LoRA file as Kohya,
+            Diffusers or ComfyUI writes it, or a whole checkpoint.
         base: The model's folder, or its name in the local hub cache. Needed where ΔW depends on W₀ (NEAT, PEANuT,
             DoRA, …) and for a whole checkpoint; with it come the relative norm, amplification, overlap and intruders.
             An adapter that neatlab has exported names its task, and with it its base.

@@ -2,7 +2,8 @@
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import is_adapter, read_adapter
-from neatlab.inspection.sources import Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import open_source
 from neatlab.inspection.weights import Weights
 from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run

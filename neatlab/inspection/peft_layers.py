@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,12 +22,34 @@ Shape = tuple[int, int]
 PAIR = {"lora_A.weight", "lora_B.weight"}  # all that a plain LoRA has in a layer
 
 
-def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[str, BaseTunerLayer]:
-    """PEFT's layers with the adapter's tensors, on weights of one shared zero.
+def build_layer(
+    adapter: AdapterFolder, layer: str, shape: Shape, weight: Tensor | None
+) -> tuple[BaseTunerLayer, Tensor]:
+    """PEFT's layer with the adapter's tensors around W₀, or around zero, and that weight.
+
+    Args:
+        adapter: The adapter, of any number of layers.
+        layer: The one that is built.
+        shape: (d_out, d_in).
+        weight: W₀; None for zero.
+
+    Raises:
+        BadInput: As `build_layers`.
+    """
+    base = torch.zeros(()).expand(shape) if weight is None else weight.float()
+    alone = replace(adapter, layers={layer: adapter.layers[layer]})
+    return build_layers(alone, {layer: shape}, {layer: base})[layer], base
+
+
+def build_layers(
+    adapter: AdapterFolder, shapes: Mapping[str, Shape], weights: Mapping[str, Tensor] | None = None
+) -> dict[str, BaseTunerLayer]:
+    """PEFT's layers with the adapter's tensors, on weights of one shared zero where none are given.
 
     Args:
         adapter: The adapter.
         shapes: Layer → (d_out, d_in).
+        weights: Layer → W₀, for types whose layers take from it what their files do not hold.
 
     Raises:
         BadInput: A tensor that these shapes and the adapter's settings have no place for.
@@ -34,7 +57,7 @@ def build_layers(adapter: AdapterFolder, shapes: Mapping[str, Shape]) -> dict[st
     zero = torch.zeros(())
     # LoRA's tensors are taken as they are; what other types leave to their start, PEFT draws or computes.
     whole = adapter.type == "LORA" and not adapter.needs_weight and all(map(PAIR.issubset, adapter.layers.values()))
-    weights = {name: zero.expand(shape) for name, shape in shapes.items()}
+    weights = weights or {name: zero.expand(shape) for name, shape in shapes.items()}
     layers, model = _wrap(weights, adapter.peft_config(), low_cpu_mem_usage=whole)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     for layer, parts in adapter.layers.items():

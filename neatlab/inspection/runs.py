@@ -9,7 +9,8 @@ from neatlab.inspection.comparison import AdapterComparison, compare_sources
 from neatlab.inspection.opening import DIRECTIONS, OnLayer, inspect_source
 from neatlab.inspection.outside import outside_source
 from neatlab.inspection.results import Inspection
-from neatlab.inspection.sources import ModelSource, Source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import ModelSource
 from neatlab.runs.outside import OutsideRun
 from neatlab.runs.run import Run
 

@@ -1,8 +1,8 @@
 """Where ΔW comes from: an adapter folder, a pair of checkpoints, or a model in memory; one layer at a time."""
 
+import math
 import os
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,14 @@ from neatlab.adapters.deltas import initial_factors
 from neatlab.adapters.factors import Delta, Factors
 from neatlab.errors import BadInput, NotFinite
 from neatlab.inspection.adapter_folder import CONFIG, AdapterFolder, is_adapter, read_adapter
+from neatlab.inspection.further import FURTHER
+from neatlab.inspection.further.reading import further_delta
+from neatlab.inspection.image_file import image_file, read_image_lora
+from neatlab.inspection.image_source import ImageSource
 from neatlab.inspection.peft_layers import build_layers, delta_of, inject
+from neatlab.inspection.source import Layer, Shape, Source, check_delta, check_shape, check_weight
 from neatlab.inspection.weights import Weights
 from neatlab.runtime.files import PathLike
-
-Shape = tuple[int, int]
 
 TABLES = re.compile(  # names that transformers gives to embedding tables and not to linear layers
     r"shared|wte|wpe|(tokens|positions)_embed|embed_(tokens|positions|in)|((word|tok|token|position)_)?embedding"
@@ -27,59 +30,12 @@ TABLES = re.compile(  # names that transformers gives to embedding tables and no
 )
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One layer's update.
-
-    Args:
-        delta: ΔW.
-        weight: W₀, d_out × d_in; None where no base was given.
-        key: What tells this W₀ from any other: its file and its name there; None where it lies in memory only.
-        requested_rank: The rank that was asked for; None for methods without one.
-    """
-
-    delta: Delta
-    weight: Tensor | None
-    key: tuple[Path, str] | None = None
-    requested_rank: int | None = None
-
-
-class Source(ABC):
-    """Something that has changed weights.
-
-    Args:
-        title: What it is, for people.
-        method: LORA, NEAT, …, "checkpoint" for whole weights.
-        settings: The method's settings.
-        layers: Names of the layers with a ΔW.
-        trained_whole: What was trained whole, outside these layers.
-        left_out: Layer → why its ΔW is not computed.
-        base: The base's path; None without one.
-    """
-
-    title: str
-    method: str
-    settings: Mapping[str, Any]
-    layers: list[str]
-    trained_whole: list[str]
-    left_out: Mapping[str, str]
-    base: str | None
-
-    @property
-    def is_dora(self) -> bool:
-        """Whether the change is split into magnitude and direction."""
-        return bool(self.settings.get("use_dora")) or self.method == "dora"
-
-    @abstractmethod
-    def read(self, layer: str) -> Layer:
-        """ΔW of a layer and what it stands on."""
-
-
 def open_source(path: PathLike, base: PathLike | None = None) -> Source:
     """What a path holds, checked and ready to be read layer by layer.
 
     Args:
-        path: An adapter folder, or a checkpoint that was trained whole.
+        path: An adapter folder, a LoRA file as Kohya, Diffusers or ComfyUI writes it or a folder that holds one, or a
+            checkpoint that was trained whole.
         base: The checkpoint before; needed for the latter, and for adapters whose ΔW depends on W₀.
 
     Raises:
@@ -87,12 +43,16 @@ def open_source(path: PathLike, base: PathLike | None = None) -> Source:
     """
     folder = Path(path)
     if not folder.exists():
-        raise BadInput(f"{folder} does not exist; give an adapter folder")
+        raise BadInput(f"{folder} does not exist; give an adapter folder or a LoRA file")
     weights = None if base is None else Weights(base)
     if folder.is_dir() and is_adapter(folder):
         return AdapterSource(read_adapter(folder), weights)
+    if (file := image_file(folder)) is not None:
+        return ImageSource(read_image_lora(file), weights)
     if weights is None:
-        raise BadInput(f"{folder} holds no {CONFIG}; for a checkpoint trained whole give the one before as --base")
+        raise BadInput(
+            f"{folder} holds no {CONFIG} and no LoRA file; for a checkpoint trained whole give the one before as --base"
+        )
     return CheckpointSource(Weights(folder), weights)
 
 
@@ -105,7 +65,7 @@ class AdapterSource(Source):
 
     Attributes:
         shapes: Layer → (d_out, d_in).
-        tuners: Layer → PEFT's layer with the adapter's tensors.
+        tuners: Layer → PEFT's layer with the adapter's tensors; none of the types in FURTHER.
 
     Raises:
         BadInput: The adapter does not fit the base, or needs one for its ΔW.
@@ -119,12 +79,13 @@ class AdapterSource(Source):
         self.trained_whole, self.left_out = adapter.trained_whole, adapter.left_out
         self.base = None if base is None else os.fspath(base.path)
         self.shapes = {name: _shape(adapter, name, base) for name in adapter.layers}
-        self.tuners = build_layers(adapter, self.shapes)
+        self.tuners = {} if adapter.type in FURTHER else build_layers(adapter, self.shapes)
         self.layers = list(adapter.layers)
 
     def read(self, layer: str) -> Layer:
         key, weight = _of_base(self.weights, layer)
-        return Layer(self._delta(layer, weight), weight, key, self.adapter.files.rank(self.tuners[layer]))
+        delta = self._delta(layer, weight)
+        return Layer(delta, weight, key, self._rank(layer, delta))
 
     def delta(self, layer: str) -> Delta:
         """ΔW of a layer; W₀ is read only where ΔW depends on it."""
@@ -134,7 +95,18 @@ class AdapterSource(Source):
         """W₀ of a layer, d_out × d_in; None without a base."""
         return _of_base(self.weights, layer)[1]
 
+    def _rank(self, layer: str, delta: Delta) -> int | None:
+        """The rank that was asked for."""
+        if layer in self.tuners:
+            return self.adapter.files.rank(self.tuners[layer])
+        return delta.rank if isinstance(delta, Factors) else None
+
     def _delta(self, layer: str, weight: Tensor | None) -> Delta:
+        if self.adapter.type in FURTHER:
+            with torch.no_grad():
+                delta = further_delta(self.adapter, layer, self.shapes[layer], weight)
+            check_delta(layer, delta)
+            return delta
         start = self._start(layer, weight)
         if weight is None:
             weight_or_shape = torch.zeros(()).expand(self.shapes[layer])
@@ -142,7 +114,7 @@ class AdapterSource(Source):
             weight_or_shape = weight.float() if self.adapter.needs_weight else weight
         with torch.no_grad():
             delta = delta_of(self.tuners[layer], weight_or_shape, start)
-        _check_finite(layer, delta)
+        check_delta(layer, delta)
         return delta
 
     def _start(self, layer: str, weight: Tensor | None) -> Factors | None:
@@ -180,7 +152,7 @@ class CheckpointSource(Source):
         if not self.layers:
             raise BadInput(f"{after.path} and {before.path} share no linear layer; are they of one model?")
         for name in self.layers:
-            _check_shape(name, after.shape(name), before.shape(name), "give the checkpoint that training began from")
+            check_shape(name, after.shape(name), before.shape(name), "give the checkpoint that training began from")
 
     def read(self, layer: str) -> Layer:
         key, before = _of_base(self.before, layer)
@@ -218,12 +190,6 @@ class ModelSource(Source):
         return Layer(delta, self.weights.get(layer), None, delta.rank if isinstance(delta, Factors) else None)
 
 
-def _check_finite(layer: str, delta: Delta) -> None:
-    parts = (delta.left, delta.right) if isinstance(delta, Factors) else (delta,)
-    if not all(torch.isfinite(part).all() for part in parts):
-        raise BadInput(f"ΔW of layer {layer} is not finite; is its scaling what it was trained with?")
-
-
 def _shown(adapter: AdapterFolder) -> dict[str, Any]:
     settings = {name: adapter.settings[name] for name in adapter.files.fields if adapter.settings.get(name)}
     return {**settings, **adapter.files.initial(adapter.settings)}
@@ -238,12 +204,16 @@ def _of_base(base: Weights | None, layer: str) -> tuple[tuple[Path, str] | None,
     if base is None or entry is None:
         return None, None
     weight = base.weight(layer)
-    if not torch.isfinite(
-        weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
-    ):  # NaN and ±∞ stay in a sum
-        raise BadInput(f"the base's {entry.tensor} holds NaN or infinite values; download or convert it again")
+    check_weight(weight, entry)
     # Weights in memory have no file to be known by.
-    return ((entry.file, entry.tensor) if entry.file.is_file() else None), weight
+    key = (entry.file, entry.tensor) if entry.file.is_file() else None
+    return key, weight.flatten(1) if weight.ndim > 2 else weight
+
+
+def _flat_shape(base: Weights, layer: str) -> Shape | None:
+    """(d_out, d_in·k·k) of a convolution's weight."""
+    entry = base.entry(layer)
+    return None if entry is None or len(entry.shape) < 3 else (entry.shape[0], math.prod(entry.shape[1:]))
 
 
 def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
@@ -254,24 +224,16 @@ def _shape(adapter: AdapterFolder, layer: str, base: Weights | None) -> Shape:
                 f"the tensors of this {adapter.type} adapter do not tell its layers' shapes; give the model with --base"
             )
         return of_adapter
-    of_base = base.shape(layer)
+    of_base = _flat_shape(base, layer) if layer in adapter.kernels else base.shape(layer)
     if of_base is None:
         raise BadInput(
             f"adapter and base do not fit: layer {layer} of the adapter is not in {base.path}; {_named_base(adapter)}"
         )
     if of_adapter is not None:
-        _check_shape(layer, of_adapter, of_base, _named_base(adapter))
+        check_shape(layer, of_adapter, of_base, _named_base(adapter))
     return of_base
 
 
 def _named_base(adapter: AdapterFolder) -> str:
     name = adapter.settings.get("base_model_name_or_path")
     return f"it was trained on {name!r}" if name else "give the model that it was trained on"
-
-
-def _check_shape(layer: str, changed: Shape | None, base: Shape | None, hint: str) -> None:
-    if changed != base and changed is not None and base is not None:
-        raise BadInput(
-            f"adapter and base do not fit: layer {layer} is {changed[0]} × {changed[1]} in the adapter "
-            f"and {base[0]} × {base[1]} in the base; {hint}"
-        )

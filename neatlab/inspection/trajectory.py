@@ -15,7 +15,8 @@ from neatlab.analysis.spectra import Spectrum, spectrum
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import is_adapter
 from neatlab.inspection.opening import OnLayer
-from neatlab.inspection.sources import Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import open_source
 from neatlab.runtime.files import PathLike
 from neatlab.runtime.lazy import lazy
 

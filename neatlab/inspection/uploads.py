@@ -12,6 +12,7 @@ from typing import IO
 
 from neatlab.errors import BadInput
 from neatlab.inspection.adapter_folder import CONFIG, TENSORS
+from neatlab.inspection.image_file import image_file
 from neatlab.inspection.origin import MAX_ORIGIN_BYTES, ORIGIN
 from neatlab.inspection.weights import MAX_JSON_BYTES, headers
 from neatlab.runtime.files import PathLike, is_pickle
@@ -30,7 +31,7 @@ def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTE
     neatlab.json where that is there; nothing else is unpacked.
 
     Args:
-        upload: A zip, or the two files.
+        upload: A zip, the two files, or a LoRA file as Kohya, Diffusers or ComfyUI writes it.
         max_bytes: Bytes of weights to take at most, counted while they are unpacked.
 
     Yields:
@@ -47,6 +48,8 @@ def open_upload(upload: PathLike | Sequence[PathLike], max_bytes: int = MAX_BYTE
         try:
             if len(files) == 1 and zipfile.is_zipfile(files[0]):
                 _unzip(files[0], folder, limits)
+            elif len(files) == 1 and files[0].suffix == ".safetensors":
+                _copy_image(files[0], folder, max_bytes)
             else:
                 _copy(files, folder, limits)
         except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
@@ -85,6 +88,14 @@ def _copy(files: Sequence[Path], folder: Path, limits: dict[str, int]) -> None:
     for name, limit in limits.items():
         with open(by_name[name], "rb") as source:
             copy_limited(source, folder / name, limit)
+
+
+def _copy_image(file: Path, folder: Path, limit: int) -> None:
+    """A LoRA file of the image world, which needs no configuration."""
+    with open(file, "rb") as source:
+        copy_limited(source, folder / TENSORS, limit)
+    if image_file(folder) is None:
+        raise BadInput(f"the upload holds no {CONFIG} and is no LoRA file; give a zip of both files, or both")
 
 
 def _unzip(archive: Path, folder: Path, limits: dict[str, int]) -> None:

@@ -38,8 +38,13 @@ def write_report(comparison: Comparison, path: PathLike, command: str) -> None:
     write_page(render(comparison, command), path)
 
 
-def write_page(text: str, path: PathLike) -> None:
+def write_page(text: str, path: PathLike, kind: str = "report") -> None:
     """Write a page whole or not at all.
+
+    Args:
+        text: The page.
+        path: The file; an old one is replaced.
+        kind: What errors call it.
 
     Raises:
         BadInput: The file cannot be written.
@@ -47,22 +52,26 @@ def write_page(text: str, path: PathLike) -> None:
     try:
         _write(Path(path), text)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(path, error, kind) from error
 
 
-def check_target(path: PathLike) -> None:
+def check_target(path: PathLike, kind: str = "report") -> None:
     """Find out whether a report can be written, best before hours of training.
+
+    Args:
+        path: The file.
+        kind: What errors call it.
 
     Raises:
         BadInput: It cannot, and why.
     """
     if Path(path).is_dir():
-        raise BadInput(f"report {os.fspath(path)} is a folder; give a file, such as report.html")
+        raise BadInput(f"{kind} {os.fspath(path)} is a folder; give a file, such as {kind}.html")
     try:
         with tempfile.TemporaryFile(dir=Path(path).parent):
             pass
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(path, error, kind) from error
 
 
 def render(comparison: Comparison, command: str) -> str:
@@ -141,5 +150,5 @@ def _umask() -> int:
     return mask
 
 
-def _refusal(path: PathLike, error: OSError) -> BadInput:
-    return BadInput(f"report {os.fspath(path)} cannot be written: {error.strerror or error}; give another file")
+def _refusal(path: PathLike, error: OSError, kind: str) -> BadInput:
+    return BadInput(f"{kind} {os.fspath(path)} cannot be written: {error.strerror or error}; give another file")

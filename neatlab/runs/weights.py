@@ -92,6 +92,7 @@ class StoredWeights:
         self.kinds: dict[str, Kind] = {name: KINDS[KINDS.index(entry["kind"])] for name, entry in layers.items()}
         self.shapes = {name: _sides(entry["shape"]) for name, entry in layers.items()}
         self._path = path
+        self._spectra: dict[str, NDArray[np.float32]] = {}
         self._base = _layout({name: entry["base"] for name, entry in layers.items()})
         self._frame = _layout({name: entry["parts"] for name, entry in layers.items()}, has_step=True)
         self._start = MARK_BYTES + self._base.itemsize
@@ -129,7 +130,12 @@ class StoredWeights:
             return {layer: _read(file, at, self._frame, i, ("sigma",))["sigma"] for i, layer in enumerate(self.layers)}
 
     def spectra(self, layer: str) -> NDArray[np.float32]:
-        """Singular values of a layer's ΔW in every frame, frames × min(r, d_out, d_in)."""
+        """Singular values of a layer's ΔW in every frame, frames × min(r, d_out, d_in); read once."""
+        if layer not in self._spectra:
+            self._spectra[layer] = self._read_spectra(layer)
+        return self._spectra[layer]
+
+    def _read_spectra(self, layer: str) -> NDArray[np.float32]:
         index = self.layers.index(layer)
         with self._open() as file:
             read = [

@@ -1,15 +1,21 @@
-"""A Diffusers UNet with two NEAT adapters: weighted, scaled, fused and off it computes what its ΔW say."""
+"""A Diffusers UNet: with two NEATs it computes what their ΔW say, and its LoRA files are read as it reads them."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
+from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import save_file
 from torch import Tensor
 
+import neatlab
 from neatlab.adapters.attach import tuner_layers
 from neatlab.adapters.neat import NeatConfig
+from neatlab.inspection.sources import open_source
 
 UNet = UNet2DConditionModel
 ADAPTERS = {
@@ -123,3 +129,47 @@ def test_it_trains_and_its_weights_are_given_to_another(unet: UNet, base: UNet) 
         assert torch.equal(output(other.eval()), output(unet.eval()))
         unet.disable_adapters()
         assert torch.equal(output(unet), output(base.eval()))
+
+
+def fused(base: UNet, file: Path) -> dict[str, Tensor]:
+    """What Diffusers' own loader adds to each weight, kernels flattened."""
+    model, mixin = copy.deepcopy(base), StableDiffusionLoraLoaderMixin
+    state, alphas, metadata = mixin.lora_state_dict(str(file), return_lora_metadata=True)
+    mixin.load_lora_into_unet(state, network_alphas=alphas, unet=model, metadata=metadata)
+    model.fuse_lora()
+    before = base.state_dict()
+    after = {
+        name.replace(".base_layer", ""): weight for name, weight in model.state_dict().items() if "lora" not in name
+    }
+    return {name: (after[name] - before[name]).flatten(1) for name in after if after[name].ndim > 1}
+
+
+@pytest.mark.parametrize("style", ["kohya", "diffusers"])
+def test_a_lora_file_is_what_diffusers_loads(style: str, base: UNet, tmp_path: Path) -> None:
+    """Linear layers and convolutions of 1 × 1 and 3 × 3, before and after an act, W₀ of each from the UNet's folder."""
+    base.save_pretrained(tmp_path / "unet")
+    ends = ("to_q", "proj_in", "resnets.0.conv1", "ff.net.2")
+    names = [name for name, _ in base.named_modules() if name.endswith(ends)]
+    config = LoraConfig(r=3, lora_alpha=5, use_rslora=style == "diffusers", init_lora_weights=False)
+    config.target_modules = names
+    model = copy.deepcopy(base)
+    model.add_adapter(config)
+    state = {f"unet.{name}": tensor for name, tensor in get_peft_model_state_dict(model).items()}
+    settings = {f"unet.{name}": value for name, value in model.peft_config["default"].to_dict().items()}
+    metadata = {"lora_adapter_metadata": json.dumps(settings, default=list)}
+    if style == "kohya":
+        parts = {"lora_A.weight": "lora_down.weight", "lora_B.weight": "lora_up.weight"}
+        flat = {f"lora_unet_{name.replace('.', '_')}": f"unet.{name}" for name in names}
+        state = {f"{new}.{parts[part]}": state[f"{old}.{part}"] for new, old in flat.items() for part in parts}
+        state |= {f"{new}.alpha": torch.tensor(5.0) for new in flat}
+        metadata = {}
+    save_file(state, tmp_path / "style.safetensors", metadata)
+    neatlab.edit(tmp_path / "style.safetensors", ["compress:rank=2"], tmp_path / "out", tmp_path / "unet")
+    for file in (tmp_path / "style.safetensors", tmp_path / "out" / "style.safetensors"):
+        source, loaded = open_source(file, tmp_path / "unet"), fused(base, file)
+        assert len(source.layers) == len(names)
+        for layer in source.layers:
+            (name,) = (n for n in names if n.replace(".", "_") == layer.split("unet")[1][1:].replace(".", "_"))
+            read = source.read(layer)
+            assert torch.allclose(read.delta.dense(), loaded[f"{name}.weight"], atol=1e-5), layer
+            assert torch.equal(read.weight, base.get_submodule(name).weight.flatten(1))

@@ -126,6 +126,7 @@ class AdapterFiles:
         adjust: Settings and layers → what PEFT's config takes in place of what it saved.
         initial: Settings → those that make again from W₀ what the start took out of it; {} where it took nothing.
         rank: PEFT's layer → the rank that was asked for; None for methods without one.
+        indices: Names of tensors that hold whole numbers.
     """
 
     type: str
@@ -140,6 +141,7 @@ class AdapterFiles:
     adjust: Callable[[Config, Layers], Config] = as_saved
     initial: Callable[[Config], Config] = leaves_weight
     rank: Callable[[Any], int | None] = layer_rank
+    indices: tuple[str, ...] = ()
 
 
 class Network(NamedTuple):

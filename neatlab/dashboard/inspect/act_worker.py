@@ -20,7 +20,8 @@ from neatlab.inspection import compare_sources
 from neatlab.inspection.adapter_folder import read_adapter
 from neatlab.inspection.opening import DIRECTIONS
 from neatlab.inspection.runs import run_source
-from neatlab.inspection.sources import AdapterSource, Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import AdapterSource, open_source
 from neatlab.inspection.weights import Weights
 from neatlab.runs.index import RUN_ID
 from neatlab.runs.store import Store

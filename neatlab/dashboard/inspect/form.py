@@ -55,7 +55,7 @@ class OpenForm:
 
     def _lay_upload(self) -> None:
         self._files = gr.File(
-            label="a zip, or adapter_config.json and adapter_model.safetensors",
+            label="a zip, adapter_config.json and adapter_model.safetensors, or a LoRA file",
             file_count="multiple",
             height=150,
             elem_id="inspect-files",

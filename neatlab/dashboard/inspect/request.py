@@ -169,7 +169,9 @@ def order_upload(served: str, files: Any, base: Any) -> InspectOrder:
     """
     given = files if isinstance(files, list) else [files] if files else []
     if not given:
-        raise FieldError("upload", "choose a zip, or adapter_config.json and adapter_model.safetensors together")
+        raise FieldError(
+            "upload", "choose a zip, adapter_config.json and adapter_model.safetensors together, or a LoRA file"
+        )
     if len(given) > MAX_FILES:
         raise FieldError("upload", f"{len(given)} files; allowed: one zip, or the two files of one adapter")
     return InspectOrder(files=tuple(_uploaded(served, file) for file in given), base=_base(base))

@@ -36,7 +36,8 @@ from neatlab.inspection.causal import Slider
 from neatlab.inspection.opening import DIRECTIONS, OnLayer
 from neatlab.inspection.origin import base_name, origin_task, task_weights
 from neatlab.inspection.runs import run_source
-from neatlab.inspection.sources import Source, open_source
+from neatlab.inspection.source import Source
+from neatlab.inspection.sources import open_source
 from neatlab.report.inspection import write_inspection
 from neatlab.runs.run import Run
 from neatlab.runs.store import Store

@@ -1,6 +1,5 @@
 """The Runs tab's view of the folder's suite: ranks over tasks, by family, and each task's verdict."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -39,14 +38,8 @@ class SuitePart:
         """Whether there is a suite to open."""
         return gr.update(visible=has_record(self._context.store))
 
-    def connect(self, looks: Sequence[Any]) -> None:
-        """Attach the handlers.
-
-        Args:
-            looks: Events at which the folder is looked at anew.
-        """
-        for event in looks:
-            event(self.look, None, self.part, **LIGHT)
+    def connect(self) -> None:
+        """Attach the handler."""
         outputs = [self._groups, self._ranks, self._tasks]
         self.part.expand(in_order(self._show), None, outputs, trigger_mode="always_last", **LIGHT)
 

@@ -81,8 +81,8 @@ class RunsTab(Tab[RunsLink]):
         }
         opened = [self._holder.select] if isinstance(self._holder, gr.Tab) else []
         for event in (*opened, self._refresh.click):
-            event(**anew)
-        self._suite.connect([*opened, self._refresh.click])
+            event(**anew).then(self._suite.look, None, self._suite.part, **LIGHT)
+        self._suite.connect()
         self._connect_tables()
         self._chosen.input(self._choose, None, None, **LIGHT)
         self._chosen.change(in_order(self._show), given, self._shown, **looked)

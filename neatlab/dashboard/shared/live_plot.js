@@ -124,7 +124,7 @@ function onScales({ data, layout }, scales, switches) {
   const log = scales.log ?? chosen === "log";
   for (const [name, axis] of Object.entries(axes[log ? "log" : "linear"])) layout[name] = { ...layout[name], ...axis };
   if (scales.normalised) {
-    layout.yaxis.title = { text: normalised };
+    layout.yaxis = { ...layout.yaxis, title: { text: normalised }, range: undefined };
     const largest = Object.fromEntries(data.filter((t) => t.mode === "lines+markers").map((t) => [t.legendgroup, t.y[0]]));
     for (const trace of data) {
       const first = trace.fill ? largest[trace.legendgroup] : trace.y[0]; // a band by its line's

@@ -3,11 +3,10 @@
 `gr.Plot` mounts a new Plotly chart for every value, which flickers and forgets the zoom.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import gradio as gr
 import orjson
 import plotly
 import plotly.graph_objects as go
@@ -16,6 +15,9 @@ from markupsafe import Markup
 from neatlab.dashboard.shared.terms import ask
 from neatlab.plots.theme import DARK, LIGHT
 from neatlab.runtime.templates import macros
+
+if TYPE_CHECKING:  # replays have charts without a server, and so without Gradio
+    import gradio as gr
 
 _HTML = macros(__file__)
 PLOTLY_JS = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -26,6 +28,8 @@ THEMES = orjson.dumps({"light": LIGHT.to_plotly_json(), "dark": DARK.to_plotly_j
 
 def serve_plotly() -> None:
     """Let Gradio serve the plotly.js of the installed wheel: no page of ours asks another machine for it."""
+    import gradio as gr
+
     gr.set_static_paths([PLOTLY_JS])
 
 
@@ -59,7 +63,7 @@ class Chart(NamedTuple):
         return ask(self.term) if self.term else Markup()
 
 
-def live_plot(*charts: Chart) -> gr.HTML:
+def live_plot(*charts: Chart) -> "gr.HTML":
     """One chart, or several in one component: Gradio's work for an update grows with the components that it reaches.
 
     Args:
@@ -68,15 +72,27 @@ def live_plot(*charts: Chart) -> gr.HTML:
     Returns:
         The component. The value of a single chart is made by `shown`, that of several by `together`.
     """
+    import gradio as gr
+
     return gr.HTML(
         None,
-        html_template=_HTML.figures(charts),
-        js_on_load="\n".join([FIRST, *(chart.script for chart in charts), LAST]),
+        html_template=figures(charts),
+        js_on_load=script(charts),
         head=_HTML.script(PLOTLY_JS),
         apply_default_css=False,
         elem_classes=["live-plot"],
         themes=THEMES,
     )
+
+
+def figures(charts: Sequence[Chart]) -> Markup:
+    """The elements that the charts are drawn into."""
+    return _HTML.figures(charts)
+
+
+def script(charts: Sequence[Chart]) -> str:
+    """What draws the charts: JavaScript in which `element` holds them, `props` their value and the themes."""
+    return "\n".join([FIRST, *(chart.script for chart in charts), LAST])
 
 
 def shown(figure: go.Figure, caption: str, layer: str | None = None) -> str:

@@ -79,7 +79,18 @@ def read_runs(configs: Sequence[RunConfig], feed: Feed, ended_only: bool = False
     Returns:
         The snapshot.
     """
-    runs = [run for config in configs if (run := feed.read(config)) and (run.summary or not ended_only)]
+    return snapshot(
+        configs, [run for config in configs if (run := feed.read(config)) and (run.summary or not ended_only)]
+    )
+
+
+def snapshot(configs: Sequence[RunConfig], runs: list[Run]) -> RunsSnapshot:
+    """The snapshot of runs that were read.
+
+    Args:
+        configs: The runs asked for, one an arm.
+        runs: Those of them that have begun.
+    """
     spectra = [event for run in runs for event in run.events if event["type"] == "SpectrumMeasured"]
     return RunsSnapshot(
         [config.arm.label for config in configs],

@@ -151,4 +151,4 @@ def _spread(adapter: Editable, budget: int) -> Mapping[str, int]:
     return ranks
 
 
-ROW = ActRow("keeps the leading singular directions", CompressOptions, compressed, "compress:rank=1")
+ROW: ActRow = ActRow("keeps the leading singular directions", CompressOptions, compressed, "compress:rank=1")

@@ -35,6 +35,10 @@ def _to_neat(adapter: Editable) -> Editable:
     who = "convert:to=neat"
     if adapter.type == "NEAT":
         return adapter
+    if adapter.image is not None:
+        raise BadInput(f"{who}: a LoRA file is written back in its own style, which knows no NEAT")
+    if kernels := [name for name in adapter.shapes if name in adapter.kernels]:
+        raise BadInput(f"{who}: {kernels[0]} is a convolution; put keep-layers before it")
     if adapter.is_dora:
         raise BadInput(f"{who}: this DoRA's ΔW is no product of thin factors, which NEAT's is; it stays DoRA")
     orientation = _orientation(adapter, who)
@@ -81,4 +85,4 @@ def _split(name: str, update: Update, weight: torch.Tensor, rank: int, orientati
     return Update(neat, None, {"neat_theta.0": first, "neat_theta.1": last})
 
 
-ROW = ActRow("writes ΔW as LoRA, or as NEAT where that is exact", ConvertOptions, _converted, "convert:to=lora")
+ROW: ActRow = ActRow("writes ΔW as LoRA, or as NEAT where that is exact", ConvertOptions, _converted, "convert:to=lora")

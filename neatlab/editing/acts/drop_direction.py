@@ -55,4 +55,4 @@ def _without(name: str, update: Update, indices: set[int]) -> Update:
     return Update(svd.select(torch.tensor(rest)), update.magnitude)
 
 
-ROW = ActRow("takes singular directions out of ΔW", DropOptions, _dropped, "drop-direction:index=1")
+ROW: ActRow = ActRow("takes singular directions out of ΔW", DropOptions, _dropped, "drop-direction:index=1")

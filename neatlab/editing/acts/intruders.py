@@ -12,8 +12,6 @@ from neatlab.editing.state import Editable, Update
 from neatlab.errors import BadInput
 from neatlab.schema import Schema
 
-OUTGROWN = 100  # ‖ΔW‖_F/‖W₀‖_F above which the float32 Gram matrix of W₀ + ΔW says too little of W₀
-
 
 class IntruderOptions(Schema):
     """Options of `reduce-intruders`, with PEFT's defaults for `reduce_intruder_dimension`.
@@ -56,13 +54,18 @@ def _intruders(delta: Factors, weight: Tensor, options: IntruderOptions) -> tupl
     """The leading triplets of W₀ + ΔW, and which of them are intruders, all of W₀'s vectors considered."""
     gram, smaller = Gram(weight), min(weight.shape)
     count = min(options.top_k, smaller)
-    whole = float(delta.norm()) > OUTGROWN * float(weight.double().norm())
-    after = gram.leading(smaller if whole else count, delta)
-    before = gram.leading(smaller if whole else count)
-    marked = intruders(after, before, options.epsilon, gram.largest_share)
+    after = gram.leading(count, delta)
+    marked = intruders(after, gram.leading(count), options.epsilon, gram.largest_share)
     if marked.undecided:
         marked = intruders(after, gram.leading(smaller), options.epsilon)
-    return after, [index for index in marked.indices if index < count]
+    if marked.undecided:
+        raise BadInput(
+            f"reduce-intruders: of W₀ + ΔW, {after.clear} directions are more than rounding beside the first; "
+            f"give top_k={after.clear}, or weaken ΔW first, as by rewind"
+        )
+    return after, marked.indices
 
 
-ROW = ActRow("weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5")
+ROW: ActRow = ActRow(
+    "weakens intruder dimensions, as PEFT does", IntruderOptions, _reduced, "reduce-intruders:lambda=0.5"
+)

@@ -35,4 +35,4 @@ def _selected(adapter: Editable, options: KeepOptions) -> Editable:
     )
 
 
-ROW = ActRow("keeps some layers and takes the others out", KeepOptions, _selected, "keep-layers:pattern=*")
+ROW: ActRow = ActRow("keeps some layers and takes the others out", KeepOptions, _selected, "keep-layers:pattern=*")

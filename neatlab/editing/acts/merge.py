@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
@@ -16,6 +17,7 @@ from neatlab.editing.acts.base import ActRow, items
 from neatlab.editing.acts.compress import CompressOptions, compressed
 from neatlab.editing.state import Editable, Update
 from neatlab.errors import BadInput
+from neatlab.inspection.image_names import ImageNames
 from neatlab.schema import Schema
 
 DEFAULT_DENSITY = 0.5
@@ -79,6 +81,8 @@ def _merged(adapter: Editable, options: MergeOptions) -> Editable:
         unsupported={name: reason for one in adapters for name, reason in one.unsupported.items()},
         dtype=_widest([one.dtype for one in adapters]),
         keeps_type=False,
+        kernels={name: kernel for one in adapters for name, kernel in one.kernels.items()},
+        image=_image(adapters),
     )
     return result if options.rank is None else compressed(result, CompressOptions(rank=options.rank))
 
@@ -98,6 +102,8 @@ def _weights(options: MergeOptions, count: int) -> list[float]:
 
 def _check_same_base(adapter: Editable, other: Editable) -> None:
     """Refuse an adapter of another base: layers that differ in shape, none in common, or another name of the base."""
+    if (adapter.image is None) != (other.image is None):
+        raise BadInput("merge: one is an adapter of PEFT, the other a LoRA file of the image world; give two of a kind")
     for name, shape in other.shapes.items():
         mine = adapter.shapes.get(name, shape)
         if mine != shape:
@@ -105,6 +111,8 @@ def _check_same_base(adapter: Editable, other: Editable) -> None:
                 f"merge: {adapter.origin.title} and {other.origin.title} are not of one base: layer {name} is "
                 f"{mine[0]} × {mine[1]} in one and {shape[0]} × {shape[1]} in the other"
             )
+        if name in adapter.shapes and adapter.kernels.get(name) != other.kernels.get(name):
+            raise BadInput(f"merge: layer {name} is a convolution in one adapter, and none or another in the other")
     if not adapter.shapes.keys() & other.shapes.keys():
         raise BadInput(
             f"merge: {adapter.origin.title} and {other.origin.title} share no layer: "
@@ -115,6 +123,12 @@ def _check_same_base(adapter: Editable, other: Editable) -> None:
         raise BadInput(
             f"merge: one was trained on {names[0]!r}, the other on {names[1]!r}; if that is one model give it as --base"
         )
+
+
+def _image(adapters: list[Editable]) -> ImageNames | None:
+    """The names of all layers, where these are LoRA files of the image world."""
+    names = [one.image for one in adapters if one.image is not None]
+    return reduce(ImageNames.join, names) if names else None
 
 
 def _check_whole(adapter: Editable, other: Editable) -> None:
@@ -188,4 +202,4 @@ def _combine(options: MergeOptions) -> Sum:
     return combined
 
 
-ROW = ActRow("adds other adapters on the same base, each with a weight", MergeOptions, _merged, "")
+ROW: ActRow = ActRow("adds other adapters on the same base, each with a weight", MergeOptions, _merged, "")

@@ -50,7 +50,7 @@ def _scaled(name: str, update: Update, gradient: Tensor, strength: float) -> Upd
     return Update(Factors(parts.left * weights, parts.right))
 
 
-ROW = ActRow(
+ROW: ActRow = ActRow(
     "weighs singular values by what the loss says of them",
     ReweightOptions,
     _reweighted,

@@ -95,12 +95,12 @@ def _scaled_dora(name: str, update: Update, weight: Tensor, alpha: float) -> Upd
     return Update(turned, share * (base + turned.dense()).norm(dim=1))
 
 
-SCALE = ActRow(
+SCALE: ActRow = ActRow(
     "multiplies ΔW by a factor",
     ScaleOptions,
     lambda adapter, options: scaled(adapter, options.factor),
     "scale:factor=0.5",
 )
-REWIND = ActRow(
+REWIND: ActRow = ActRow(
     "goes back to α·ΔW", RewindOptions, lambda adapter, options: scaled(adapter, options.alpha), "rewind:alpha=0.8"
 )

@@ -19,6 +19,14 @@ DAMAGED = "The weights that {} stored are damaged."
 NOTHING_YET = ""
 
 
+def read_stored(run: Run) -> StoredWeights | str:
+    """What a run stored of its weights, or why there is nothing."""
+    try:
+        return read_weights(run.path) or (OLDER if run.summary else NOTHING_YET)
+    except StoreError:  # which names a path of the server
+        return DAMAGED
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What the charts of a window are drawn from.
@@ -27,11 +35,13 @@ class Drawing:
         runs: The runs.
         view: How to see them.
         read_spectra: Gives the table of the spectra, which only some charts need.
+        read_weights: Gives what a run stored of its weights, or why there is nothing.
     """
 
     runs: RunsSnapshot
     view: ViewState
     read_spectra: Callable[[], pd.DataFrame]
+    read_weights: Callable[[Run], StoredWeights | str] = read_stored
 
     @property
     def measured(self) -> tuple[str, int]:
@@ -46,7 +56,7 @@ class Drawing:
     @cached_property
     def weights(self) -> list[StoredWeights | str]:
         """What each run stored of its weights, or why there is nothing."""
-        return [_read(run) for run in self.runs.runs]
+        return [self.read_weights(run) for run in self.runs.runs]
 
     @property
     def answered(self) -> int:
@@ -79,13 +89,6 @@ def _size(run: Run) -> int:
         return (run.path / NUMBERS).stat().st_size
     except OSError:
         return 0
-
-
-def _read(run: Run) -> StoredWeights | str:
-    try:
-        return read_weights(run.path) or (OLDER if run.summary else NOTHING_YET)
-    except StoreError:  # which names a path of the server
-        return DAMAGED
 
 
 class LiveChart(NamedTuple):

@@ -1,0 +1,1 @@
+"""A finished comparison as one file with a slider through time."""
