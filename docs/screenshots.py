@@ -1,6 +1,6 @@
 """Pictures of every tab, of the playground and of a replay: `python docs/screenshots.py`.
 
-Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; `playground`, `replay` or `tabs` as arguments: those alone.
+Both themes, wide and narrow, as docs/<tab>-<theme>-<width>.png; of `playground`, `replay` or `tabs` as arguments alone.
 
 It needs what the tests need: Playwright and a Chromium (scripts/chromium.sh).
 """
