@@ -14,7 +14,7 @@ LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 # What is imported is compiled once, not by each of the hundreds of processes that the tests start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: app test every-test integrations-test fast check docs playground lock latest package bench notebooks clean
+.PHONY: app test every-test integrations-test fast check docs playground space lock latest package bench notebooks clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py --host $(HOST) --port $(PORT) --runs $(RUNS)
@@ -50,6 +50,10 @@ docs: $(VENV)/.dev
 # One page that trains in any browser, from a file: build/playground.html.
 playground: $(VENV)/.app
 	$(BIN)/python scripts/playground.py
+
+# A Hugging Face Space, ready to push: build/space.
+space: $(VENV)/.app
+	$(BIN)/python scripts/space.py
 
 # The newest versions that the ranges in pyproject.toml allow.
 lock:

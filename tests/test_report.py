@@ -248,6 +248,8 @@ def test_the_page_says_what_it_must(page, comparison):
         "Depth × activation",
     ):
         assert text in said
+    first = [run.run_id for run in comparison.runs if run.config.seed == 0]
+    assert f"neatlab replay {' '.join(first)} --out replay.html" in said
     assert "NaN" not in said
     assert "nan" not in said.split()
 

@@ -236,22 +236,6 @@ def inspect_trajectory(arguments: argparse.Namespace) -> None:
     print(trajectory_text(trajectory), "", *trajectory.verdict(), sep="\n")
 
 
-SERVER_OPTIONS = ("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs")
-
-
-def app(arguments: argparse.Namespace) -> None:
-    """Serve the dashboard."""
-    from neatlab.dashboard.server import launch, read_auth
-
-    launch(
-        arguments.host,
-        arguments.port,
-        arguments.runs,
-        auth=read_auth(arguments.auth, arguments.auth_file),
-        **{name: getattr(arguments, name) for name in SERVER_OPTIONS},
-    )
-
-
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from neatlab.adapters.forms import FORMS
 from neatlab.cli import commands
+from neatlab.cli.app import add_app
 from neatlab.cli.data import add_data
 from neatlab.cli.edit import add_edit
 from neatlab.cli.replay import add_replay
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(subparsers)
     add_rewind(subparsers, _add_shared)
     _add_snippet(subparsers)
-    _add_app(subparsers)
+    add_app(subparsers, RUNS, _count, _share)
     return parser
 
 
@@ -241,23 +242,6 @@ def _add_snippet(subparsers: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="write it there; the file must not exist yet")
     _add_shared(parser)
     parser.set_defaults(run=snippet)
-
-
-def _add_app(subparsers: Any) -> None:
-    parser = subparsers.add_parser("app", help="serve the dashboard")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_count, default=7860)
-    parser.add_argument("--runs", default=RUNS, metavar="DIR", help=f"runs folder (default: {RUNS})")
-    parser.add_argument("--auth", metavar="USER:PASSWORD", help="ask visitors for a password; better in NEATLAB_AUTH")
-    parser.add_argument("--auth-file", metavar="FILE", help="a file that holds user:password")
-    parser.add_argument("--insecure", action="store_true", help="serve other machines without a password")
-    parser.add_argument("--trust-host", action="append", default=[], metavar="NAME", help="a name that leads here")
-    parser.add_argument("--shared-runs", action="store_true", help="any visitor may stop and delete any run")
-    parser.add_argument("--memory", type=_share, default=0.25, metavar="SHARE", help="of it, for opening an upload")
-    parser.add_argument("--lessons", metavar="DIR", help="folder of lessons, NAME.json each")
-    parser.add_argument("--inspect-root", metavar="DIR", help="let visitors open adapter folders under DIR")
-    parser.add_argument("--trainings", type=_count, metavar="N", help="trainings at once (default: one a core)")
-    parser.set_defaults(run=commands.app)
 
 
 def _add_shared(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from neatlab.dashboard.ablate.link import AblateLink
 from neatlab.dashboard.inspect.link import InspectLink
 from neatlab.dashboard.runs.link import RunsLink
 from neatlab.dashboard.shared.links import PageLink
+from neatlab.dashboard.train.charts import CHARTS
 from neatlab.dashboard.train.link import TrainLink
 from neatlab.dashboard.understand.link import UnderstandLink
 from neatlab.errors import BadInput, unknown
@@ -21,6 +22,7 @@ TAB_LINKS: dict[str, type[PageLink]] = {
     "understand": UnderstandLink,
     "inspect": InspectLink,
 }
+EMBEDDED = ("train", *(row.chart.name for row in CHARTS))  # what a frame of another page can show
 HIDEABLE = tuple(name for link in TAB_LINKS.values() for name in link.HIDEABLE)
 
 
@@ -43,6 +45,7 @@ class Link(TrainLink, AblateLink, RunsLink, UnderstandLink, InspectLink):
 
     tab: Literal[tuple(TAB_LINKS)] | None = None  # type: ignore[valid-type]
     hide: tuple[Literal[HIDEABLE], ...] | None = None  # type: ignore[valid-type]
+    embed: Literal[EMBEDDED] | None = None  # type: ignore[valid-type]
 
     @classmethod
     def read(cls, query: Iterable[tuple[str, str]]) -> Self:

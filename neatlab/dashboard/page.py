@@ -34,7 +34,7 @@ FILE_SECONDS = 3600  # that a file made for a download stays
 _HTML = macros(__file__)
 
 SCRIPTS = Path(__file__).parent
-FOLLOW_LINK = (SCRIPTS / "link.js").read_text(encoding="utf-8")
+FOLLOW_LINK = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in ("link.js", "embed.js"))
 KEYS = (SCRIPTS / "keys.js").read_text(encoding="utf-8")
 SHOW_KEYS = "() => window.neatlabShowKeys()"
 SWITCH_THEME = "() => window.neatlabSwitchTheme()"

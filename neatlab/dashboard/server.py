@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from neatlab.dashboard.doors.frames import ancestors
 from neatlab.dashboard.doors.guard import lifespan
 from neatlab.dashboard.doors.hosts import TrustedHosts
 from neatlab.dashboard.doors.passwords import login
@@ -26,7 +27,9 @@ from neatlab.dashboard.page import build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.dashboard.shared.memory import SHARE, keep_giving_back, machine_bytes
+from neatlab.dashboard.shared.profile import OWN, PUBLIC, Profile
 from neatlab.dashboard.shared.server_folder import server_folder
+from neatlab.dashboard.shared.sweeper import Sweeper
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
@@ -57,6 +60,9 @@ def launch(
     trust_host: Sequence[str] = (),
     memory: float = SHARE,
     shared_runs: bool = False,
+    public: bool = False,
+    seconds: float | None = None,
+    embed_from: Sequence[str] = (),
 ) -> None:
     """Serve the dashboard until it is interrupted.
 
@@ -72,28 +78,44 @@ def launch(
         trust_host: Further names that requests may be meant for and come from, such as a proxy's.
         memory: Share of this machine's memory that a process may take which opens what a visitor has brought.
         shared_runs: Whether any visitor may stop any training and delete any run.
+        public: Serve everybody, within limits: no files, no folders, short trainings, and no run outlives its visit.
+        seconds: How long a process may take, that of a training too.
+        embed_from: Origins whose pages may show this one in a frame.
 
     Raises:
         BadInput: A system without forkserver; an address that cannot be used, or is open to others without a password;
-            a lesson that is none; a root that is no folder.
+            a lesson that is none; a root that is no folder, or one beside `public`; an origin that is none.
         StoreError: The folder cannot be written.
     """
     check_system()
+    profile = _profile(public, seconds, inspect_root, shared_runs)
+    if public:
+        os.environ.pop("SYSTEM", None)  # in a Space Gradio would watch our files for changes, with a package of its own
     store = Store(runs)
     store.check_writable()
-    check_host(host, auth, insecure)
-    hosts = TrustedHosts(host, trust_host)
+    check_host(host, auth, insecure or public)
+    outside = os.environ.get("SPACE_HOST", "") if public else ""
+    hosts = TrustedHosts(host, [*trust_host, *([outside] if outside else [])])
+    frames = ancestors(embed_from, _is_local(host), os.environ)
     _check_address(host, port)
     named = read_lessons(lessons) if lessons else {}
     root = _folder(inspect_root) if inspect_root else None
-    jobs = Jobs(store.root, trainings or os.cpu_count() or 1, memory=int(memory * machine_bytes()))
+    jobs = Jobs(
+        store.root,
+        trainings or os.cpu_count() or 1,
+        profile.waiting,
+        memory=int(memory * machine_bytes()),
+        limits=profile,
+    )
     with server_folder():
-        context = Context(store, jobs, root, visitors=Visitors(), shared_runs=shared_runs)
+        context = Context(store, jobs, root, visitors=Visitors(), shared_runs=shared_runs, profile=profile)
         demo = build(context, named)
         sys.setswitchinterval(SWITCH_SECONDS)
-        _serve(demo, host, port, auth, lifespan(demo, hosts, context.visitors, Path(get_upload_folder())))
+        _serve(demo, host, port, auth, lifespan(demo, hosts, context, Path(get_upload_folder()), frames))
         jobs.warm_up()
         keep_giving_back()
+        if not profile.keeps_runs:
+            Sweeper(store, jobs, context.visitors).start()
         # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait.
         threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
         print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
@@ -108,6 +130,14 @@ def check_system() -> None:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         raise BadInput("the page runs on Linux and macOS: its trainings are forked; the command line runs here too")
+
+
+def _profile(public: bool, seconds: float | None, inspect_root: str | Path | None, shared_runs: bool) -> Profile:
+    profile = PUBLIC if public else OWN
+    if public and (inspect_root or shared_runs):
+        option = "--inspect-root" if inspect_root else "--shared-runs"
+        raise BadInput(f"{option} beside --public, which lets nobody do that; leave one of them out")
+    return profile if seconds is None else profile._replace(seconds=seconds)
 
 
 def _folder(path: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """The words and tables of a report, as text.html lays them out."""
 
 import math
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from neatlab.plots.looks import Look, looks
 from neatlab.report.markup import breakable, key, row, table
 from neatlab.runs.arms import ArmDifference, ArmResult, Ends, total_seconds
 from neatlab.runs.comparison import BASE, Comparison
+from neatlab.runs.labels import is_setting
 from neatlab.runs.run import Run
 from neatlab.runtime.numbers import DASH, bytes_number, duration, number, p_number, signed, signed_interval
 from neatlab.runtime.templates import macros
@@ -28,6 +30,7 @@ ARMS = (
     *("arm", "", "± (95 %)", "adapter params", "s/step", "kept for backward", "effective rank", "seeds", "Pareto"),
     "served as LoRA",
 )
+MAX_REPLAYED = 6  # arms in a replay
 COST_NAMES = {"adapter_params": "params", "seconds_per_step": "time", "saved_bytes": "memory"}
 
 
@@ -179,7 +182,15 @@ def runs(comparison: Comparison) -> Markup:
         for run in comparison.runs
     ]
     head = ("run", "arm", "seed", "learning rate", "status", comparison.metric.name)
-    return macros(__file__).runs(table(head, rows, "Runs"), len(rows))
+    return macros(__file__).runs(table(head, rows, "Runs"), len(rows), _replay(comparison.runs))
+
+
+def _replay(runs: Sequence[Run]) -> str:
+    """The command that replays the arms on their first seed; of the first setting, where there are several."""
+    first = runs[0].config
+    chosen = [r for r in runs if r.config.seed == first.seed and is_setting(r.config, first)][:MAX_REPLAYED]
+    ids = [run.run_id for run in chosen]
+    return shlex.join(["neatlab", "replay", *ids, "--out", "replay.html"])
 
 
 def _score(run: Run) -> str:

@@ -12,24 +12,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from neatlab.dashboard.doors.bodies import BodyDoor
 from neatlab.dashboard.doors.calls import CallDoor
 from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
+from neatlab.dashboard.doors.frames import FrameDoor
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
 from neatlab.dashboard.doors.logins import LoginDoor
 from neatlab.dashboard.doors.sessions import forget, keep_little
-from neatlab.dashboard.doors.uploads import UploadDoor
+from neatlab.dashboard.doors.uploads import TOTAL_BYTES, UploadDoor
 from neatlab.dashboard.doors.visits import VisitDoor
-from neatlab.dashboard.shared.visitors import Visitors
+from neatlab.dashboard.shared.context import Context
 
 
 def lifespan(
-    demo: gr.Blocks, hosts: TrustedHosts, visitors: Visitors, uploads: Path
+    demo: gr.Blocks, hosts: TrustedHosts, context: Context, uploads: Path, frames: tuple[str, ...] = ()
 ) -> Callable[[App], AbstractAsyncContextManager[None]]:
     """What Gradio's app does at its start: it gets the doors before all that it has, its own error pages included.
 
     Args:
         demo: The page.
         hosts: The names of this server.
-        visitors: Tells visitors apart.
-        uploads: Where Gradio puts them.
+        context: Tells visitors apart, and says what they may bring.
+        uploads: Where Gradio puts that.
+        frames: Whose pages may show this one in a frame.
     """
 
     @asynccontextmanager
@@ -39,9 +41,10 @@ def lifespan(
             raise RuntimeError("the app has not been built before its start")
         print_no_tracebacks()
         keep_little()
-        door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads)
+        visitors, total = context.visitors, TOTAL_BYTES if context.profile.takes_files else 0
+        door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads, total=total)
         door = VisitDoor(BodyDoor(LoginDoor(door, app)), visitors, partial(forget, app))
-        app.middleware_stack = _HttpOnly(behind, FailureDoor(HostDoor(door, hosts)))
+        app.middleware_stack = _HttpOnly(behind, FrameDoor(FailureDoor(HostDoor(door, hosts)), frames))
         yield
 
     return guarded

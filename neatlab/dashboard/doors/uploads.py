@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from neatlab.dashboard.doors.answers import refuse
 from neatlab.dashboard.doors.bodies import declared_size, is_upload
 from neatlab.dashboard.doors.upload_folder import UploadFolder
+from neatlab.dashboard.shared.profile import NO_FILES
 from neatlab.dashboard.shared.visitors import VISITOR
 
 EACH_BYTES = 200 * 2**20  # that one visitor's uploads may have
@@ -34,7 +35,7 @@ class UploadDoor:
         app: What is behind.
         folder: Where Gradio puts them.
         each: Bytes for one visitor.
-        total: Bytes of the folder.
+        total: Bytes of the folder; 0 where nothing may be brought.
     """
 
     def __init__(self, app: ASGIApp, folder: Path, each: int = EACH_BYTES, total: int = TOTAL_BYTES) -> None:
@@ -46,6 +47,9 @@ class UploadDoor:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not is_upload(scope):
             await self._app(scope, receive, send)
+            return
+        if not self._total:
+            await refuse(scope, receive, send, 403, NO_FILES)
             return
         visitor = str(scope[VISITOR])
         own = sum(other.visitor == visitor for other in self._under_way)

@@ -8,6 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from neatlab.dashboard.shared.visitors import VISITOR, Visitors
 
+FIRST_PARTY = "SameSite=Lax"
+FRAMED = "SameSite=None; Secure; Partitioned"  # sent in a frame of another site too, which needs TLS
 HEARTBEAT = "/gradio_api/heartbeat/"
 
 
@@ -28,9 +30,12 @@ class VisitDoor:
         mark = _cookie(Headers(scope=scope).get("cookie", ""), name)
         address = (scope.get("client") or ("unknown", 0))[0]
         visitor = scope[VISITOR] = self._visitors.identify(mark, address)
+        is_encrypted = Headers(scope=scope).get("x-forwarded-proto") == "https"
         is_new = visitor.startswith("address ") and scope["method"] == "GET" and scope["path"] == "/"
         try:
-            await self._app(scope, receive, self._marking(name, send) if is_new else send)
+            await self._app(
+                scope, receive, self._marking(name, FRAMED if is_encrypted else FIRST_PARTY, send) if is_new else send
+            )
         finally:
             if str(scope["path"]).startswith(HEARTBEAT):  # it lasts as long as the window
                 self._leave(str(scope["path"]).removeprefix(HEARTBEAT), visitor)
@@ -39,10 +44,10 @@ class VisitDoor:
         if self._visitors.leave(window, visitor):
             self._forget(window)
 
-    def _marking(self, name: str, send: Send) -> Send:
+    def _marking(self, name: str, site: str, send: Send) -> Send:
         async def marking(message: Message) -> None:
             if message["type"] == "http.response.start":
-                cookie = f"{name}={self._visitors.new_mark()}; Path=/; HttpOnly; SameSite=Lax"
+                cookie = f"{name}={self._visitors.new_mark()}; Path=/; HttpOnly; {site}"
                 MutableHeaders(scope=message).append("set-cookie", cookie)
             await send(message)
 

@@ -17,7 +17,9 @@ from neatlab.dashboard.inspect.request import (
 )
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.listing import by_task, choices, read_store
+from neatlab.dashboard.shared.profile import NO_FILES
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED, message_slot
 from neatlab.runs.run import Run
 
@@ -35,7 +37,7 @@ class OpenForm:
     def __init__(self, context: Context, holder: Any) -> None:
         self._context, self._holder = context, holder
         self._messages: dict[str, gr.HTML] = {}
-        kinds = [RUN, UPLOAD] + [FOLDER] * (context.inspect_root is not None)
+        kinds = [RUN] + [UPLOAD] * context.profile.takes_files + [FOLDER] * (context.inspect_root is not None)
         self._kind = gr.Radio(kinds, value=RUN, label="open", elem_id="inspect-kind")
         with gr.Group() as self._of_run:
             self._lay_run()
@@ -109,6 +111,8 @@ class OpenForm:
             FieldError: It cannot be opened; says next to which control.
         """
         if kind == UPLOAD:
+            if not self._context.profile.takes_files:
+                raise FieldError("upload", NO_FILES)
             return order_upload(get_upload_folder(), files, base), None
         if kind == FOLDER:
             return order_folder(self._context.inspect_root, folder, base, base_folder), None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import orjson
 
 from neatlab.dashboard.replay.parts import shared_parts
-from neatlab.dashboard.train.charts import answers, learning, spectrum, weights
+from neatlab.dashboard.train.charts import CHARTS as TRAIN_CHARTS
 from neatlab.dashboard.train.charts.base import Drawing, LiveChart, read_stored
 from neatlab.dashboard.train.snapshot import RunsSnapshot, ViewState, steps_done
 from neatlab.plots.looks import looks
@@ -21,8 +21,9 @@ Stored = Mapping[str, StoredWeights | str]  # id of a run → what it stored of 
 
 MAX_MOMENTS = 60
 MEASURED = ("Evaluated", "SpectrumMeasured", "Predicted")
-OF_LAYER = (weights.CHART, spectrum.CHART)
-OF_ALL = (learning.CHART, answers.CHART)
+ROWS = {row.chart.name: row for row in TRAIN_CHARTS}
+OF_LAYER = (ROWS["weights"], ROWS["spectrum"])
+OF_ALL = (ROWS["learning"], ROWS["answers"])
 CHARTS = tuple(
     row.chart._replace(term="", empty=empty)
     for row, empty in zip(

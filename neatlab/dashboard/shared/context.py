@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from neatlab.dashboard.shared.jobs import Jobs
+from neatlab.dashboard.shared.profile import OWN, Profile
 from neatlab.dashboard.shared.upload_store import UploadStore
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.runs.store import Store
@@ -28,6 +29,7 @@ class Context:
         uploads: The data that each window has brought.
         visitors: Who asks.
         shared_runs: Whether any visitor may stop any training and delete any run.
+        profile: What visitors may do besides.
     """
 
     store: Store
@@ -36,6 +38,7 @@ class Context:
     uploads: "Windows[UploadStore]" = field(default_factory=lambda: Windows(UploadStore))
     visitors: Visitors = field(default_factory=Visitors)
     shared_runs: bool = False
+    profile: Profile = OWN
 
     @property
     def training(self) -> set[str]:

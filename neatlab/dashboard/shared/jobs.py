@@ -1,5 +1,6 @@
 """The queue of jobs: a few at a time, the others in a line with a position that is shown."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from typing import Any
 from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.job import Command, Job
 from neatlab.dashboard.shared.job_process import JobProcesses, warm_up
+from neatlab.dashboard.shared.profile import OWN, Profile
 from neatlab.errors import BadInput
 
 STOP_SECONDS = 10.0  # a process that does not end by then is killed
@@ -29,6 +31,7 @@ class Jobs:
         max_waiting: How many may wait.
         unwatched_seconds: How long a job goes on unwatched: time enough to load a page again.
         memory: Bytes that a brief one may take.
+        limits: How long any of them may take, and how many one visitor may have.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Jobs:
         max_waiting: int = 32,
         unwatched_seconds: float = 30.0,
         memory: int | None = None,
+        limits: Profile = OWN,
     ) -> None:
         self._at_once, self._max_waiting, self._unwatched_seconds = at_once, max_waiting, unwatched_seconds
+        self._limits = limits
         self._lock = threading.RLock()
         self._active: list[Job] = []
         self._ended: deque[Job] = deque(maxlen=MAX_ENDED)
@@ -66,10 +71,10 @@ class Jobs:
         Raises:
             BadInput: Too many wait already.
         """
-        about = ({"seconds": BRIEF_SECONDS} if brief else {}) | about
+        about |= {"seconds": min(about.get("seconds", BRIEF_SECONDS if brief else math.inf), self._limits.seconds)}
         with self._lock:
             job = Job(entry, order, detached, next(self._keys), brief, **about)
-            _check_room([other for other in self._active if other.phase == "waiting"], self._max_waiting, job.visitor)
+            _check_room(self._active, self._max_waiting, job.visitor, self._limits.each)
             self._active.append(job)
         self._fill()
         return job
@@ -182,10 +187,14 @@ def _has_slot(job: Job, active: list[Job], at_once: int) -> bool:
     return len(begun) < (BRIEF_AT_ONCE if job.brief else at_once)
 
 
-def _check_room(waiting: list[Job], limit: int, visitor: str) -> None:
+def _check_room(active: list[Job], limit: int, visitor: str, each: int | None) -> None:
     """Refuse a job for which there is no place to wait, or none for this visitor."""
+    waiting = [job for job in active if job.phase == "waiting"]
     if len(waiting) >= limit:
         raise BadInput(f"{limit} trainings wait already; try again in a minute")
     own = sum(job.visitor == visitor for job in waiting) if visitor else 0
     if own >= limit - limit // OTHERS_SHARE:
         raise BadInput(f"{own} of yours wait already, and the other places are for others; try again in a minute")
+    begun = sum(job.visitor == visitor for job in active)
+    if each is not None and begun >= each:
+        raise BadInput(f"{begun} of yours train or wait already, the most that this server takes; try again after them")

@@ -30,6 +30,7 @@ class PageLink(Schema):
     lesson: Name | None = None
     hide: tuple[Name, ...] | None = None
     view: Literal["projector"] | None = None
+    embed: Name | None = None
 
     def said(self) -> dict[str, Any]:
         """What the link does say."""

@@ -79,6 +79,13 @@ function live(figure) {
     if (!table.hidden) fillTable(chart, table);
   });
 
+  // For a page of one's own, where this page can be a part of one.
+  const frames = figure.querySelector(".live-frames");
+  figure.querySelector(".live-more").addEventListener("toggle", () => {
+    frames.hidden = !window.neatlabCopyFrame || !figure.closest("#tab-train");
+  });
+  frames.addEventListener("click", ({ target }) => target.dataset.frame && window.neatlabCopyFrame(target.dataset.frame, target));
+
   const enlarge = figure.querySelector(".live-enlarge");
   function setEnlarged(is) {
     figure.classList.toggle("enlarged", is);

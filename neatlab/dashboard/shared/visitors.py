@@ -60,6 +60,11 @@ class Visitors:
                 del self._windows[window]
         return is_theirs
 
+    def present(self) -> set[str]:
+        """The visitors who have a window open."""
+        with self._lock:
+            return set(self._windows.values())
+
     def of(self, window: str | None) -> str:
         """The visitor who uses a window; empty where that is not known."""
         return self._windows.get(window or "", "")

@@ -20,6 +20,7 @@ from neatlab.dashboard.shared.field_error import FieldError
 from neatlab.dashboard.shared.follow import POLL_SECONDS, follow, stopping
 from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
+from neatlab.dashboard.shared.profile import NO_FILES
 from neatlab.dashboard.shared.quota import size_of
 from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
 from neatlab.dashboard.shared.upload_store import QUOTA, UploadStore
@@ -86,7 +87,7 @@ class DataForm:
         self._context, self._run = context, run
         self._windows: Windows[UploadWindow] = Windows(UploadWindow)
         self._messages: dict[str, gr.HTML] = {}
-        with gr.Column(min_width=200) as whole:
+        with gr.Column(min_width=200, visible=context.profile.takes_files) as whole:
             gr.HTML("", js_on_load=DROP, apply_default_css=False, elem_classes=["unseen"])
             self._accordion = gr.Accordion("Your own data", open=False, elem_id="data")
             with self._accordion:
@@ -184,6 +185,8 @@ class DataForm:
         """Queue what the form describes, or note why it cannot be used."""
         window.refusal, window.made = None, None
         try:
+            if not self._context.profile.takes_files:
+                raise FieldError("file", NO_FILES)
             if not session:
                 raise FieldError("file", "open the page: an upload belongs to its window")
             order = order_data(get_upload_folder(), self._context.inspect_root, *values)

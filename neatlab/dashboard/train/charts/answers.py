@@ -56,4 +56,4 @@ def _draw(drawing: Drawing) -> str | None:
     return shown_html(panel(data), "") if _has_stepped(drawing) else None
 
 
-CHART = LiveChart(Chart("answers", "Answers", QUESTIONS, 270, HINT), _depends, _draw)
+CHART: LiveChart = LiveChart(Chart("answers", "Answers", QUESTIONS, 270, HINT), _depends, _draw)

@@ -44,7 +44,7 @@ def _draw(drawing: Drawing) -> str:
     return shown(drawing.over_steps(figure), text)
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart(
         "map", "Effective rank, layer by layer", "Every layer at every measured step.", 270, HINT, term="effective-rank"
     ),

@@ -59,7 +59,7 @@ def _draw(drawing: Drawing) -> str:
     return shown(figure.update_layout(uirevision=f"{runs.key}-{layer}"), text, layer)
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart("layers", "ΔW in this layer over time", "Effective rank and size of ΔW.", 460, HINT, term="effective-rank"),
     depends,
     _draw,

@@ -40,7 +40,7 @@ def _draw(drawing: Drawing) -> str:
     return shown(figure, caption(runs.arms, runs.runs, runs.metric, drawing.view.at))
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart("learning", "Loss and metric", "The arms' curves, while they train.", 460, HINT, term="splits"),
     _depends,
     _draw,

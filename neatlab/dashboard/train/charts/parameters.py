@@ -45,7 +45,7 @@ def _draw(drawing: Drawing) -> str:
     return shown(figure, caption(runs.arms, runs.runs))
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart("parameters", "Trainable parameters", "Adapter and head of each arm.", 200, HINT, term="budget"),
     _depends,
     _draw,

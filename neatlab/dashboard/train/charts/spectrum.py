@@ -73,7 +73,7 @@ def _goal(drawing: Drawing) -> list[float]:
     return []
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart(
         "spectrum", "Spectrum of ΔW", "The singular values of ΔW in one layer.", 270, HINT, scales=True, term="spectrum"
     ),

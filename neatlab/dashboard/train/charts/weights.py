@@ -124,7 +124,7 @@ def _compared(labels: Sequence[str], arms: Sequence[ArmWeights], chosen: str | N
     return () if first is None or second is None else (first, second)
 
 
-CHART = LiveChart(
+CHART: LiveChart = LiveChart(
     Chart(
         "weights",
         "Weights",
