@@ -49,6 +49,10 @@ def test_plots_and_the_list_of_methods_need_no_torch():
     assert not loaded("import neatlab\nneatlab.plots.intervals, neatlab.METHODS") & {"torch", "transformers", "peft"}
 
 
+def test_a_replay_needs_no_server():
+    assert not loaded("import neatlab\nneatlab.replay") & {"gradio", "peft", "dask"}
+
+
 def test_what_a_type_checker_sees_is_what_python_loads():
     imports = [
         node for node in ast.parse(Path(neatlab.__file__ + "i").read_text()).body if isinstance(node, ast.ImportFrom)
