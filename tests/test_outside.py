@@ -323,6 +323,22 @@ def test_two_are_compared_and_a_neat_finds_its_base(tmp_path: Path) -> None:
     assert write_comparison(runs, Store(tmp_path / "runs"), DownloadFolder()).exists()
 
 
+def test_an_adapter_of_any_name_and_one_that_transformers_put_there(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    named, own = LLAMA.build(), LLAMA.build()
+    with quiet_peft():
+        named = get_peft_model(named, copy.deepcopy(CONFIGS["lora"]), adapter_name="mine")
+        own.add_adapter(copy.deepcopy(CONFIGS["lora"]), "own")
+    for model in (named, own):
+        live = NeatlabCallback(tmp_path)
+        live.begin(shaken(model))
+        live.step(1.0)
+        live.end()
+        opened = inspect_run(Store(tmp_path).get(str(live.run_id)))
+        assert len(opened.layers) == len(dict(tuner_layers(model)))
+        assert all(layer.spectrum.norm > 0.01 for layer in opened.layers)
+
+
 def test_without_an_adapter_there_are_curves_alone(tmp_path: Path) -> None:
     live = NeatlabCallback(tmp_path)
     live.begin(LLAMA.build())

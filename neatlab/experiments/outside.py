@@ -70,7 +70,7 @@ class Recording:
         """A split was scored; the time that took is no step's. After the end it is added to the summary."""
         has_ended = bool(self._summary.values()["status"] == "finished")
         with self._harmless():
-            if has_ended:
+            if has_ended and not self._is_lost:
                 self._writer.reopen()
         self._write(event)
         if has_ended:

@@ -1,12 +1,14 @@
 """A model that others train, read between two of its steps: its adapters' ΔW, layer by layer, and their settings."""
 
 import math
+import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 
 from neatlab.adapters.attach import tuner_layers
@@ -123,9 +125,16 @@ class OutsideModel:
 
     def save(self, folder: Path) -> None:
         """Write the adapter as PEFT does; a model that trains whole is not copied."""
-        if self.config is not None and not self._is_sharded and hasattr(self.model, "save_pretrained"):
-            model: Any = self.model
+        model: Any = self.model
+        if self.config is None or self._is_sharded or not hasattr(model, "save_pretrained"):
+            return
+        if isinstance(model, PeftModel):  # the hub is not asked for the size of the vocabulary
+            model.save_pretrained(str(folder), selected_adapters=[self.adapter], save_embedding_layers=False)
+        else:
             model.save_pretrained(str(folder))
+        if (folder / self.adapter).is_dir():  # where PEFT puts one that is not called "default"
+            shutil.copytree(folder / self.adapter, folder, dirs_exist_ok=True)
+            shutil.rmtree(folder / self.adapter)
 
     @property
     def _row(self) -> Method:
