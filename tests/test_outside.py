@@ -169,6 +169,7 @@ def test_every_reader_of_runs_takes_it(run: Run, folder: Path, capsys: pytest.Ca
     assert set(tables.spectra()["step"]) == {0, BETWEEN, STEPS}
     assert set(tables.curves()["split"]) == {"train", "validation", "test"}
     assert main(["runs", "list", "--runs", str(folder / "runs")]) == 0
+    assert f"{run.run_id}  from outside: tokens, spread  lora:" in capsys.readouterr().out
     assert main(["runs", "show", run.run_id, "--runs", str(folder / "runs")]) == 0
     assert "outside" in capsys.readouterr().out
 

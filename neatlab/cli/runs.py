@@ -63,16 +63,19 @@ def _add_export(actions: Any) -> argparse.ArgumentParser:
 def list_runs(arguments: argparse.Namespace) -> None:
     """A line a run."""
     from neatlab.runs.notes import checked_tags
+    from neatlab.runs.outside import OUTSIDE
     from neatlab.runs.results import Results, load_runs
 
     wanted = set(checked_tags(arguments.tag))
-    frame = Results([run for run in load_runs(arguments.runs).runs if wanted <= set(run.notes.tags)]).frame()
+    runs = [run for run in load_runs(arguments.runs).runs if wanted <= set(run.notes.tags)]
+    frame = Results(runs).frame()
     if arguments.json:
         print_json(orjson.loads(frame.to_json(orient="records")))
     elif frame.empty:
         print(f"no runs in {arguments.runs}" + (f" with {_spoken(sorted(wanted))}" if wanted else ""))
     else:
         columns = [name for name in LISTED if name in frame] + ["tags"] * bool(frame["tags"].any())
+        frame["task"] = [run.config.spec.label if run.config.task == OUTSIDE else run.config.task for run in runs]
         cells = frame[columns].astype(object).where(frame[columns].notna(), "")
         print(aligned([columns, *cells.map(str).to_numpy().tolist()]))
 
