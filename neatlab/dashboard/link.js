@@ -1,6 +1,6 @@
 // Keeps the address in step with the page, so that it can be copied, bookmarked and loaded again.
 // `props`, `watch` and `trigger` are what gr.HTML hands to js_on_load.
-const ours = ["tab", "hide", "lesson", "view", "embed"]; // said by the page itself, not by its fields
+const ours = ["tab", "hide", "lesson", "view", "embed", "tour"]; // said by the page itself, not by its fields
 let shown = location.search;
 const tabOf = (query) => query.get("tab") ?? "train";
 
