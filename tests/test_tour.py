@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from neatlab.dashboard.links import TAB_LINKS, Link
-from neatlab.dashboard.page import build
+from neatlab.dashboard.page import TABS, build
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.tour import STOPS, Stop, panel, read_stops
 from neatlab.dashboard.understand.cards import WIDE
@@ -83,7 +83,8 @@ def test_every_control_of_the_page_is_there_and_in_its_tab(runs: Path) -> None:
         tabs = {tab_of(block) for block in blocks if stop.page.at in ids(block)}
         assert tabs and tabs <= {stop.page.tab, None}, stop.title  # None: above all tabs
         assert stop.page.tab in TAB_LINKS
-        assert "tour-part" in {block.elem_id for block in blocks}
+    assert "tour-part" in {block.elem_id for block in blocks}
+    assert [kind.title.lower() for kind in TABS] == [*TAB_LINKS]  # by which the script opens one
 
 
 def test_every_control_of_the_playground_is_there() -> None:

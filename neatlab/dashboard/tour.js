@@ -6,8 +6,7 @@ const tour = makeTour(element.querySelector("#tour"), {
     if (!stop) document.getElementById("show-tour").focus({ preventScroll: true });
   },
   bring({ dataset }) {
-    const tab = document.getElementById(`tab-${dataset.tab}-button`);
-    if (tab?.ariaSelected === "false") tab.click();
+    if (!document.getElementById(`tab-${dataset.tab}`)?.getClientRects().length) window.neatlabOpenTab(dataset.tab);
   },
 });
 window.neatlabStartTour = () => tour.go(1);

@@ -222,7 +222,7 @@ def test_the_tour_is_taken_by_keyboard_in_the_link_and_skipped(window: Page, fil
     page.locator("#show-tour").press("Enter")
     expect(tour.get_by_role("heading", name=STOPS[0].title)).to_be_focused()
     tour.get_by_role("button", name=STOPS[0].right, exact=True).press("Enter")
-    expect(status).to_have_text(f"You predicted {STOPS[0].right}. {STOPS[0].playground.do}")
+    expect(status).to_have_text(f"You predicted: {STOPS[0].right}. {STOPS[0].playground.do}")
     tour.get_by_role("button", name="Open NEAT's home").press("Enter")
     expect(page.locator("#set-kind")).to_have_value("weight-aware")
     tour.get_by_role("button", name="Show me where").press("Enter")
@@ -238,7 +238,7 @@ def test_the_tour_is_taken_by_keyboard_in_the_link_and_skipped(window: Page, fil
         tour.get_by_role("button", name="Back").press("Enter")
     assert page.evaluate("location.hash") == "#speed=max&tour=1"
     page.reload()
-    expect(status).to_contain_text(f"You predicted {STOPS[0].right}.")
+    expect(status).to_contain_text(f"You predicted: {STOPS[0].right}.")
     violations = grave(Axe(), page, "light", {})
     page.keyboard.press("Escape")
     expect(tour).to_be_hidden()

@@ -52,14 +52,14 @@ export function makeTour(panel, { onStop, bring }) {
     if (section !== shown) return;
     const control = controlOf(section);
     if (!control && looks) return setTimeout(() => point(section, looks - 1), LOOK_AGAIN);
-    control?.scrollIntoView({ block: innerWidth <= 700 ? "start" : "nearest" });
+    control?.scrollIntoView({ block: innerWidth <= 700 ? "start" : "center" });
     place();
   }
 
   function say(phase, guess) {
     const { right, shows } = shown.dataset;
-    const said = { predict: "", do: `You predicted ${guess}. ${shown.dataset.do}` };
-    said.shown = `You predicted ${guess}. ${guess === right ? "Right." : `Not so: ${right}.`} ${shows}`;
+    const said = { predict: "", do: `You predicted: ${guess}. ${shown.dataset.do}` };
+    said.shown = `You predicted: ${guess}. ${guess === right ? "Right." : `Not so: ${right}.`} ${shows}`;
     shown.dataset.phase = phase;
     shown.querySelector(".tour-said").textContent = said[phase];
     for (const button of shown.querySelectorAll("[data-choice]")) {
