@@ -7,6 +7,7 @@ import { makeLab } from "./lab.js";
 import { presetSettings } from "./presets.js";
 import { hashOf, matchedRank, readHash, trainingOf, trainsAlike } from "./settings.js";
 import { movedDirection, nearestDirection } from "./spectrum_chart.js";
+import { makeTour } from "./tour.js";
 import { draw, fit, showTheme } from "./view.js";
 import { byId, frameWords } from "./words.js";
 
@@ -17,7 +18,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 // What the page shows. `chosen` is the direction that is lit up, `pinned` the one that stays when the pointer goes.
 const state = { settings: null, isPlaying: false, task: null, frame: null, history: null, chosen: null, pinned: null };
 let [owed, lastTick, isStale, drawnAt, saidAt] = [0, 0, false, 0, 0];
-let [lab, cards] = [null, null];
+let [lab, cards, tour] = [null, null, null];
 
 function say(text) {
   byId("message").textContent = text;
@@ -43,6 +44,7 @@ function apply(settings) {
   const before = state.settings;
   state.settings = settings;
   showSettings(settings);
+  tour.show(settings.tour);
   showTheme(settings.theme === "auto" ? (dark.matches ? "dark" : "light") : settings.theme);
   if (location.hash !== hashOf(settings)) history.replaceState(null, "", hashOf(settings) || location.href.split("#")[0]);
   isStale = true;
@@ -69,8 +71,8 @@ function openLink() {
 
 // What belongs to the page and to nobody's preset stays.
 function openPreset(name) {
-  const { speed, theme } = state.settings;
-  apply({ ...presetSettings(name), speed, theme });
+  const { speed, theme, tour: stop } = state.settings;
+  apply({ ...presetSettings(name), speed, theme, tour: stop });
   byId("preset").value = name;
   say("");
 }
@@ -164,6 +166,14 @@ function listen() {
     isStale = true;
   });
   byId("numbers").addEventListener("toggle", () => (isStale = true));
+  on("show-tour", () => tour.go(1));
+  on("tour", ({ target }) => {
+    if (!target.dataset.openPreset) return;
+    play(false);
+    cards.leave();
+    openPreset(target.dataset.openPreset);
+    restart();
+  });
   listenToSpectrum();
   listenToKeys();
 }
@@ -183,6 +193,13 @@ function begin() {
     openPreset(preset);
     restart();
     play(true);
+  });
+  tour = makeTour(byId("tour"), {
+    onStop(stop) {
+      change({ tour: stop });
+      if (!stop) byId("show-tour").focus();
+    },
+    bring() {}, // all of it is on one page
   });
   listen();
   openLink();

@@ -54,6 +54,7 @@ const GROUPS = {
   page: {
     speed: choice("steps a second", { 2: "2 / s", 20: "20 / s", 60: "60 / s", max: "fastest" }, "60"),
     theme: choice("theme", { auto: "auto", light: "light", dark: "dark" }, "auto"),
+    tour: whole("stop of the tour", [1, 7], 0), // 0: none
   },
 };
 

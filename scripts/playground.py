@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from neatlab.dashboard.shared import tour
 from neatlab.plots.looks import TABLE
 
 ROOT = Path(__file__).parents[1]
@@ -35,13 +36,15 @@ def page() -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(loader=FileSystemLoader(SOURCES), undefined=StrictUndefined, trim_blocks=True)  # noqa: S701  # all of it is ours
     parts = {"style": style(), "worker": bundle("worker"), "script": script.strip("\n"), "hash": f"sha256-{digest}"}
+    parts["tour"] = tour.panel("playground")
     return environment.get_template("page.html").render(parts, arms=ARMS, maps=MAPS)
 
 
 def style() -> str:
-    """The style sheet, with the lab's colours of the methods."""
+    """The style sheet, with the lab's colours of the methods, and the tour's."""
     colours = "".join(f"--{arm}: {TABLE[arm][0]}; " for arm, _ in ARMS)
-    return f":root {{ {colours}}}\n" + (SOURCES / "style.css").read_text(encoding="utf-8")
+    sheets = (SOURCES / "style.css", tour.STYLE)
+    return f":root {{ {colours}}}\n" + "".join(sheet.read_text(encoding="utf-8") for sheet in sheets)
 
 
 def bundle(entry: str, folder: Path = SOURCES) -> str:
@@ -79,6 +82,8 @@ def _source(name: str, folder: Path) -> str:
     if name == "looks":
         table = {arm: {"title": title, "marker": TABLE[arm][1]} for arm, title in ARMS}
         return f"export const LOOKS = {json.dumps(table)};\n"
+    if name == "tour":
+        return tour.SCRIPT.read_text(encoding="utf-8")
     return (folder / f"{name}.js").read_text(encoding="utf-8")
 
 

@@ -40,6 +40,8 @@ BAD = [
     ("?" + "&".join(["arm=lora"] * 5), "at most 4"),
     ("?depth=1", "depth.0"),
     ("?lr=nan", "lr='nan'"),
+    ("?tour=9", "tour='9'"),
+    ("?tour=0", "tour='0'"),
     ("?seed=-1", "seed='-1'"),
     ("?layer=" + "a" * 5000, "longer than 4000 characters"),
     ("?steps=1&steps=2&tab=train&tab=runs&at=-1", "at='-1'"),
@@ -63,6 +65,7 @@ LINKS = st.fixed_dictionaries(
         "run": st.lists(st.from_regex(r"[0-9a-f]{12}|x[0-9a-f]{11}", fullmatch=True), min_size=1, max_size=20).map(
             tuple
         ),
+        "tour": st.integers(1, 7),
         "watch": st.from_regex(r"x[0-9a-f]{11}", fullmatch=True),
         "hide": st.lists(st.sampled_from(["presets", "ablate"]), min_size=1, max_size=2).map(tuple),
     },

@@ -1,7 +1,7 @@
 // The page as a part of another: `?embed=train` shows the training without its form, `?embed=spectrum` one chart of it; and the
 // frame that shows it so, for the clipboard. The style goes beside Gradio's, whose rules reach what lies within its page alone.
 const FRAME_HEIGHT = 460; // pixels
-const CHROME = ".top, .tab-wrapper, #lesson, #show-keys, footer, #tab-train .settings, #summary, #command, #take, #taken";
+const CHROME = ".top, .tab-wrapper, #lesson, .foot, #tour-part, .tour-offer, footer, #tab-train .settings, #summary, #command, #take, #taken";
 const embedded = new URLSearchParams(location.search).get("embed") ?? "";
 if (/^[a-z]+$/.test(embedded)) {
   const others = embedded === "train" ? ":nth-child(n + 5)" : `:not(#${embedded})`;
@@ -22,7 +22,7 @@ if (/^[a-z]+$/.test(embedded)) {
 
 window.neatlabCopyFrame = async (name, button) => {
   const query = new URLSearchParams(location.search);
-  for (const own of ["tab", "view", "lesson"]) query.delete(own);
+  for (const own of ["tab", "view", "lesson", "tour"]) query.delete(own);
   query.set("embed", name);
   query.set("__theme", document.body.classList.contains("dark") ? "dark" : "light");
   const frame = document.createElement("iframe");

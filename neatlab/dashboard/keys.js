@@ -44,6 +44,6 @@ document.addEventListener("click", (event) => {
   if (!link) return;
   event.preventDefault();
   link.closest("[popover]")?.hidePopover();
-  document.getElementById(`tab-${link.dataset.openTab}-button`).click();
+  window.neatlabOpenTab(link.dataset.openTab);
 });
 window.neatlabShowKeys = keys["?"][2];

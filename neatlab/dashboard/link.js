@@ -1,6 +1,6 @@
 // Keeps the address in step with the page, so that it can be copied, bookmarked and loaded again.
 // `props`, `watch` and `trigger` are what gr.HTML hands to js_on_load.
-const ours = ["tab", "hide", "lesson", "view", "embed"]; // said by the page itself, not by its fields
+const ours = ["tab", "hide", "lesson", "view", "embed", "tour"]; // said by the page itself, not by its fields
 let shown = location.search;
 const tabOf = (query) => query.get("tab") ?? "train";
 
@@ -16,13 +16,19 @@ window.neatlabSetLink = (changes) => {
   show(query, tabOf(query) !== before);
 };
 
+// In a narrow window Gradio keeps some tabs in a menu, without an id: of the buttons with a name the last is the one that opens it.
+window.neatlabOpenTab = (name) => {
+  const buttons = [...document.querySelectorAll("#tabs .tab-wrapper button")];
+  buttons.findLast((button) => button.textContent.trim().toLowerCase() === name)?.click();
+};
+
 // Back goes to the tab before; what is in the fields stays.
 window.addEventListener("popstate", () => {
   const tab = tabOf(new URLSearchParams(location.search));
   const query = new URLSearchParams(shown);
   query.set("tab", tab);
   show(query);
-  document.getElementById(`tab-${tab}-button`)?.click();
+  window.neatlabOpenTab(tab);
 });
 // On the body for scripts; Gradio's rules for styles reach only what lies within its page.
 if (new URLSearchParams(location.search).get("view") === "projector")

@@ -14,6 +14,7 @@ from neatlab.dashboard.inspect.tab import InspectTab
 from neatlab.dashboard.lessons import Lesson
 from neatlab.dashboard.links import HIDEABLE, Link
 from neatlab.dashboard.runs.tab import RunsTab
+from neatlab.dashboard.shared import tour
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import mistake
 from neatlab.dashboard.shared.in_order import in_order
@@ -36,7 +37,9 @@ _HTML = macros(__file__)
 SCRIPTS = Path(__file__).parent
 FOLLOW_LINK = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in ("link.js", "embed.js"))
 KEYS = (SCRIPTS / "keys.js").read_text(encoding="utf-8")
+TOUR = tour.script() + (SCRIPTS / "tour.js").read_text(encoding="utf-8")
 SHOW_KEYS = "() => window.neatlabShowKeys()"
+START_TOUR = "() => window.neatlabStartTour()"
 SWITCH_THEME = "() => window.neatlabSwitchTheme()"
 COPY_LINK = "() => window.neatlabCopyLink()"
 EDITED = "() => window.neatlabEdited()"
@@ -94,8 +97,12 @@ class _Page:
                 with gr.Tab(kind.title, id=kind.name, elem_id=f"tab-{kind.name}") as holder:
                     self._made[kind.name] = (holder, kind(context))
         # Below all: whoever goes to Train by the keyboard need not pass it.
-        keys = gr.Button("Keys", elem_id="show-keys", size="sm", min_width=60, scale=0)
+        with gr.Row(elem_classes=["foot"]):
+            keys = gr.Button("Keys", elem_id="show-keys", size="sm", min_width=60, scale=0)
+            begin = gr.Button("Tour", elem_id="show-tour", size="sm", min_width=60, scale=0)
+        gr.HTML(tour.panel("page"), js_on_load=TOUR, elem_id="tour-part", apply_default_css=False)
         keys.click(None, None, None, js=SHOW_KEYS)
+        begin.click(None, None, None, js=START_TOUR)
 
     @property
     def _contents(self) -> list[Tab[Any]]:

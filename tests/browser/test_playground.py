@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from neatlab.dashboard.shared.tour import STOPS
 from neatlab.plots.looks import TABLE
 from tests.browser.conftest import wait_until
 from tests.browser.playground import built
@@ -142,6 +143,7 @@ HOSTILE = {
     "<script>window.pwned=1</script>=1": "no setting",
     "javascript:window.pwned=1": "no setting",
     "%E0%A4%A=%": "no setting",
+    "tour=9": "1 to 7",
     "seed=" + "9" * 100_000: "0 to 99",
 }
 
@@ -212,6 +214,37 @@ def test_a_guess_is_answered_by_a_training(window: Page, file: Path) -> None:
     page.click("#choices button >> nth=1")
     page.click("#reset")  # another training: the guess is dropped
     expect(page.locator("#answer")).to_be_empty()
+
+
+def test_the_tour_is_taken_by_keyboard_in_the_link_and_skipped(window: Page, file: Path) -> None:
+    page = open_file(window, file, f"{SMALL}&kind=low-rank")
+    tour, status = page.locator("#tour"), page.locator("#tour").get_by_role("status")
+    page.locator("#show-tour").press("Enter")
+    expect(tour.get_by_role("heading", name=STOPS[0].title)).to_be_focused()
+    tour.get_by_role("button", name=STOPS[0].right, exact=True).press("Enter")
+    expect(status).to_have_text(f"You predicted: {STOPS[0].right}. {STOPS[0].playground.do}")
+    tour.get_by_role("button", name="Open NEAT's home").press("Enter")
+    expect(page.locator("#set-kind")).to_have_value("weight-aware")
+    tour.get_by_role("button", name="Show me where").press("Enter")
+    expect(page.locator("#step")).to_be_focused()
+    page.keyboard.press("Enter")
+    wait_until(lambda: steps(page) == 1)
+    tour.get_by_role("button", name="Reveal").press("Enter")
+    expect(status).to_contain_text("Right.")
+    for _ in STOPS[1:]:
+        tour.get_by_role("button", name="Next").press("Enter")
+    assert page.evaluate("location.hash") == "#speed=max&tour=7"
+    for _ in STOPS[1:]:
+        tour.get_by_role("button", name="Back").press("Enter")
+    assert page.evaluate("location.hash") == "#speed=max&tour=1"
+    page.reload()
+    expect(status).to_contain_text(f"You predicted: {STOPS[0].right}.")
+    violations = grave(Axe(), page, "light", {})
+    page.keyboard.press("Escape")
+    expect(tour).to_be_hidden()
+    expect(page.locator("#show-tour")).to_be_focused()
+    assert page.evaluate("location.hash") == "#speed=max"
+    assert violations == []
 
 
 def test_the_keyboard_does_what_the_buttons_do(window: Page, file: Path) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlencode
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
+from neatlab.dashboard.shared.tour import STOPS
 from neatlab.schema import Schema
 
 Text = Annotated[str, StringConstraints(max_length=200)]
@@ -31,6 +32,7 @@ class PageLink(Schema):
     hide: tuple[Name, ...] | None = None
     view: Literal["projector"] | None = None
     embed: Name | None = None
+    tour: int | None = Field(None, ge=1, le=len(STOPS))
 
     def said(self) -> dict[str, Any]:
         """What the link does say."""

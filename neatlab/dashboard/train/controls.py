@@ -14,7 +14,10 @@ from neatlab.tasks import TASKS
 
 OWN_SETTINGS = ""  # of the presets: none of them
 # A list that the keyboard passes by says its value too: "your own settings" must open nothing.
-OPEN_PRESET = "name => { if (name) location.search = `?preset=${name}` }"
+OPEN_PRESET = """name => {
+  const tour = new URLSearchParams(location.search).get("tour");
+  if (name) location.search = `?preset=${name}${tour ? `&tour=${tour}` : ""}`;
+}"""
 MATCHES = [("as written", NO_MATCH), ("equal rank", "rank"), ("equal parameters", "params")]
 
 
