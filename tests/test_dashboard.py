@@ -360,6 +360,21 @@ def test_an_event_of_which_the_last_call_counts_calls_the_server_once(lab: Conte
 
 
 @pytest.mark.process
+@pytest.mark.parametrize(
+    ("handlers", "count"),
+    [(("look", "begin"), 6), (("_begin", "_restore"), 2), (("_take_columns", "_use"), 2)],
+)
+def test_calls_of_which_the_newest_counts_are_begun_in_their_order(
+    lab: Context, handlers: tuple[str, ...], count: int
+) -> None:
+    """Gradio begins the calls of one concurrency id in their order, and those of several in a random one."""
+    queued = [fn for fn in build(lab).fns.values() if fn.queue and fn.fn and fn.fn.__name__ in handlers]
+    ids = {name: {fn.concurrency_id for fn in queued if fn.fn.__name__ == name} for name in handlers}
+    assert len(queued) >= count, ids
+    assert len(set().union(*ids.values())) == 1, ids
+
+
+@pytest.mark.process
 def test_the_page_keeps_no_model_and_tells_the_api_four_names(lab: Context) -> None:
     demo = build(lab)
     states = [block for block in demo.blocks.values() if isinstance(block, gr.State)]

@@ -14,7 +14,7 @@ from neatlab.dashboard.ablate.view import INTRO, INVITATION
 from neatlab.dashboard.shared.choices import task_choices
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.live_plot import Chart, live_plot
-from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab
+from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab, in_one_queue
 
 AUTO = "() => 'auto'"
 SEEDS_ON_BUTTON = "(label) => parseInt(label) || 'auto'"
@@ -73,7 +73,7 @@ class AblateTab(Tab[AblateLink]):
         handlers, shown = self.handlers, self._shown
         fields: list[Component] = list(self.fields.values())
         # "multiple": a new follower replaces the one before, which would otherwise keep it waiting.
-        newest: dict[str, Any] = LONG | UNCHECKED | {"trigger_mode": "multiple"}
+        newest: dict[str, Any] = LONG | UNCHECKED | in_one_queue(self.name)
         gr.on(self._form.changed, handlers.look, fields, shown, **newest)
         self._form.switched(handlers.look, fields, shown, **newest)
         # For a press too: the follower of the press before may still be sending its last words.
@@ -82,7 +82,7 @@ class AblateTab(Tab[AblateLink]):
             asked = button.click(None, button, self.fields[field], js=value)
             asked.then(handlers.begin, fields, shown, **newest)
         self.link_events = [self._more_seeds.click, self._tune.click]
-        self.restored = [(handlers.look, fields, shown, LONG | UNCHECKED)]
+        self.restored = [(handlers.look, fields, shown, newest)]
         self.selected = [(self._tasks, self.fields["ablate_task"])]
         self._form.connect()
         self._stop.click(handlers.end, None, self._stop, **LIGHT)

@@ -95,7 +95,7 @@ class InspectTab(Tab[InspectLink]):
 
     def connect(self, demo: gr.Blocks) -> None:
         """Attach the handlers. Gradio checks no values: the orders say what is wrong next to the control."""
-        long = LONG | UNCHECKED
+        long = LONG | UNCHECKED | {"concurrency_id": self.name}  # in the order of the calls
         form, results = self._opening.inputs, self._results
         followed = [*self._opening.messages, results.status, results.start, self._turn]
         self._opening.connect()

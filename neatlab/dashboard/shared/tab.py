@@ -14,6 +14,19 @@ from neatlab.dashboard.shared.links import PageLink
 LIGHT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Of a handler that goes on for long: as many at once as there are windows.
 LONG: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+
+
+def in_one_queue(name: str) -> dict[str, Any]:
+    """Of handlers of which the newest call counts: Gradio begins those of one name in the order of the calls.
+
+    Those of several names it begins in an order drawn at random.
+
+    Args:
+        name: Shared by them.
+    """
+    return {"concurrency_id": name, "trigger_mode": "multiple"}
+
+
 # Gradio checks no values, and a list is filled while one looks: the handlers check alone and say what is wrong.
 UNCHECKED: dict[str, Any] = {"preprocess": False}
 

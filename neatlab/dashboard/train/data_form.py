@@ -22,7 +22,7 @@ from neatlab.dashboard.shared.html import field_messages
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.profile import NO_FILES
 from neatlab.dashboard.shared.quota import size_of
-from neatlab.dashboard.shared.tab import LONG, UNCHECKED, message_slot
+from neatlab.dashboard.shared.tab import LONG, UNCHECKED, in_one_queue, message_slot
 from neatlab.dashboard.shared.upload_store import QUOTA, UploadStore
 from neatlab.dashboard.train import data_words as words
 from neatlab.dashboard.train.controls import task_defaults
@@ -47,7 +47,7 @@ LEAVE_OUT = """(task, steps) => {
 }"""
 GUESSED = ("guessed", "")
 # A later choice stops the look at an earlier.
-NEWEST: dict[str, Any] = {**UNCHECKED, **LONG, "trigger_mode": "multiple"}
+NEWEST: dict[str, Any] = {**UNCHECKED, **LONG, **in_one_queue("data")}
 
 
 @dataclass
