@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.browser.conftest import App, fill, open_page, says, settle, train, wait_until
+from tests.browser.conftest import PATIENCE, App, fill, open_page, says, settle, train, wait_until
 
 pytestmark = pytest.mark.browser
 QUICK = "?task=teacher:kind=low-rank&steps=1"
@@ -46,15 +46,14 @@ SLOW = "slow = setInterval(() => { const end = performance.now() + 900; while (p
 
 
 def test_a_browser_that_is_slow_gets_the_next_update_when_it_has_drawn_the_last(page: Page, app: App) -> None:
-    drawn: list[Request] = []
-    page.on("request", lambda request: drawn.append(request) if "/run/drawn" in request.url else None)
     train(page, app, "?task=digits&steps=5000&seed=84")
     says(page, "Training.")
     page.evaluate(SLOW)
-    seen, now = len(drawn), app.steps(84)
+    now = app.steps(84)
+    with page.expect_request(re.compile("/run/drawn"), timeout=PATIENCE):
+        wait_until(lambda: app.steps(84) != now)
     page.click("#stop")  # which would wait for every update that it had not drawn
     says(page, "Stopped.")
-    assert app.steps(84) != now and len(drawn) > seen
     page.evaluate("clearInterval(slow)")
 
 
