@@ -394,6 +394,21 @@ class TestHandlers:
         made._delete._confirm([first], other)
         assert len(read_store(store).runs) == 2
 
+    @pytest.mark.parametrize("shown_again", ["_show", "_renew"])
+    def test_the_same_selection_shown_again_leaves_the_question(
+        self, pairs: tuple[Store, list[str]], shown_again: str
+    ) -> None:
+        store, (first, second) = pairs
+        made = tab(store)
+        more = NOTHING_ASKED if shown_again == "_renew" else ()
+        for answers_later in (made._delete._ask, lambda *_: None):  # computed before the question, or after it
+            *_, panel = getattr(made, shown_again)([first], None, None, None, None, *more, HERE)
+            assert "visible" not in panel
+            answers_later([first], HERE)
+        *_, panel = getattr(made, shown_again)([first, second], None, None, None, None, *more, HERE)
+        assert panel["visible"] is False
+        assert "0 runs deleted." in made._delete._confirm([first], HERE)[1]
+
     def test_a_run_in_training_is_not_deleted(self, pairs: tuple[Store, list[str]]) -> None:
         store, (first, second) = pairs
         made = tab(store, tiny("lora"))

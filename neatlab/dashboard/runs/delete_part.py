@@ -40,6 +40,26 @@ class DeletePart:
                     self._yes = gr.Button("Delete", variant="stop", elem_id="runs-yes", size="sm", min_width=90)
                     self._no = gr.Button("Keep", elem_id="runs-no", size="sm", min_width=90)
 
+    @property
+    def shown(self) -> list[Any]:
+        """What a selection changes, in the order of `show`."""
+        return [self.button, self.confirmation]
+
+    def show(self, runs: Sequence[Run], session: str | None) -> list[Any]:
+        """The button and the question for a selection.
+
+        A question about these very runs stays: what is shown anew may arrive after it was asked.
+
+        Args:
+            runs: What is selected.
+            session: The window's session hash.
+        """
+        window, ids = self._windows.get(session), {run.run_id for run in runs}
+        is_other = bool(window.asked) and set(window.asked) != ids
+        if is_other:
+            window.asked = ()
+        return [gr.update(interactive=bool(runs)), gr.update(visible=False) if is_other else gr.update()]
+
     def connect(self, chosen: gr.Dropdown, renew: dict[str, Any]) -> None:
         """Attach the handlers.
 

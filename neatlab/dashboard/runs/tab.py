@@ -63,7 +63,7 @@ class RunsTab(Tab[RunsLink]):
         """What a selection changes, in the order of `_show`."""
         parts = (self._selection, self._downloads, self._notes)
         shown = [component for part in parts for component in part.shown]
-        return [self._count, self._empty, *shown, self._delete.button, self._delete.confirmation]
+        return [self._count, self._empty, *shown, *self._delete.shown]
 
     def read_link(self, link: RunsLink, session: str | None) -> list[Any]:
         self._windows.get(session).selected = None
@@ -137,7 +137,6 @@ class RunsTab(Tab[RunsLink]):
         format: Any,
         request: gr.Request,
     ) -> list[Any]:
-        self._windows.get(request.session_hash).asked = ()
         runs, broken = readable_runs(selection.runs)
         return [
             count_text(listing, len(runs)),
@@ -145,8 +144,7 @@ class RunsTab(Tab[RunsLink]):
             *self._selection.show(Chosen(runs, [*selection.problems, *broken]), task, cost),
             *self._downloads.show(runs, run_id, format),
             *self._notes.show(selection.runs),
-            gr.update(interactive=bool(selection.runs)),
-            gr.update(visible=False),
+            *self._delete.show(selection.runs, request.session_hash),
         ]
 
     def _choose_group(
