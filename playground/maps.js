@@ -3,7 +3,7 @@ import { colour, rgb } from "./canvas.js";
 import { byId, short } from "./words.js";
 
 const [LIMIT, DARKEST, LEVELS] = [2.5, 0.1, 255]; // root mean squares at full colour; what is left of a cell that is not lit
-const [HIGHEST, EVEN] = [230, 0.75]; // CSS pixels of a tall map; share of the room that even pixels must fill
+const [HIGHEST, HIGHEST_IN_A_FRAME, EVEN] = [230, 150, 0.75]; // CSS pixels of a tall map; share of the room that even pixels must fill
 
 let palette = null; // −LEVELS … LEVELS → a pixel; zero is nearly the card's own colour
 
@@ -102,7 +102,7 @@ export function fitMaps({ task, frame }) {
   const shown = Object.entries(mapsOf({ task, frame }));
   const room = byId("weight").closest("figure").clientWidth;
   const [widest, highest] = [Math.max(...shown.map(([, { matrix }]) => matrix.columns)), task.weight.rows];
-  const raw = Math.min(room / widest, HIGHEST / highest);
+  const raw = Math.min(room / widest, (document.documentElement.dataset.embed ? HIGHEST_IN_A_FRAME : HIGHEST) / highest);
   const pixels = Math.floor(raw * (window.devicePixelRatio || 1)); // a whole number of the screen's, where that wastes little
   const even = pixels / (window.devicePixelRatio || 1);
   const scale = even > EVEN * raw ? even : raw;

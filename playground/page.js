@@ -5,7 +5,8 @@ import { makeHistory } from "./curves.js";
 import { listenToKeys } from "./keys.js";
 import { makeLab } from "./lab.js";
 import { presetSettings } from "./presets.js";
-import { hashOf, matchedRank, readHash, trainingOf, trainsAlike } from "./settings.js";
+import { hashOf, matchedRank, pageOf, readHash, trainingOf, trainsAlike } from "./settings.js";
+import { listenToSharing, showPart } from "./sharing.js";
 import { movedDirection, nearestDirection } from "./spectrum_chart.js";
 import { makeTour } from "./tour.js";
 import { draw, fit, showTheme } from "./view.js";
@@ -44,11 +45,13 @@ function apply(settings) {
   const before = state.settings;
   state.settings = settings;
   showSettings(settings);
+  showPart(settings);
   tour.show(settings.tour);
   showTheme(settings.theme === "auto" ? (dark.matches ? "dark" : "light") : settings.theme);
   if (location.hash !== hashOf(settings)) history.replaceState(null, "", hashOf(settings) || location.href.split("#")[0]);
   isStale = true;
   if (!before || !trainsAlike(before, settings)) restart();
+  else if (before.embed !== settings.embed && state.frame) fit(state);
 }
 
 function change(changes) {
@@ -69,10 +72,8 @@ function openLink() {
   say(problems.length ? `This link is not all understood. ${problems.slice(0, 3).join(" ")}` : "");
 }
 
-// What belongs to the page and to nobody's preset stays.
 function openPreset(name) {
-  const { speed, theme, tour: stop } = state.settings;
-  apply({ ...presetSettings(name), speed, theme, tour: stop });
+  apply({ ...presetSettings(name), ...pageOf(state.settings) });
   byId("preset").value = name;
   say("");
 }
@@ -110,18 +111,6 @@ function tick(now) {
   requestAnimationFrame(tick);
 }
 
-async function copyLink() {
-  try {
-    await navigator.clipboard.writeText(location.href);
-    byId("copy").textContent = "Copied";
-    setTimeout(() => (byId("copy").textContent = "Copy link"), 1500);
-  } catch {
-    byId("link-field").hidden = false; // the browser lets no script write there
-    byId("link").value = location.href;
-    byId("link").select();
-  }
-}
-
 function choose(direction, pin = false) {
   state.chosen = direction;
   if (pin) state.pinned = direction;
@@ -156,7 +145,6 @@ function listen() {
     cards.leave();
     restart();
   });
-  on("copy", copyLink);
   on("theme", () => apply({ ...state.settings, theme: document.documentElement.dataset.theme === "dark" ? "light" : "dark" }));
   on("match", () => change({ "neat.rank": matchedRank(state.settings) }));
   dark.addEventListener("change", () => apply(state.settings));
@@ -175,6 +163,7 @@ function listen() {
     restart();
   });
   listenToSpectrum();
+  listenToSharing(() => state.settings);
   listenToKeys();
 }
 

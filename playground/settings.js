@@ -55,6 +55,7 @@ const GROUPS = {
     speed: choice("steps a second", { 2: "2 / s", 20: "20 / s", 60: "60 / s", max: "fastest" }, "60"),
     theme: choice("theme", { auto: "auto", light: "light", dark: "dark" }, "auto"),
     tour: whole("stop of the tour", [1, 7], 0), // 0: none
+    embed: choice("part in a frame", { none: "the whole page", train: "the training", weights: "the weights", spectrum: "the spectrum", learning: "the curves" }, "none"),
   },
 };
 
@@ -83,6 +84,9 @@ export function hashOf(settings) {
   const differing = Object.entries(settings).filter(([name, value]) => value !== DEFAULTS[name]);
   return differing.length ? `#${new URLSearchParams(differing)}` : "";
 }
+
+// What belongs to the page and to nobody's preset.
+export const pageOf = (settings) => Object.fromEntries(PAGE.map((name) => [name, settings[name]]));
 
 // Is the training another one?
 export const trainsAlike = (a, b) => Object.keys(SETTINGS).every((name) => PAGE.includes(name) || a[name] === b[name]);

@@ -261,7 +261,12 @@ class TestHandlers:
         for name in ("csv", "report", "notebook"):
             *_, (_, said) = made._downloads._maker(name)(given, HERE)
             assert 'role="alert"' in said
-        for asked in (made._downloads._export(given, "lora", HERE), made._downloads._export_script(given, HERE)):
+        downloads = made._downloads
+        for asked in (
+            downloads._export(given, "lora", HERE),
+            downloads._export_script(given, HERE),
+            downloads._export_replay(given, HERE),
+        ):
             ((_, said),) = every(asked)
             assert 'role="alert"' in said
         assert made._delete._ask(given, HERE)[0].startswith('<p role="alert">')

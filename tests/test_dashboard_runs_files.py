@@ -14,6 +14,7 @@ import pytest
 from neatlab.adapters.methods import METHODS
 from neatlab.cli import parser
 from neatlab.config import RunConfig, make_arm, make_run, parse_arm
+from neatlab.dashboard.replay import worker as replay_worker
 from neatlab.dashboard.runs import worker as runs_worker
 from neatlab.dashboard.runs.files import check_comparable, commands, write_comparison, write_csv, write_notebook
 from neatlab.dashboard.runs.view import curves
@@ -200,6 +201,19 @@ class TestAdapters:
         assert (kind, part) == ("refused", "run")
         assert "cannot be written as peanut" in said
         assert not list(tmp_path.glob("*.zip"))
+
+    def test_a_refused_replay_leaves_nothing(
+        self, four: list[Run], folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(replay_worker, "begin", lambda: None)
+        said: list[tuple[str, ...]] = []
+        pipe: Any = SimpleNamespace(send=said.append)
+        target = tmp_path / "replay.html"
+        replay_worker.write(([four[0].run_id, "0123456789ab"], str(target)), str(folder.root), pipe)
+        ((kind, part, text),) = said
+        assert (kind, part) == ("refused", "run")
+        assert "no run 0123456789ab" in text
+        assert not target.exists()
 
 
 def archive(store: Store, run: Run, format: str, out: Path) -> list[tuple[str, ...]]:

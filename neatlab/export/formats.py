@@ -47,8 +47,8 @@ def file_name(run: Run, format: object) -> str:
 
 
 def export_note(path: Path) -> str:
-    """What to know of an adapter's archive: how far ΔW is from the trained one; of a script there is nothing."""
-    if path.suffix == ".py":
+    """What to know of an adapter's archive: how far ΔW is from the trained one; of other files there is nothing."""
+    if path.suffix != ".zip":
         return ""
     with zipfile.ZipFile(path) as archive:
         name = next((name for name in archive.namelist() if name.endswith(f"/{ERRORS}")), None)

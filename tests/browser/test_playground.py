@@ -144,6 +144,7 @@ HOSTILE = {
     "javascript:window.pwned=1": "no setting",
     "%E0%A4%A=%": "no setting",
     "tour=9": "1 to 7",
+    "embed=everything": "none, train, weights",
     "seed=" + "9" * 100_000: "0 to 99",
 }
 
@@ -245,6 +246,33 @@ def test_the_tour_is_taken_by_keyboard_in_the_link_and_skipped(window: Page, fil
     expect(page.locator("#show-tour")).to_be_focused()
     assert page.evaluate("location.hash") == "#speed=max"
     assert violations == []
+
+
+PARTS = {"train": ".maps, #spectrum, .scores", "weights": ".maps", "spectrum": "#spectrum", "learning": "#error-curve"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_stands_in_a_lesson_that_is_opened_from_the_file_system(window: Page, file: Path, part: str) -> None:
+    page = open_file(window, file, f"{SMALL}&kind=low-rank&theme=dark")
+    page.click("#show-frame")
+    page.select_option("#frame-part", part)
+    violations = grave(Axe(), page, "dark", {})
+    frame = page.input_value("#frame-code")
+    lesson = file.with_name("lesson.html")
+    lesson.write_text(f"<!doctype html><title>Lesson</title><body style='width:720px'><h1>Lesson</h1>{frame}")
+    page.goto(lesson.as_uri())
+    inner = page.frame_locator("iframe")
+    inner.locator("#play").click()
+    expect(inner.locator("#steps")).not_to_have_text("0")
+    inner.locator("#play").click()
+    shown = inner.locator(PARTS[part])
+    assert [shown.nth(i).is_visible() for i in range(shown.count())] == [True] * len(PARTS[part].split(","))
+    for hidden in ("#show-frame", ".settings", ".card", "footer", "#numbers"):
+        expect(inner.locator(hidden)).to_be_hidden()
+    assert page.frames[-1].evaluate("document.documentElement.scrollHeight - innerHeight") == 0
+    link = inner.locator("#whole").get_attribute("href") or ""
+    assert set(link.partition("#")[2].split("&")) == {*SMALL[1:].split("&"), "kind=low-rank", "theme=dark"}
+    assert not violations, "\n".join(violations)
 
 
 def test_the_keyboard_does_what_the_buttons_do(window: Page, file: Path) -> None:

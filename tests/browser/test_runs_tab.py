@@ -121,6 +121,7 @@ def test_a_selection_is_compared_and_taken_away_in_every_form(
         }
     assert four[3].run_id in saved(page, "report", tmp_path).read_text(encoding="utf-8")
     assert orjson.loads(saved(page, "notebook", tmp_path).read_bytes())["nbformat"] == 4
+    replay = saved(page, "replay", tmp_path)
     with zipfile.ZipFile(saved(page, "adapter", tmp_path)) as archive:
         assert f"{four[0].run_id}-lora/adapter_model.safetensors" in archive.namelist()
     script = saved(page, "script", tmp_path)
@@ -132,6 +133,8 @@ def test_a_selection_is_compared_and_taken_away_in_every_form(
     page.click("#runs-adapter")
     expect(page.locator("#runs-result [role=alert]")).to_be_visible()  # a linear teacher is no transformers model
     expect(page.locator("#runs-file")).to_be_disabled()
+    page.goto(replay.as_uri())
+    expect(page.locator("#learning-chart .main-svg").first).to_be_visible()
 
 
 def saved(page: Page, name: str, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from neatlab.dashboard.runs.view import readable_runs
 from neatlab.dashboard.runs.window import RunsWindow
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.download_folder import DownloadFolder
-from neatlab.dashboard.shared.entries import EXPORT
+from neatlab.dashboard.shared.entries import EXPORT, REPLAY
 from neatlab.dashboard.shared.follow import follow, queue_text, stopping
 from neatlab.dashboard.shared.html import doing, mistake
 from neatlab.dashboard.shared.job import Job
@@ -28,6 +28,7 @@ _HTML = macros(__file__)
 RAW = LIGHT | UNCHECKED
 NOTHING_YET = "Save again"
 NO_FILE = gr.update(value=None, interactive=False, label=NOTHING_YET)
+Order = tuple[str, tuple[Any, ...], Path]  # what the process calls, with what, and the file that it writes
 Writer = Callable[[Sequence[Run], Store, DownloadFolder], Path]
 FILES: dict[str, tuple[str, Writer]] = {  # name → text on its button, what writes it
     "csv": ("CSV", write_csv),
@@ -64,6 +65,7 @@ class Downloads:
                     name: gr.Button(text, elem_id=f"runs-{name}", size="sm", min_width=80, interactive=False)
                     for name, (text, _) in FILES.items()
                 }
+                self._replay = gr.Button("Replay", elem_id="runs-replay", size="sm", min_width=80, interactive=False)
             with gr.Row(elem_classes=["runs-adapter"]):
                 self.run = gr.Dropdown([], label="adapter of run", elem_id="runs-run", interactive=True)
                 self.format = gr.Dropdown([], label="written as", elem_id="runs-format", interactive=True)
@@ -74,7 +76,7 @@ class Downloads:
     @property
     def shown(self) -> list[Any]:
         """What a selection changes, in the order of `show`."""
-        return [self.run, self.format, *self._files.values(), self._adapter, self._script]
+        return [self.run, self.format, *self._files.values(), self._replay, self._adapter, self._script]
 
     def show(self, runs: Sequence[Run], run_id: Any, format: Any) -> list[Any]:
         """Offer what there is of the selected runs; what was chosen stays if it still can.
@@ -89,7 +91,7 @@ class Downloads:
         return [
             gr.update(choices=[(run_text(run), i) for i, run in ended.items()], value=at),
             _formats(ended.get(at or ""), format),
-            *(gr.update(interactive=bool(runs)) for _ in self._files),
+            *(gr.update(interactive=bool(runs)) for _ in (*self._files, self._replay)),
             gr.update(interactive=bool(ended)),
             gr.update(interactive=bool(ended)),
         ]
@@ -102,6 +104,7 @@ class Downloads:
         """
         outputs = [self._file, self._result]
         made = [button.click(self._maker(name), chosen, outputs, **LONG) for name, button in self._files.items()]
+        made.append(self._replay.click(self._export_replay, chosen, outputs, **LONG))
         made.append(self._adapter.click(self._export, [self.run, self.format], outputs, **UNCHECKED, **LONG))
         made.append(self._script.click(self._export_script, self.run, outputs, **UNCHECKED, **LONG))
         for event in made:
@@ -131,9 +134,36 @@ class Downloads:
 
     async def _export(self, run_id: Any, format: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
         """The adapter or script, written by a process of its own."""
+
+        def order(window: RunsWindow) -> Order:
+            run = require_runs(read_store(self._context.store), [run_id])[0]
+            target = window.files.new_path(file_name(run, format))
+            return EXPORT, (run.run_id, str(format), str(target)), target
+
+        async for shown in self._written(order, request):
+            yield shown
+
+    async def _export_replay(self, given: Any, request: gr.Request) -> AsyncIterator[list[Any]]:
+        """The selected runs as one page with a slider through time."""
+
+        def order(window: RunsWindow) -> Order:
+            ids = tuple(run.run_id for run in require_runs(read_store(self._context.store), given))
+            target = window.files.new_path("neatlab-replay.html")
+            return REPLAY, (ids, str(target)), target
+
+        async for shown in self._written(order, request):
+            yield shown
+
+    async def _written(self, order: Callable[[RunsWindow], Order], request: gr.Request) -> AsyncIterator[list[Any]]:
+        """What a process of its own writes.
+
+        Args:
+            order: Says what, for the window; raises BadInput where that cannot be.
+            request: Who asks.
+        """
         window = self._windows.get(request.session_hash)
         try:
-            job, target = await asyncio.to_thread(self._submit, window, run_id, format, request.session_hash)
+            job, target = await asyncio.to_thread(self._submit, window, order, request.session_hash)
         except (NeatlabError, OSError) as error:
             yield [NO_FILE, mistake(str(error))]
             return
@@ -148,18 +178,18 @@ class Downloads:
         else:
             yield [NO_FILE, mistake(str(job.refusal or "nothing was written: the process was stopped"))]
 
-    def _submit(self, window: RunsWindow, run_id: Any, format: Any, session: str | None) -> tuple[Job, Path]:
-        """Queue the writing of an adapter or script; returns the job and the file to be.
+    def _submit(
+        self, window: RunsWindow, order: Callable[[RunsWindow], Order], session: str | None
+    ) -> tuple[Job, Path]:
+        """Queue the writing of a file; returns the job and the file to be.
 
         Raises:
             BadInput: No such run or format, or a window that has one written already.
         """
         if window.job is not None:
             raise BadInput("a file is being written for this window already; wait for it")
-        run = require_runs(read_store(self._context.store), [run_id])[0]
-        target = window.files.new_path(file_name(run, format))
-        order, visitor = (run.run_id, str(format), str(target)), self._context.visitors.of(session)
-        window.job = self._context.jobs.submit(EXPORT, order, brief=True, visitor=visitor)
+        entry, what, target = order(window)
+        window.job = self._context.jobs.submit(entry, what, brief=True, visitor=self._context.visitors.of(session))
         return window.job, target
 
 

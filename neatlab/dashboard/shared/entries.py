@@ -10,5 +10,6 @@ INSPECT = "neatlab.dashboard.inspect.worker:inspect"
 SCRIPTS = "neatlab.dashboard.train.take_worker:write"
 ACT = "neatlab.dashboard.inspect.act_worker:act"
 EXPORT = "neatlab.dashboard.runs.worker:write"
+REPLAY = "neatlab.dashboard.replay.worker:write"
 CONTAINS = "neatlab.dashboard.understand.worker:contains"
 PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.experiments.preload"]
