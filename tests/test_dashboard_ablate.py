@@ -24,6 +24,7 @@ from neatlab.adapters.activations import COMPARED
 from neatlab.cli.parser import main
 from neatlab.config import RunConfig
 from neatlab.dashboard.ablate.form import _hints
+from neatlab.dashboard.ablate.link import AblateLink
 from neatlab.dashboard.ablate.tab import AblateTab
 from neatlab.dashboard.ablate.verdict import NO_VERDICT
 from neatlab.dashboard.ablate.view import draw_sweep, resting, run_count
@@ -482,6 +483,16 @@ def test_a_look_that_was_overtaken_changes_nothing(tab: AblateTab, monkeypatch: 
     monkeypatch.setattr(handlers, "_read", overtaken)
     values = awaited(anext(handlers.look(visit("w"), *form(tab))))
     assert values == [gr.skip()] * len(OUTPUTS)
+
+
+def test_a_form_that_a_link_fills_is_answered_when_it_is_full(tab: AblateTab) -> None:
+    """Texts tell of their change before the other fields are filled."""
+    tab.read_link(AblateLink(seeds=2), "w")
+    half = awaited(anext(tab.handlers.look(visit("w"), *form(tab, seeds=3))))
+    assert half == [gr.skip()] * len(OUTPUTS)
+    assert "3 seeds" in first(tab.handlers.look(visit("another"), *form(tab, seeds=3)))["count"]
+    for handler, seeds in ((tab.handlers.restore, 2), (tab.handlers.look, 4)):
+        assert f"{seeds} seeds" in first(handler(visit("w"), *form(tab, seeds=seeds)))["count"]
 
 
 def test_a_form_that_is_checked_late_does_not_replace_a_newer_one(

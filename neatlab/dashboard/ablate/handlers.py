@@ -60,9 +60,26 @@ class Handlers:
         self._context, self._form = context, form
         self._windows: Windows[AblateWindow] = Windows(AblateWindow)
 
+    def fill(self, session: str | None) -> None:
+        """The window's page is about to fill its form from a link; `restore` comes when it has.
+
+        Meanwhile nothing is answered: texts tell of their change before the other fields are filled, and Gradio's page
+        may show the answer to these over the last one, where it comes while the tab is put into the page.
+        """
+        self._windows.get(session).filling = True
+
+    async def restore(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
+        """The form is as its link says."""
+        self._windows.get(request.session_hash).filling = False
+        async for shown in self.look(request, *values):
+            yield shown
+
     async def look(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         """The form has changed: check it, and where nothing runs in this window, show what the store has of it."""
         window = self._windows.get(request.session_hash)
+        if window.filling:
+            yield NOTHING_NEW
+            return
         await self._ask(window, values, request.session_hash)
         if window.asked and not window.busy:
             window.order, window.job = window.asked, self._context.jobs.find(SWEEP, window.asked)

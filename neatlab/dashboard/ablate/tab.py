@@ -61,7 +61,9 @@ class AblateTab(Tab[AblateLink]):
         return self._form.linked
 
     def read_link(self, link: AblateLink, session: str | None) -> list[Any]:
-        return self._form.read_link(link)
+        filled = self._form.read_link(link)
+        self.handlers.fill(session)
+        return filled
 
     def write_link(self, values: list[Any], session: str | None) -> dict[str, Any]:
         parameters = written_link(dict(zip(self.fields, values, strict=True)))
@@ -82,7 +84,7 @@ class AblateTab(Tab[AblateLink]):
             asked = button.click(None, button, self.fields[field], js=value)
             asked.then(handlers.begin, fields, shown, **newest)
         self.link_events = [self._more_seeds.click, self._tune.click]
-        self.restored = [(handlers.look, fields, shown, newest)]
+        self.restored = [(handlers.restore, fields, shown, newest)]
         self.selected = [(self._tasks, self.fields["ablate_task"])]
         self._form.connect()
         self._stop.click(handlers.end, None, self._stop, **LIGHT)

@@ -19,6 +19,7 @@ class AblateWindow:
         refusal: Why what the form describes cannot be run.
         forms: How many forms have come, so that an older one is not noted over a newer.
         turn: Which of the window's followers may speak: the last one that began.
+        filling: Whether the page fills the form from its link: a form that comes meanwhile is half of one.
         closed: Whether the window is gone.
     """
 
@@ -29,6 +30,7 @@ class AblateWindow:
     refusal: FieldError | None = None
     forms: int = 0
     turn: int = 0
+    filling: bool = False
     closed: bool = False
 
     @property
