@@ -3,14 +3,15 @@ import { SETTINGS, hashOf } from "./settings.js";
 import { byId, node } from "./words.js";
 
 const COPIED = 1500; // milliseconds
-const HEIGHTS = { train: 760, weights: 470, spectrum: 340, learning: 470 }; // CSS pixels; a narrow frame scrolls
+const HEIGHTS = { train: 700, weights: 430, spectrum: 340, learning: 470 }; // CSS pixels; a narrow frame scrolls
 
 const linkOf = (settings) => location.href.split("#")[0] + hashOf(settings);
 
 // HTML that shows a part of the page, with these settings, in another one.
 function frameOf(settings, part) {
-  const link = linkOf({ ...settings, embed: part, tour: 0 }).replaceAll("&", "&amp;");
-  return `<iframe src="${link}" title="NEAT playground: ${SETTINGS.embed.options[part]}" width="100%" height="${HEIGHTS[part]}" style="border:0"></iframe>`;
+  const title = `NEAT playground: ${SETTINGS.embed.options[part]}`;
+  const src = linkOf({ ...settings, embed: part, tour: 0 });
+  return node("iframe", "", { src, title, width: "100%", height: HEIGHTS[part], style: "border:0" }).outerHTML;
 }
 
 async function copy(text, button, onRefusal) {
