@@ -362,7 +362,7 @@ def test_an_event_of_which_the_last_call_counts_calls_the_server_once(lab: Conte
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("handlers", "count"),
-    [(("look", "begin"), 6), (("_begin", "_restore"), 2), (("_take_columns", "_use"), 2)],
+    [(("look", "begin", "restore"), 6), (("_begin", "_restore"), 2), (("_take_columns", "_use"), 2)],
 )
 def test_calls_of_which_the_newest_counts_are_begun_in_their_order(
     lab: Context, handlers: tuple[str, ...], count: int
