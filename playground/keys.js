@@ -28,7 +28,7 @@ export function listenToKeys() {
   byId("show-keys").addEventListener("click", () => byId("keys").showModal());
   document.addEventListener("keydown", (event) => {
     if (!Object.hasOwn(KEYS, event.key) || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (byId("keys").open || takesIt(event)) return;
+    if (document.querySelector("dialog:modal") || takesIt(event)) return;
     event.preventDefault();
     byId(KEYS[event.key][2]).click();
   });

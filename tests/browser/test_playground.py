@@ -256,6 +256,9 @@ def test_a_part_stands_in_a_lesson_that_is_opened_from_the_file_system(window: P
     page = open_file(window, file, f"{SMALL}&kind=low-rank&theme=dark")
     page.click("#show-frame")
     page.select_option("#frame-part", part)
+    page.focus("#copy-frame")
+    page.keyboard.press("t")  # the page's keys are for the page
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     violations = grave(Axe(), page, "dark", {})
     frame = page.input_value("#frame-code")
     lesson = file.with_name("lesson.html")
