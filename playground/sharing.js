@@ -15,7 +15,7 @@ function frameOf(settings, part) {
 }
 
 async function copy(text, button, onRefusal) {
-  const word = button.textContent;
+  const word = (button.dataset.word ??= button.textContent); // it may say "Copied" still
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";

@@ -248,6 +248,17 @@ def test_the_tour_is_taken_by_keyboard_in_the_link_and_skipped(window: Page, fil
     assert violations == []
 
 
+def test_what_is_copied_twice_is_said_once(window: Page, file: Path) -> None:
+    page = open_file(window, file)
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text }")
+    page.click("#copy")
+    expect(page.locator("#copy")).to_have_text("Copied")
+    page.click("#copy")
+    page.evaluate("new Promise(later => setTimeout(later, 2000))")  # timers end in the order of their times
+    expect(page.locator("#copy")).to_have_text("Copy link")
+    assert page.evaluate("window.copied") == file.as_uri()
+
+
 PARTS = {"train": ".maps, #spectrum, .scores", "weights": ".maps", "spectrum": "#spectrum", "learning": "#error-curve"}
 
 
