@@ -439,12 +439,12 @@ class TestNotes:
         made = tab(store)
         store.annotate(ids[0], ["old", "own"], note="before")
         store.annotate(ids[1], ["old"])
-        tags, note, save = made._notes.show(store.runs())
-        assert (tags, note["value"], save["interactive"]) == ("old", "", True)
+        tags, note, save = made._notes.show(store.runs(), HERE.session_hash)
+        assert (tags["value"], note["value"], save["interactive"]) == ("old", "", True)
         assert "different notes" in note["placeholder"]
         said, tags, note, _, choices, _, table, *_ = made._notes._keep(ids, "New, later", "", *NOTHING_ASKED, HERE)
         assert "2 runs saved" in said
-        assert (tags, note["value"]) == ("later new", "")
+        assert (tags["value"], note["value"]) == ("later new", "")
         assert [value for _, value in choices["choices"]] == ["", "later", "new", "own"]
         notes = {run.run_id: run.notes for run in store.runs()}
         assert [notes[i].tags for i in ids] == [("later", "new", "own"), ("later", "new")]
@@ -454,6 +454,21 @@ class TestNotes:
         assert shown[ids[0]]["note"] == "before"
         made._notes._keep(ids, "later new", "for both", *NOTHING_ASKED, HERE)
         assert {run.notes.note for run in store.runs()} == {"for both"}
+
+    def test_what_is_being_typed_is_not_overwritten_by_the_same_selection(self, pairs: tuple[Store, list[str]]) -> None:
+        store, ids = pairs
+        made = tab(store)
+        assert made._notes.show([], "here")[2] == gr.skip()  # nothing can be typed yet
+        assert made._notes.show(store.runs(), "here")[1]["interactive"]
+        again = made._notes.show(store.runs(), "here")
+        assert again == [gr.skip()] * 3
+        assert made._notes.show(store.runs(), "elsewhere")[0]["value"] == ""
+        store.annotate(ids[0], ["new"])
+        store.annotate(ids[1], ["new"])
+        assert made._notes.show(store.runs(), "here")[0]["value"] == "new"
+        tags = made._notes._keep(ids, "new, new", "", *NOTHING_ASKED, HERE)[1]
+        assert tags["value"] == "new"  # also where the runs have it already
+        assert made._notes.show([], "here")[1] == {"value": "", "placeholder": "", "interactive": False, **gr.update()}
 
     def test_runs_are_found_by_their_tag(self, pairs: tuple[Store, list[str]]) -> None:
         store, ids = pairs

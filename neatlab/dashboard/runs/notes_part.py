@@ -8,7 +8,8 @@ import gradio as gr
 from neatlab.dashboard.runs.delete import check_own
 from neatlab.dashboard.runs.finder import RAW, Asked, Finder
 from neatlab.dashboard.runs.table import selected_texts
-from neatlab.dashboard.shared.context import Context
+from neatlab.dashboard.runs.window import RunsWindow
+from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.html import doing, mistake, plural
 from neatlab.dashboard.shared.listing import read_store, require_runs
 from neatlab.errors import NeatlabError
@@ -25,12 +26,13 @@ class NotesPart:
 
     Args:
         context: What the tabs share.
+        windows: The state of each browser window.
         finder: The table that shows it.
         result: Where the outcome is said.
     """
 
-    def __init__(self, context: Context, finder: Finder, result: gr.HTML) -> None:
-        self._context, self._finder, self._result = context, finder, result
+    def __init__(self, context: Context, windows: Windows[RunsWindow], finder: Finder, result: gr.HTML) -> None:
+        self._context, self._windows, self._finder, self._result = context, windows, finder, result
         with gr.Column(min_width=300, elem_classes=["runs-notes"]):
             gr.HTML(_HTML.heading(), apply_default_css=False, padding=False)
             self._tags = gr.Textbox(
@@ -38,8 +40,11 @@ class NotesPart:
                 placeholder="baseline to-check",
                 max_length=MAX_TAG_TEXT,
                 elem_id="runs-tags",
+                interactive=False,
             )
-            self._note = gr.Textbox(label="note", lines=2, max_lines=8, max_length=MAX_NOTE, elem_id="runs-note")
+            self._note = gr.Textbox(
+                label="note", lines=2, max_lines=8, max_length=MAX_NOTE, elem_id="runs-note", interactive=False
+            )
             self._save = gr.Button("Save", elem_id="runs-save", size="sm", interactive=False)
 
     @property
@@ -47,18 +52,26 @@ class NotesPart:
         """What a selection changes, in the order of `show`."""
         return [self._tags, self._note, self._save]
 
-    def show(self, runs: Sequence[Run]) -> list[Any]:
+    def show(self, runs: Sequence[Run], session: str | None) -> list[Any]:
         """What is said of these runs.
+
+        What the window shows of them already stays as it is: somebody may be changing it.
 
         Args:
             runs: Those selected.
+            session: The window's session hash.
         """
-        notes = {run.notes.note for run in runs}
-        hint = "The selected runs have different notes; text here replaces them." if len(notes) > 1 else ""
+        window, described = self._windows.get(session), {run.run_id: run.notes for run in runs}
+        if window.described == described:
+            return [gr.skip()] * len(self.shown)
+        window.described = described
+        is_mixed = len({run.notes.note for run in runs}) > 1
+        hint = "The selected runs have different notes; text here replaces them." if is_mixed else ""
+        save = gr.update(interactive=bool(runs))
         return [
-            " ".join(_shared_tags(runs)),
-            gr.update(value=_shared_note(runs), placeholder=hint),
-            gr.update(interactive=bool(runs)),
+            save | {"value": " ".join(_shared_tags(runs))},
+            save | {"value": _shared_note(runs), "placeholder": hint},
+            save,
         ]
 
     def connect(self, chosen: gr.Dropdown) -> None:
@@ -92,7 +105,13 @@ class NotesPart:
         listing, asked = read_store(self._context.store, selected_texts(given)), Asked(words, order, tag, group, page)
         runs = [listing.runs[run.run_id] for run in runs if run.run_id in listing.runs]
         lists = self._finder.lists(listing, asked)
-        return [said, *self.show(runs), *lists, *self._finder.find(listing, asked._replace(tag=lists[0]["value"]))]
+        self._windows.get(request.session_hash).described = {}  # the fields show what was made of what they held
+        return [
+            said,
+            *self.show(runs, request.session_hash),
+            *lists,
+            *self._finder.find(listing, asked._replace(tag=lists[0]["value"])),
+        ]
 
     def _own(self, runs: Sequence[Run], request: gr.Request) -> tuple[list[str], list[str]]:
         """The ids, and those that are not the visitor's."""

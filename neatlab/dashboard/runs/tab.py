@@ -45,7 +45,7 @@ class RunsTab(Tab[RunsLink]):
         )
         with gr.Row(elem_classes=["runs-actions"]):
             self._downloads = Downloads(context, self._windows, self._result)
-            self._notes = NotesPart(context, self._finder, self._result)
+            self._notes = NotesPart(context, self._windows, self._finder, self._result)
             self._delete = DeletePart(context, self._windows, self._result)
         self._result.render()
         self.fields = {"run": self._chosen}
@@ -143,7 +143,7 @@ class RunsTab(Tab[RunsLink]):
             "" if listing.runs else EMPTY,
             *self._selection.show(Chosen(runs, [*selection.problems, *broken]), task, cost),
             *self._downloads.show(runs, run_id, format),
-            *self._notes.show(selection.runs),
+            *self._notes.show(selection.runs, request.session_hash),
             *self._delete.show(selection.runs, request.session_hash),
         ]
 

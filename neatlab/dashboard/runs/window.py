@@ -8,6 +8,7 @@ from neatlab.dashboard.shared.download_folder import DownloadFolder
 from neatlab.dashboard.shared.job import Job
 from neatlab.dashboard.shared.listing import MAX_SELECTED
 from neatlab.errors import BadInput
+from neatlab.runs.notes import Notes
 
 
 class RunsWindow:
@@ -17,6 +18,7 @@ class RunsWindow:
         files: Its downloads.
         asked: The runs that it was asked whether to delete.
         selected: The selection after the last click on a row, which the page may not show yet; None: what it shows.
+        described: Id of a run → its tags and note, of those whose fields the page shows.
         job: The process that writes an adapter for it, while there is one.
     """
 
@@ -24,6 +26,7 @@ class RunsWindow:
         self.files = DownloadFolder()
         self.asked: tuple[str, ...] = ()
         self.selected: list[str] | None = None
+        self.described: dict[str, Notes] = {}
         self.job: Job | None = None
         self._lock = Lock()
 
