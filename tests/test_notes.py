@@ -1,5 +1,6 @@
 """Tags and notes: said of a run, apart from what it is."""
 
+import fcntl
 import multiprocessing as mp
 import os
 import shutil
@@ -9,6 +10,7 @@ import pytest
 
 from neatlab.config import make_run, parse_arm
 from neatlab.errors import BadInput, StoreError
+from neatlab.runs import notes
 from neatlab.runs.notes import MAX_NOTE, MAX_TAGS, NOTES, Notes, read_notes
 from neatlab.runs.results import Results
 from neatlab.runs.store import Store
@@ -85,6 +87,29 @@ def test_what_is_too_much_is_refused_and_changes_nothing(store, path):
 def test_only_a_run_that_is_there_has_notes(store, run_id):
     with pytest.raises(BadInput):
         store.annotate(run_id, ["good"])
+
+
+def test_another_process_waits_from_what_is_read_to_what_is_written(store, path, monkeypatch):
+    held = []
+
+    def watch(function):
+        def watched(*given):
+            other = os.open(path, os.O_RDONLY)  # the system lets a second descriptor wait as it does a process
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.append(function.__name__)
+            finally:
+                os.close(other)
+            return function(*given)
+
+        return watched
+
+    for function in (notes.read_notes, notes._write):
+        monkeypatch.setattr(notes, function.__name__, watch(function))
+    assert store.annotate(path.name, ["good"]).tags == ("good",)
+    assert held == ["read_notes", "_write"]
+    assert store.annotate(path.name, ["better"]).tags == ("better", "good")  # nobody holds it any more
 
 
 LARGE = b" " * 2**17

@@ -13,6 +13,7 @@ import orjson
 
 from neatlab.errors import BadInput, StoreError
 from neatlab.runtime.files import open_regular
+from neatlab.runtime.locks import in_turn
 
 NOTES = "notes.json"
 TAG = re.compile(r"\w[\w.:+/-]{0,39}")
@@ -54,7 +55,7 @@ def read_notes(path: Path) -> Notes:
 
 
 def annotate(path: Path, add: Collection[str] = (), remove: Collection[str] = (), note: str | None = None) -> Notes:
-    """Change what is said of the run in `path`; one that writes at the same time writes before or after.
+    """Change what is said of the run in `path`; any other process does so before or after.
 
     Args:
         path: Its directory.
@@ -70,7 +71,7 @@ def annotate(path: Path, add: Collection[str] = (), remove: Collection[str] = ()
         StoreError: The file is damaged, or cannot be written.
     """
     added, removed = checked_tags(add), checked_tags(remove)
-    with _EDITING:
+    with _EDITING, in_turn(path):
         before = read_notes(path)
         tags = checked_tags({*before.tags, *added} - {*removed})
         after = Notes(tags, before.note if note is None else checked_note(note))

@@ -1,4 +1,4 @@
-"""A folder that one process at a time may write: a lock that goes with the process that holds it, however that ends."""
+"""What one process at a time may write: locks that go with the process that holds them, however that ends."""
 
 import os
 from collections.abc import Iterator
@@ -32,6 +32,26 @@ def exclusive(path: Path, what: str) -> Iterator[None]:
         _lock(descriptor, what)
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock while the context lasts, which is short: who comes meanwhile waits.
+
+    Args:
+        folder: Nothing is written into it; what cannot be locked, such as one that has gone, keeps nobody out.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # on Windows always
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
