@@ -96,6 +96,10 @@ def test_axe_finds_nothing_serious_in_either_theme(trained: Page, seen: Seen) ->
             page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
             settle(page, seen.under_way)
             violations += grave(axe, page, f"{tab.inner_text()}, {theme}", rules)
+    page.set_viewport_size({"width": 390, "height": 844})
+    settle(page, seen.under_way)
+    violations += grave(axe, page, "a phone, light", {"runOnly": COLOURS})
+    page.set_viewport_size({"width": 1280, "height": 720})
     assert not violations, "\n".join(violations)
 
 
