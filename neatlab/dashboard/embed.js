@@ -31,12 +31,5 @@ window.neatlabCopyFrame = async (name, button) => {
   frame.height = name === "train" ? FRAME_HEIGHT * 1.5 : FRAME_HEIGHT;
   frame.setAttribute("style", "border: 0");
   frame.setAttribute("src", `${location.origin}${location.pathname}?${query}`);
-  const said = button.textContent;
-  try {
-    await navigator.clipboard.writeText(frame.outerHTML);
-    button.textContent = "Copied";
-  } catch {
-    window.prompt("The frame for your page:", frame.outerHTML);
-  }
-  setTimeout(() => (button.textContent = said), 1500);
+  await window.neatlabCopy(frame.outerHTML, button, "The frame for your page:");
 };

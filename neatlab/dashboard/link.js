@@ -42,17 +42,19 @@ window.neatlabEdited = () => {
   edited = setTimeout(() => trigger("edit"), EDITING);
 };
 
-window.neatlabCopyLink = async () => {
-  const button = document.querySelector("#copy-link");
-  const said = button.textContent;
+// To the clipboard; where it is refused, a question holds the text to copy by hand.
+window.neatlabCopy = async (text, button, question) => {
+  const word = (button.dataset.word ??= button.textContent); // after a press it says "Copied" for a while
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    window.prompt("The link to this page:", location.href);
+    window.prompt(question, text);
   }
-  setTimeout(() => (button.textContent = said), 1500);
+  setTimeout(() => (button.textContent = word), 1500);
 };
+window.neatlabCopyLink = () =>
+  window.neatlabCopy(location.href, document.querySelector("#copy-link"), "The link to this page:");
 
 // The tabs are one stop of the keyboard, gone through by arrows, as readers of other pages know them.
 const tabsShown = () => [...document.querySelectorAll("#tabs [role=tab]")].filter((tab) => tab.checkVisibility());

@@ -45,6 +45,8 @@ def test_the_state_opens_elsewhere_by_the_link_that_is_copied(
     page.click("#copy-link")
     shows(page.locator("#copy-link"), "Copied", exact=True)
     assert page.evaluate("navigator.clipboard.readText()") == link
+    page.click("#copy-link")
+    page.evaluate("new Promise(later => setTimeout(later, 2000))")  # timers end in the order of their times
     shows(page.locator("#copy-link"), "Copy link", exact=True)
     other = new_context().new_page()
     other.goto(link)
