@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Download, Locator, Page, Request, expect
 
+from neatlab.dashboard.doors.scripts import mended
 from neatlab.dashboard.train.charts import CHARTS
 from tests.browser.conftest import App, chart, fill, open_page, says, settle, unanswered, unfold, wait_until
 
@@ -74,7 +75,8 @@ def open_tab(page: Page, tab: Locator, under_way: set[Request]) -> None:
 def test_no_request_leaves_the_machine_and_nothing_is_logged(trained: Page, seen: Seen) -> None:
     for tab in tabs(trained):
         open_tab(trained, tab, seen.under_way)
-    assert any(url.endswith("plotly.min.js") for url in seen.asked)
+    for script in ("plotly.min.js", *mended()):
+        assert any(url.endswith(script) for url in seen.asked), script
     hosts = {urlsplit(url).hostname for url in seen.asked if urlsplit(url).scheme not in ("data", "blob")}
     assert hosts == {"127.0.0.1"}
     assert seen.logged == []

@@ -15,6 +15,7 @@ from neatlab.dashboard.doors.failures import FailureDoor, print_no_tracebacks
 from neatlab.dashboard.doors.frames import FrameDoor
 from neatlab.dashboard.doors.hosts import HostDoor, TrustedHosts
 from neatlab.dashboard.doors.logins import LoginDoor
+from neatlab.dashboard.doors.scripts import ScriptDoor
 from neatlab.dashboard.doors.sessions import forget, keep_little
 from neatlab.dashboard.doors.uploads import TOTAL_BYTES, UploadDoor
 from neatlab.dashboard.doors.visits import VisitDoor
@@ -42,7 +43,7 @@ def lifespan(
         print_no_tracebacks()
         keep_little()
         visitors, total = context.visitors, TOTAL_BYTES if context.profile.takes_files else 0
-        door: ASGIApp = UploadDoor(CallDoor(behind, lambda: demo.fns, visitors), uploads, total=total)
+        door: ASGIApp = UploadDoor(CallDoor(ScriptDoor(behind), lambda: demo.fns, visitors), uploads, total=total)
         door = VisitDoor(BodyDoor(LoginDoor(door, app)), visitors, partial(forget, app))
         app.middleware_stack = _HttpOnly(behind, FrameDoor(FailureDoor(HostDoor(door, hosts)), frames))
         yield
