@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 
 from neatlab.dashboard.page import TABS
-from tests.browser.conftest import App, jobs_of, open_page, says, shows, stop_all
+from tests.browser.conftest import App, choose, jobs_of, open_page, says, settle, shows, stop_all
 
 pytestmark = pytest.mark.browser
 
@@ -37,6 +37,28 @@ def test_what_is_typed_is_no_key(page: Page, app: App) -> None:
     page.locator("#steps input").press("?")
     expect(page.locator("#keys dialog")).to_be_hidden()
     assert selected(page) == "Train"
+
+
+def test_a_list_that_is_passed_by_leaves_the_form_as_it_is(page: Page, under_way: set[Request], app: App) -> None:
+    open_page(page, app, "?task=digits&steps=7&lr=0.5&arm=lora:rank=3&arm=neat:rank=6,depth=4")
+    settle(page, under_way)
+    for name in ("task", "a-method", "b-method"):
+        page.focus(f"#{name} input")
+        page.keyboard.press("Tab")
+        page.click(f"#{name} input")  # to look at what there is
+        page.locator(f"#{name} input").blur()
+    settle(page, under_way)
+    values = {"steps": "7", "lr": "0.5", "a-rank": "3", "b-rank": "6", "b-depth": "4"}
+    for name, value in values.items():
+        expect(page.locator(f"#{name}").locator("input, textarea").first).to_have_value(value)
+    # By the keyboard too: another choice brings its own.
+    page.focus("#task input")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#lr").locator("input, textarea").first).to_have_value("")
+    choose(page, "b-method", "LoRA")
+    expect(page.locator("#b-depth")).to_be_hidden()
+    expect(page.locator("#b-rank input")).to_have_value("4")
 
 
 def test_keys_and_terms_are_explained_by_the_keyboard_alone(page: Page, app: App) -> None:

@@ -13,7 +13,7 @@ from neatlab.adapters.activations import ACTIVATIONS
 from neatlab.adapters.methods import METHODS
 from neatlab.adapters.methods.base import EVERY_BLOCK, LINEAR, TASKS_OWN
 from neatlab.dashboard.shared.arm_values import default, option_names
-from neatlab.dashboard.shared.tab import LIGHT, message_slot
+from neatlab.dashboard.shared.tab import message_slot, on_choice
 from neatlab.dashboard.shared.terms import ask
 from neatlab.plots.looks import look
 from neatlab.report.markup import key
@@ -201,7 +201,7 @@ def _show_options_of_method(part: str, picker: gr.Dropdown, form: Form) -> Any:
         return form.arm_updates(part, {f"{part}.method": method if method in METHODS else ""})
 
     # `input`, not `change`: a link that fills the form must not have its options set back.
-    return picker.input(show, picker, form.arm_blocks(part), **LIGHT)
+    return on_choice(picker, show, form.arm_blocks(part))
 
 
 def _all_options() -> dict[str, FieldInfo]:

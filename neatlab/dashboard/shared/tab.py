@@ -1,6 +1,7 @@
 """What every tab of the page is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gradio as gr
@@ -29,6 +30,34 @@ def in_one_queue(name: str) -> dict[str, Any]:
 
 # Gradio checks no values, and a list is filled while one looks: the handlers check alone and say what is wrong.
 UNCHECKED: dict[str, Any] = {"preprocess": False}
+
+# Gradio's list says `input` whenever it is left, also as it was: by whoever goes through the form with the Tab key.
+_BEFORE = "(value) => { window.neatlabBefore = value; }"
+_CHOSEN = """(value) => {
+  const isNew = value !== window.neatlabBefore;
+  window.neatlabBefore = value;
+  return isNew ? value : null;
+}"""
+
+
+def on_choice(picker: gr.Dropdown, handler: Callable[[Any], list[Any]], outputs: Sequence[Block]) -> Any:
+    """Call a handler when somebody chooses another value of a list, and not when the list is only passed by.
+
+    Args:
+        picker: The list; its values are not None.
+        handler: Value → updates of `outputs`.
+        outputs: What it updates.
+
+    Returns:
+        The event, which is over in either case.
+    """
+
+    def answer(value: Any) -> list[Any]:
+        return [gr.skip()] * len(outputs) if value is None else handler(value)
+
+    picker.focus(None, picker, None, js=_BEFORE)
+    return picker.input(answer, picker, list(outputs), js=_CHOSEN, **LIGHT)
+
 
 L = TypeVar("L", bound=PageLink)
 

@@ -8,7 +8,7 @@ from gradio.components import Component
 from neatlab.dashboard.shared.arm_form import Form
 from neatlab.dashboard.shared.choices import UPLOADED, offered_task, task_choices
 from neatlab.dashboard.shared.presets import PRESETS
-from neatlab.dashboard.shared.tab import LIGHT, message_slot
+from neatlab.dashboard.shared.tab import message_slot, on_choice
 from neatlab.dashboard.train.form import NO_MATCH
 from neatlab.tasks import TASKS
 
@@ -43,7 +43,7 @@ def run_controls() -> Form:
                 "lr": _line("lr", "learning rate", _rate_hint("digits")),
                 "match": gr.Dropdown(MATCHES, value=NO_MATCH, label="match the arms", elem_id="match", min_width=110),
             }
-    task.input(task_defaults, task, [fields["lr"], fields["steps"]], **LIGHT)
+    on_choice(task, task_defaults, [fields["lr"], fields["steps"]])
     return Form(fields, {"run": slot}, {"task": [task], "settings": [settings], "run": [group]}, {}, {})
 
 
