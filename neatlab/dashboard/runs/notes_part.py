@@ -67,11 +67,11 @@ class NotesPart:
         window.described = described
         is_mixed = len({run.notes.note for run in runs}) > 1
         hint = "The selected runs have different notes; text here replaces them." if is_mixed else ""
-        save = gr.update(interactive=bool(runs))
+        enabled = gr.update(interactive=bool(runs))
         return [
-            save | {"value": " ".join(_shared_tags(runs))},
-            save | {"value": _shared_note(runs), "placeholder": hint},
-            save,
+            enabled | {"value": " ".join(_shared_tags(runs))},
+            enabled | {"value": _shared_note(runs), "placeholder": hint},
+            enabled,
         ]
 
     def connect(self, chosen: gr.Dropdown) -> None:
