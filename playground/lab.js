@@ -27,5 +27,6 @@ export function makeLab(onFrame, onError) {
       send({ type: "advance", steps, time });
       return true;
     },
+    isWaiting: () => isWaiting,
   };
 }

@@ -19,6 +19,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 // What the page shows. `chosen` is the direction that is lit up, `pinned` the one that stays when the pointer goes.
 const state = { settings: null, isPlaying: false, task: null, frame: null, history: null, chosen: null, pinned: null };
 let [owed, lastTick, isStale, drawnAt, saidAt] = [0, 0, false, 0, 0];
+let [singleSteps, isPausing] = [0, false]; // pressed for and not done; what is under way at a press ends first
 let [lab, cards, tour] = [null, null, null];
 
 function say(text) {
@@ -27,8 +28,10 @@ function say(text) {
 }
 
 function play(isPlaying) {
-  if (state.isPlaying && !isPlaying && state.frame) byId("news").textContent = `Paused. ${frameWords(state.frame)}`;
+  isPausing = !isPlaying && (isPausing || state.isPlaying);
+  singleSteps = 0;
   state.isPlaying = isPlaying;
+  if (isPlaying) byId("news").textContent = "";
   [owed, isStale] = [0, true];
   byId("play-word").textContent = isPlaying ? "Pause" : "Play";
   byId("play").classList.toggle("playing", isPlaying);
@@ -36,6 +39,7 @@ function play(isPlaying) {
 }
 
 function restart() {
+  singleSteps = 0;
   state.history = makeHistory();
   lab.start(trainingOf(state.settings));
 }
@@ -78,15 +82,17 @@ function openPreset(name) {
   say("");
 }
 
+const stoppedArms = (frame) => Object.values(frame?.arms ?? {}).filter((arm) => arm.stopped).length;
+
 function onFrame(frame) {
-  const isNew = Boolean(frame.task);
+  const [isNew, stoppedBefore] = [Boolean(frame.task), stoppedArms(state.frame)];
   if (isNew) state.task = frame.task;
   state.frame = frame;
   state.history.add(frame);
   isStale = true;
   if (isNew) fit(state);
-  if (cards.see(frame) || frame.step >= MAX_STEPS || Object.values(frame.arms).every((arm) => arm.stopped)) play(false);
-  if (Object.values(frame.arms).some((arm) => arm.stopped)) byId("news").textContent = frameWords(frame);
+  if (cards.see(frame) || frame.step >= MAX_STEPS || stoppedArms(frame) === Object.keys(frame.arms).length) play(false);
+  if (stoppedArms(frame) > stoppedBefore) byId("news").textContent = frameWords(frame);
 }
 
 function train(now) {
@@ -95,9 +101,19 @@ function train(now) {
   if (owed >= 1 && lab.advance(Math.floor(Math.min(owed, FASTEST)), SLICE)) owed = speed === "max" ? 0 : owed % 1;
 }
 
+// "Paused." is said of the frame that stays.
+function pause() {
+  if (singleSteps) singleSteps -= Number(lab.advance(1, Infinity));
+  else if (isPausing && !lab.isWaiting()) {
+    byId("news").textContent = `Paused. ${frameWords(state.frame)}`;
+    isPausing = false;
+  }
+}
+
 // Each frame of the screen: some steps are asked for, and what has come is drawn.
 function tick(now) {
-  if (state.isPlaying && state.frame) train(now);
+  if (!state.isPlaying) pause();
+  else if (state.frame) train(now);
   lastTick = now;
   const isDue = !calm.matches || !state.isPlaying || now - drawnAt > CALM;
   if (isStale && state.frame && isDue) {
@@ -137,8 +153,9 @@ function listen() {
   const on = (id, action) => byId(id).addEventListener("click", action);
   on("play", () => play(!state.isPlaying));
   on("step", () => {
+    const pressed = singleSteps + 1;
     play(false);
-    lab.advance(1, Infinity);
+    singleSteps = pressed;
   });
   on("reset", () => {
     play(false);

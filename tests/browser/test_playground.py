@@ -19,6 +19,15 @@ MAPS = ("weight", "truth", "lora-delta", "neat-delta", "lora-hidden", "neat-hidd
 MOVING = (*MAPS[2:], "spectrum", "error-curve", "loss-curve")
 FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"
 SMALL = "#examples=64&speed=max"
+# While `held` is a list, what the page asks of its worker waits in it; where it is several steps, it is three.
+HOLDING = """window.held = null;
+window.Worker = class extends Worker {
+  postMessage(message) {
+    const three = message.steps > 1 ? { ...message, steps: 3, time: Infinity } : message;
+    window.held ? window.held.push(() => super.postMessage(three)) : super.postMessage(message);
+  }
+};"""
+RELEASE = "() => { const waiting = held; held = null; waiting.forEach((send) => send()); }"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +75,7 @@ def train_to(page: Page, step: int) -> None:
     page.click("#play")
     wait_until(lambda: steps(page) >= step)
     page.click("#play")
+    expect(page.locator("#news")).to_contain_text("Paused. Step")  # what was under way has ended
 
 
 def test_it_opens_from_the_file_system_and_asks_for_nothing(window: Page, file: Path, asked: list[str]) -> None:
@@ -99,6 +109,26 @@ def test_play_moves_every_picture_and_pause_stops_them(window: Page, file: Path)
     wait_until(lambda: steps(page) == 0)
     assert pictures(page, MAPS) == blank
     assert page.inner_text("#lora-error") == page.inner_text("#neat-error") == "1.00"
+
+
+def test_what_is_under_way_ends_before_a_pause_is_said_and_a_step_pressed_meanwhile_is_done(
+    page: Page, file: Path
+) -> None:
+    page.add_init_script(HOLDING)
+    open_file(page, file, SMALL)
+    page.click("#play")
+    wait_until(lambda: steps(page) >= 5)
+    page.evaluate("held = []")
+    page.wait_for_function("held.length === 1")
+    at = steps(page)
+    page.click("#play")
+    page.click("#step")
+    page.click("#step")
+    page.evaluate(FRAMES)
+    assert (page.inner_text("#news"), steps(page)) == ("", at)
+    page.evaluate(RELEASE)
+    expect(page.locator("#news")).to_contain_text(f"Paused. Step {at + 3 + 2}.")
+    assert steps(page) == at + 3 + 2
 
 
 def test_the_link_holds_what_is_set_and_opens_it_again(window: Page, file: Path) -> None:
