@@ -27,6 +27,12 @@ def test_of_two_sizes_equally_near_the_smaller_is_taken():
     assert match_params("lora", sized("lora", 2), layer, 10 * 64 + 32).rank == 10
 
 
+def test_frequencies_are_rounded_to_the_nearer():
+    layers = {name: (32, 32) for name in "qkv"}  # as many parameters as frequencies, on each
+    options = sized("fourierft", 2)
+    assert [match_params("fourierft", options, layers, 3 * 100 + extra).n_frequency for extra in (1, 2)] == [100, 101]
+
+
 @pytest.mark.parametrize("method", SIZED)
 def test_finds_the_size_back_from_its_own_count(method):
     size = 16

@@ -11,7 +11,7 @@ from neatlab.errors import BadInput, StoreError
 from neatlab.events import RunFinished
 from neatlab.experiments.execute import execute
 from neatlab.runs import index
-from neatlab.runs.run import read_run
+from neatlab.runs.run import read_run, seal
 from neatlab.runs.started import NEWEST
 from neatlab.runs.store import Store
 from neatlab.runtime import environment
@@ -162,6 +162,17 @@ def test_a_corrupt_run_is_named_in_a_warning_and_the_others_are_listed(runs, dam
             assert store.finished(config()) is None
         assert ran(store, config()) == bad
         assert store.finished(config()).status == "finished"
+
+
+def test_a_run_of_other_defaults_than_todays_can_be_read_and_is_trained_again(runs):
+    store, run = Store(runs), config()
+    path = ran(store, run) / "config.json"
+    stored = json.loads(path.read_text())
+    stored["run"]["training"]["lr"] *= 2  # what is written is not what its name stands for today
+    path.write_text(json.dumps({**stored, "seal": seal(run.run_id, stored["run"])}))
+    assert store.get(run.run_id).config.training.lr == 2 * run.training.lr
+    with pytest.warns(UserWarning, match="other defaults than today's"):
+        assert store.finished(run) is None
 
 
 def test_foreign_files_in_the_folder_are_no_runs(runs):
