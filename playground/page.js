@@ -120,7 +120,7 @@ function tick(now) {
     draw(state);
     [isStale, drawnAt] = [false, now];
   }
-  if (state.isPlaying && now - saidAt > NEWS) {
+  if (state.isPlaying && state.frame && now - saidAt > NEWS) {
     byId("news").textContent = frameWords(state.frame);
     saidAt = now;
   }

@@ -28,7 +28,7 @@ def test_of_two_sizes_equally_near_the_smaller_is_taken():
 
 
 def test_frequencies_are_rounded_to_the_nearer():
-    layers = {name: (32, 32) for name in "qkv"}  # as many parameters as frequencies, on each
+    layers = dict.fromkeys("qkv", (32, 32))  # as many parameters as frequencies, on each
     options = sized("fourierft", 2)
     assert [match_params("fourierft", options, layers, 3 * 100 + extra).n_frequency for extra in (1, 2)] == [100, 101]
 

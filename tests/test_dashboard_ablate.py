@@ -47,7 +47,7 @@ from neatlab.runs.store import Store
 from neatlab.runtime.numbers import duration
 from tests.awaiting import awaited
 from tests.gate import Gate
-from tests.waiting import LIMIT, wait_until
+from tests.waiting import LIMIT, is_alive, wait_until
 
 ROOT = Path(__file__).parents[1]
 TEACHER = "teacher:kind=weight-aware"
@@ -626,14 +626,10 @@ def test_a_killed_server_takes_its_sweep_along(tmp_path: Path) -> None:
     finally:
         os.kill(server.pid, signal.SIGKILL)
         server.wait()
-    wait_until(lambda: not any(map(alive, family)))
+    wait_until(lambda: not any(map(is_alive, family)))
 
 
 def descendants(pid: int) -> list[psutil.Process]:
     """The process and everything below it."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
-
-
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

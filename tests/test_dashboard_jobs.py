@@ -17,6 +17,7 @@ from neatlab.dashboard.shared.jobs import Jobs
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
 from tests.dashboard_runs import pair, stored_steps, tiny
+from tests.waiting import is_alive
 from tests.waiting import wait_until as until
 
 pytestmark = pytest.mark.process
@@ -256,7 +257,7 @@ class TestLeaving:
 def trainings() -> list[psutil.Process]:
     """The server that processes are forked from, and these."""
     found = psutil.Process().children(recursive=True)
-    return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in found if is_alive(child)]
 
 
 def steps(runs: Path, config: RunConfig) -> int:

@@ -32,7 +32,7 @@ from neatlab.runtime.locks import exclusive
 from neatlab.tasks import TASKS
 from tests.gate import Gate
 from tests.test_report import write
-from tests.waiting import wait_until
+from tests.waiting import is_alive, wait_until
 
 TINY = ["teacher:d_in=24,d_out=12,samples=60", "teacher:d_in=24,d_out=12,samples=60,kind=low-rank"]
 PAIR = ["lora:rank=2", "neat:depth=2"]
@@ -277,7 +277,7 @@ class TestTraining:
         family = psutil.Process(first.pid).children(recursive=True)
         first.send_signal(signal.SIGKILL)
         first.communicate()
-        wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+        wait_until(lambda: not any(map(is_alive, family)))
         before = finished(store)
 
         assert main([*words, "--dry-run", "--json"]) == 0

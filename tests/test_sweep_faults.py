@@ -20,7 +20,7 @@ from neatlab.experiments.sweep import Incomplete, Sweep
 from neatlab.runs.store import Store
 from neatlab.runtime import environment as environment_module
 from tests.gate import Gate, install, uninstall
-from tests.waiting import LIMIT, wait_until
+from tests.waiting import LIMIT, is_alive, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -244,7 +244,7 @@ def finished(store: Store) -> dict[str, str]:
 
 
 def wait_for_end(family: list[psutil.Process]) -> None:
-    wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in family))
+    wait_until(lambda: not any(map(is_alive, family)))
 
 
 def test_a_killed_driver_and_a_stopped_one_go_on_where_they_were(two, runs, tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,12 +40,14 @@ QUIET = [
     "--host-resolver-rules=MAP rebound.example 127.0.0.1",  # a name whose owner points it at this machine
     "--process-per-site",  # the windows of a context share a process, which compiles the page's scripts once
 ]
+PORTS = range(20_000, 32_000)
 START = 150.0  # seconds for the imports
 PATIENCE = 120_000  # milliseconds; a busy machine is slow, not wrong
 expect.set_options(timeout=PATIENCE)
 # A page's timers end in the order of their times: the link of what was typed is asked for before this one ends.
 DRAWN = "new Promise(drawn => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(drawn)), 100))"
 PATIENT_LOOKS = 100  # before an open stream is looked into
+SWEPT = 400  # seconds for a sweep, its workers' start included, on a machine that is busy otherwise
 TRAINED = 150_000  # milliseconds for a short training, the base checkpoint's included
 
 
@@ -69,6 +72,7 @@ def windows(browser: Browser) -> Iterator[BrowserContext]:
 def page(windows: BrowserContext) -> Iterator[Page]:
     """A new window; afterwards it is gone, and what a test allowed or stored."""
     window = windows.new_page()
+    window.set_default_timeout(PATIENCE)
     yield window
     window.close()
     windows.set_offline(False)
@@ -80,6 +84,7 @@ def page(windows: BrowserContext) -> Iterator[Page]:
 def same_page(windows: BrowserContext) -> Iterator[Page]:
     """One window for the tests of a file that leave the page as the next can use it: to load it takes seconds."""
     window = windows.new_page()
+    window.set_default_timeout(PATIENCE)
     yield window
     window.close()
 
@@ -160,7 +165,12 @@ class App(NamedTuple):
 
     def client(self) -> Client:
         """Its API."""
-        return Client(self.url, verbose=False, analytics_enabled=False)
+        return client(self.url)
+
+
+def client(url: str, **options: Any) -> Client:
+    """The API of an app, which is waited for as long as everything else."""
+    return Client(url, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 90}, **options)
 
 
 def wait_until(true: Callable[[], Any], seconds: float = 150, every: float = 0.05) -> None:
@@ -231,8 +241,11 @@ def serve(folder: Path, *options: str, script: str = "app.py", **environment: st
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port that nobody has, below those that the system gives to whoever connects: it stays free until it is used."""
+    while True:
+        port = secrets.choice(PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +266,6 @@ def stop_all(app: App) -> None:
 
 def open_page(page: Page, app: App, query: str = "") -> Page:
     """The page, ready to be used."""
-    page.set_default_timeout(PATIENCE)
     page.goto(app.url + query)
     expect(page.locator("#train")).to_be_enabled()
     shows(page.locator("#status"), "press Train")

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from neatlab.dashboard.sweeps.request import SweepOrder
 from neatlab.runs.store import Store
-from tests.browser.conftest import DRAWN, PATIENCE, App, choose, fill, shows, wait_until
+from tests.browser.conftest import DRAWN, PATIENCE, SWEPT, App, choose, fill, shows, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -21,8 +21,6 @@ LINK = (
     "?tab=ablate&ablate_task=teacher:kind=weight-aware&base=neat:rank=4&depth=2&activation=relu&activation=tanh"
     "&seeds=2&ablate_steps=1000"
 )
-
-SWEPT = 400  # seconds for a sweep, its workers' start included, on a machine that is busy otherwise
 
 
 def open_tab(page: Page, app: App, query: str = "?tab=ablate") -> None:

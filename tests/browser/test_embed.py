@@ -46,7 +46,8 @@ def test_a_chart_or_the_training_stands_alone_in_its_theme(page: Page, app: App)
         expect(inner.locator("#weights")).to_be_visible()
         expect(inner.locator(".top")).to_be_hidden()
         page.goto(f"http://rebound.example:{port}/")
-        wait_until(lambda: page.frames[-1].url.startswith("chrome-error:"))
+        # Where a frame has gone is told during a call.
+        wait_until(lambda: page.evaluate("1") and page.frames[-1].url.startswith("chrome-error:"))
 
 
 @contextmanager

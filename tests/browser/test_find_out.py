@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from neatlab.dashboard.sweeps.snapshot import read_sweep
 from neatlab.dashboard.train.verdict import order_of
 from neatlab.runs.store import Store
-from tests.browser.conftest import App, open_page, says, shows
+from tests.browser.conftest import SWEPT, App, open_page, says, shows
 
 pytestmark = pytest.mark.browser
 # Rates of their own: none is searched for, and one learns nothing, so that three seeds decide.
@@ -31,7 +31,7 @@ def test_from_load_to_verdict_by_the_keyboard_and_there_again_after_a_reload(pag
     button, answer = page.locator("[data-find-out]"), page.locator("#status .answer")
     shows(answer, "one seed: no answer yet")
     press(page, "[data-find-out]", at_most=20)
-    shows(answer, re.compile(r"3 seeds: LoRA r 4(, lr 0.02)? is better"))
+    shows(answer, re.compile(r"3 seeds: LoRA r 4(, lr 0.02)? is better"), timeout=SWEPT * 1000)
     expect(answer.locator("svg.interval")).to_be_visible()
     shows(page.locator("#summary .decision"), "Take lora:rank=4")
     configs = {label.partition(":")[0]: run.config for label, run in app.stored(0).items()}

@@ -20,6 +20,7 @@ def test_keys_press_buttons_and_open_tabs(page: Page, app: App) -> None:
     page.keyboard.press(" ")
     app.wait_for_steps(95, 2)
     says(page, "Training.")
+    expect(page.locator("#pause")).to_be_enabled()
     page.keyboard.press(" ")
     says(page, "Paused.")
     page.keyboard.press("r")

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from tests.browser.conftest import App, jobs_of
 
 pytestmark = pytest.mark.browser
 NAME = "rebound.example"  # this browser takes it for 127.0.0.1
+SEEDS = count(700)
 ATTACK = """async ([base, job, run]) => {
   const form = new FormData();
   form.append("files", new Blob(["from elsewhere"]), "page.txt");
@@ -89,11 +91,12 @@ def state(app: App) -> tuple[Any, ...]:
 
 @pytest.fixture
 def victim(app: App) -> dict[str, Any]:
-    """A training that goes on."""
-    call = {"data": ["digits", ["lora:rank=1", "lora:rank=2"], 5000, 70, None, None, None]}
+    """A training that goes on, with a seed of its own."""
+    seed = next(SEEDS)
+    call = {"data": ["digits", ["lora:rank=1", "lora:rank=2"], 5000, seed, None, None, None]}
     job = httpx.post(f"{app.url}gradio_api/run/start", json=call, timeout=90).json()["data"][0]
-    app.wait_for_steps(70, 1)
-    return dict(job)
+    app.wait_for_steps(seed, 1)
+    return {**job, "seed": seed}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", NAME])
@@ -102,7 +105,7 @@ def test_a_page_on_another_port_changes_nothing(
 ) -> None:
     before = state(app)
     page.goto(elsewhere)
-    run = next(iter(app.stored(70).values())).run_id
+    run = next(iter(app.stored(victim["seed"]).values())).run_id
     answers = page.evaluate(ATTACK, [app.url.replace("127.0.0.1", host), victim["job"], run])
     assert set(answers) <= {0, 403}  # 0: the browser does not tell the page
     assert state(app) == before
@@ -113,7 +116,7 @@ def test_a_page_whose_name_was_pointed_here_changes_nothing(
 ) -> None:
     before = state(app)
     page.goto(elsewhere)
-    run = next(iter(app.stored(70).values())).run_id
+    run = next(iter(app.stored(victim["seed"]).values())).run_id
     assert page.evaluate(ATTACK, [elsewhere, victim["job"], run]) == [403] * 8  # of one origin, as the browser sees it
     assert state(app) == before
     page.goto(app.url.replace("127.0.0.1", NAME))

@@ -9,7 +9,7 @@ from gradio_client import Client  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from playwright.sync_api import Page
 
-from tests.browser.conftest import App, open_page, says, serve, shows, wait_until
+from tests.browser.conftest import App, client, open_page, says, serve, shows, wait_until
 
 pytestmark = pytest.mark.browser
 ARMS = ["lora:rank=4", "neat:rank=4,depth=2"]
@@ -101,14 +101,15 @@ def test_a_training_that_is_none_is_refused(lab: Client, job: Any) -> None:
 
 
 def test_without_the_password_nothing_is_served(locked: App) -> None:
-    page = httpx.get(locked.url)
+    http = httpx.Client(base_url=locked.url, timeout=90)
+    page = http.get("")
     assert '"auth_required":true' in page.text.replace(" ", "")
     assert "neatlab.dashboard" not in page.text and "learning rate" not in page.text
     for path in ("config", "gradio_api/info", "gradio_api/openapi.json"):
-        assert httpx.get(locked.url + path).status_code == 401, path
+        assert http.get(path).status_code == 401, path
     for name in ("start", "list", "predict"):
-        assert httpx.post(f"{locked.url}gradio_api/run/{name}", json={"data": []}).status_code == 401, name
-    wrong = httpx.post(f"{locked.url}login", data={"username": "teacher", "password": "chalk"})
+        assert http.post(f"gradio_api/run/{name}", json={"data": []}).status_code == 401, name
+    wrong = http.post("login", data={"username": "teacher", "password": "chalk"})
     assert wrong.status_code == 400
 
 
@@ -118,7 +119,7 @@ def test_after_the_password_the_page_and_its_queue(page: Page, locked: App) -> N
     page.get_by_label("password").fill("chalk:dust")
     page.get_by_role("button", name="Login").click()
     shows(page.locator("#status"), "press Train")
-    lab = Client(locked.url, auth=("teacher", "chalk:dust"), verbose=False, analytics_enabled=False)
+    lab = client(locked.url, auth=("teacher", "chalk:dust"))
     first = lab.predict("digits", ARMS, 5000, 43, api_name="/start")
     locked.wait_for_steps(43, 1)
     open_page(page, locked, "?task=digits&steps=5000&seed=44")

@@ -68,13 +68,13 @@ def test_a_body_that_is_too_large_is_not_read(http: httpx.Client) -> None:
 def test_a_window_is_its_visitors_alone(http: httpx.Client, server: App) -> None:
     window = Window(http)
     own = window.http.post("gradio_api/run/list", json={"data": [], "session_hash": window.session})
-    with httpx.Client(base_url=server.url) as other:
+    with httpx.Client(base_url=server.url, timeout=120) as other:
         foreign = other.post("gradio_api/run/list", json={"data": [], "session_hash": window.session})
     assert (own.status_code, foreign.status_code) == (200, 429)
 
 
 def test_a_visitor_has_so_many_windows_and_no_more(server: App) -> None:
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=120) as http:
         http.get("")
         answers = [
             http.post(CALL, json={"data": [], "session_hash": f"invented {number}"}).status_code

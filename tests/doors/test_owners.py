@@ -5,10 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio_client import Client  # type: ignore[import-untyped]
 
 from neatlab.runs.store import Store
-from tests.browser.conftest import App, wait_until
+from tests.browser.conftest import App, client, wait_until
 from tests.doors.window import Window
 
 pytestmark = pytest.mark.process
@@ -43,7 +42,7 @@ def test_a_training_by_the_api_is_stopped_with_its_token_alone(http: httpx.Clien
 
 
 def test_a_client_stops_what_it_has_started_without_a_token(server: App) -> None:
-    lab = Client(server.url, verbose=False, analytics_enabled=False)
+    lab = client(server.url)
     job = lab.predict(*SLOW, 72, api_name="/start")
     lab.predict(job["job"], api_name="/stop")
     wait_until(lambda: lab.predict(job["job"], api_name="/status")["phase"] == "ended")
@@ -83,7 +82,10 @@ def test_an_older_run_is_nobodys_but_where_runs_are_shared(http: httpx.Client, s
 
 
 def test_where_runs_are_shared_any_visitor_stops_any_training(shared: App) -> None:
-    with httpx.Client(base_url=shared.url, timeout=120) as http, httpx.Client(base_url=shared.url) as another:
+    with (
+        httpx.Client(base_url=shared.url, timeout=120) as http,
+        httpx.Client(base_url=shared.url, timeout=120) as another,
+    ):
         job = ask(http, "start", *SLOW, 75, None, None, None).json()["data"][0]["job"]
         assert ask(another, "stop", job, "").status_code == 200
         wait_until(lambda: phase(http, job) == "ended")
