@@ -237,6 +237,20 @@ class TestUpdate:
         next(running)
         assert next(clock) - begun == pytest.approx(seconds, abs=0.5)
 
+    def test_what_has_been_chosen_from_a_list_meanwhile_stays(self, runs: Path) -> None:
+        windows: Windows[TrainWindow] = Windows(lambda: finished(runs))
+        context: Any = Context(Store(runs), SimpleNamespace(position=lambda job: 0))  # type: ignore[arg-type]
+        handlers, request = Handlers(context, windows, [], [], lambda _: {}), SimpleNamespace(session_hash="w")
+
+        def lists(layer: Any, arm: Any) -> list[dict[str, Any]]:
+            return handlers.controls(layer, arm, request)[-2:]  # type: ignore[arg-type]
+
+        first = lists(None, [])  # as the page begins
+        (layer,), arms = ([value for _, value in one["choices"]] for one in first)
+        assert [one["value"] for one in first] == [layer, arms[-1]]
+        assert [one["value"] for one in lists("of other runs", {"no": "text"})] == [layer, arms[-1]]
+        assert [one for one in lists(layer, arms[0]) if "value" in one] == []
+
     def test_an_old_unfinished_directory_is_not_shown_while_the_new_one_is_prepared(self, runs: Path) -> None:
         list(execute(pair()[0], Store(runs)))
         Store(runs).start(pair()[1]).close()

@@ -15,7 +15,7 @@ def test_a_reload_during_the_first_training_follows_it(page: Page, app: App) -> 
     open_page(page, app)  # its form as it is: no other test trains it
     page.click("#step")  # which pauses by itself, however quick the training is
     says(page, "Paused. Step 1 of")
-    assert "steps=" in page.evaluate("location.search")
+    page.wait_for_url("**steps=*")
     page.reload()
     says(page, "Paused. Step 1 of")
     page.click("#step")

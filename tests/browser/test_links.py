@@ -9,7 +9,20 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from neatlab.adapters.methods import METHODS
 from neatlab.dashboard.shared.presets import PRESETS
-from tests.browser.conftest import LESSON, LESSONS, TRAINED, App, choose, fill, open_page, says, shows, train, unfold
+from tests.browser.conftest import (
+    LESSON,
+    LESSONS,
+    PATIENCE,
+    TRAINED,
+    App,
+    choose,
+    fill,
+    open_page,
+    says,
+    shows,
+    train,
+    unfold,
+)
 
 pytestmark = pytest.mark.browser
 FIELDS = ["task", "steps", "seed", "batch", "lr", "match"]
@@ -19,6 +32,14 @@ FIELDS += ["a-method", "a-rank", "b-method", "b-rank", "b-depth", "b-activation"
 def state(page: Page) -> dict[str, str]:
     """Field → what stands in it."""
     return {name: page.locator(f"#{name}").locator("input, textarea").first.input_value() for name in FIELDS}
+
+
+def opened(new_context: Callable[..., BrowserContext], link: str) -> Page:
+    """The link in a browser that knows nothing of this page."""
+    page = new_context().new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(link)
+    return page
 
 
 def settled(page: Page, *parts: str) -> str:
@@ -48,8 +69,7 @@ def test_the_state_opens_elsewhere_by_the_link_that_is_copied(
     page.click("#copy-link")
     page.evaluate("new Promise(later => setTimeout(later, 2000))")  # timers end in the order of their times
     shows(page.locator("#copy-link"), "Copy link", exact=True)
-    other = new_context().new_page()
-    other.goto(link)
+    other = opened(new_context, link)
     expect(other.locator("#steps input")).to_have_value("40")
     unfold(other, "#b-more button")
     expect(other.locator("#b-lr input")).to_have_value("0.01")
@@ -67,8 +87,7 @@ def test_what_was_looked_at_is_in_the_link_too(
     page.locator("#at input[type=range]").fill("1")
     says(page, "The cursor is at step 1.")
     link = settled(page, "layer=vit.layers.1.attention.v_proj", "at=1")
-    other = new_context().new_page()
-    other.goto(link)
+    other = opened(new_context, link)
     says(other, "2 of 2 runs were stored already")
     says(other, "The cursor is at step 1.")
     shows(other.locator("#spectrum-caption"), page.inner_text("#spectrum-caption"), exact=True)

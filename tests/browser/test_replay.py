@@ -1,11 +1,11 @@
 """A replay in a browser: opened as a file, with every request blocked, moved by hand, by keys and by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 import neatlab
 from tests.browser.conftest import shows, wait_until
@@ -67,11 +67,13 @@ def test_it_opens_at_the_end_and_every_chart_follows_the_slider(window: Page, fi
     assert [url for url in asked if not url.startswith("blob:")] == [file.as_uri()]
 
 
-def test_it_plays_for_five_seconds_and_can_be_stopped(page: Page, file: Path) -> None:
+def test_it_plays_for_five_seconds_and_can_be_stopped(new_context: Callable[..., BrowserContext], file: Path) -> None:
+    page = new_context().new_page()  # the clock is that of its context
     page.clock.install()
     for motion, most in (("no-preference", LAST + 1), ("reduce", 11)):
         page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
         open_file(page, file)
+        page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 60)  # only `run_for` moves it from here on
         page.evaluate("document.getElementById('at').value = 0")
         page.evaluate("""window.seen = new Set();
           new MutationObserver(() => seen.add(document.getElementById('step').textContent))
@@ -88,6 +90,7 @@ def test_it_plays_for_five_seconds_and_can_be_stopped(page: Page, file: Path) ->
         expect(page.locator("#play-word")).to_have_text("Play")
         assert moment(page) == LAST
         assert 4 <= page.evaluate("seen.size") <= most
+        page.clock.resume()
 
 
 def test_keys_move_it_and_phones_and_both_themes_can_read_it(window: Page) -> None:

@@ -58,8 +58,9 @@ def test_its_numbers_are_those_of_the_store_at_every_step(page: Page, app: App) 
     open_trained(page, app)
     runs = stored(app)
     page.locator("#weights .weights-view").press("ArrowRight")
-    for step in (20, 7):
-        fill(page, at=step)
+    for step in (20, 7):  # it stands at the last
+        if step != 20:
+            fill(page, at=step)
         shows(page.locator("#weights .live-caption"), f"step {step}.")
         shows(page.locator("#spectrum .live-caption"), f"step {step}.")
         for method, name in (("lora", "ΔW LoRA"), ("neat", "ΔW NEAT")):

@@ -1,7 +1,7 @@
 """What the Train tab does when a button is pressed or a view is chosen."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -117,12 +117,18 @@ class Handlers:
         """The window has drawn what it was sent: the next update may come."""
         self._windows.get(request.session_hash).has_drawn = True
 
-    def controls(self, request: gr.Request) -> list[Any]:
-        """Buttons and lists as they are now; asked for when the training's phase or the lists have changed."""
+    def controls(self, layer: Any, arm: Any, request: gr.Request) -> list[Any]:
+        """Buttons and lists as they are now; asked for when the training's phase or the lists have changed.
+
+        Args:
+            layer: What the page's list of layers shows.
+            arm: What its list of arms shows.
+            request: The window's.
+        """
         now = update(self._windows.get(request.session_hash), self._context, ())
-        arms = [(look.name, arm) for arm, look in looks(now.arms).items()]
-        lists = ((list(now.layers), now.layer), (arms, now.arm))
-        return [*_buttons(now.phase), *(gr.update(choices=names, value=name) for names, name in lists)]
+        layers = {name: name for name in now.layers}
+        arms = {name: look.name for name, look in looks(now.arms).items()}
+        return [*_buttons(now.phase), _list(layers, layer, now.layer), _list(arms, arm, now.arm)]
 
     def send(self, command: Command) -> Callable[[gr.Request], Any]:
         """Of a button: the handler that sends its command."""
@@ -192,6 +198,13 @@ def _slider(window: TrainWindow, now: Update) -> Any:
         return gr.skip()
     window.slider = position
     return gr.update(value=position[0], maximum=position[1])
+
+
+def _list(names: Mapping[str, str], shown: Any, chosen: str | None) -> Any:
+    """Value → its name, to choose from; a choice that can stay is left alone, for a newer may be on its way."""
+    choices = [(name, value) for value, name in names.items()]
+    stays = isinstance(shown, str) and shown in names
+    return gr.update(choices=choices) if stays else gr.update(choices=choices, value=chosen)
 
 
 def _checked(window: TrainWindow, name: str, value: Any) -> Any:

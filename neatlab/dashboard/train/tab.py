@@ -15,7 +15,7 @@ from neatlab.dashboard.shared.choices import PARTS, task_choices
 from neatlab.dashboard.shared.context import Context, Windows
 from neatlab.dashboard.shared.in_order import in_order
 from neatlab.dashboard.shared.live_plot import live_plot
-from neatlab.dashboard.shared.tab import LIGHT, LONG, Tab
+from neatlab.dashboard.shared.tab import LIGHT, LONG, UNCHECKED, Tab
 from neatlab.dashboard.train.charts import CHARTS
 from neatlab.dashboard.train.charts.weights import sketch_table
 from neatlab.dashboard.train.controls import run_controls
@@ -159,12 +159,14 @@ class TrainTab(Tab[TrainLink]):
         # Asked for by the script itself: an event of Gradio's page would cost it more than what it has drawn.
         api(handlers.has_drawn, api_name="drawn", api_visibility="undocumented", queue=False)
         buttons = [self._train, self._pause, self._step, self._stop]
-        self._status.submit(in_order(handlers.controls), None, [*buttons, self._layer, self._arm], **newest)
+        lists = [self._layer, self._arm]
+        self._status.submit(in_order(handlers.controls), lists, [*buttons, *lists], **newest, **UNCHECKED)
         # `input`, not `change`: what the server fills in is nobody's choice.
         for name, control, js in (("layer", self._layer, None), ("arm", self._arm, None), ("at", self._at, MOVED)):
-            # By a follower who takes over from the other: two who draw at once would overtake each other.
+            # By a follower who takes over from the other: two who draw at once would overtake each other. Where one of
+            # the same control is about to end, another comes after it: it may not look at what is chosen again.
             chosen = control.input(in_order(handlers.choose(name)), control, None, js=js, **newest)
-            chosen.then(handlers.follow, None, shown, **LONG)
+            chosen.then(handlers.follow, None, shown, trigger_mode="always_last", **LONG)
         # The link of these in the browser: the other way asks after a hundred values.
         self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)
         self._layer.input(None, self._layer, None, js=LINK_LAYER)
