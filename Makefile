@@ -7,7 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7860
 RUNS ?= runs
 JOBS ?= 2
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n $(JOBS) --no-loadscope-reorder
 MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade pyproject.toml
 
@@ -67,7 +67,7 @@ latest:
 	rm -rf build/latest
 	sh scripts/install.sh build/latest --editable ".[dev]"
 	build/latest/bin/neatlab --version
-	build/latest/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not browser"
+	build/latest/bin/pytest -n $(JOBS) --no-loadscope-reorder -m "not browser"
 
 # Wheel and sdist, and README's PEFT example where the wheel stands alone with the core's dependencies.
 package: $(VENV)/.dev

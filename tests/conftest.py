@@ -1,5 +1,6 @@
 """Shared set-up: one torch thread, so that tests run the same beside others on two cores; and the marks are true."""
 
+import gc
 import os
 import platform
 import subprocess
@@ -16,6 +17,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # a busy machine is slow, not wrong
@@ -28,6 +30,29 @@ collect_ignore = [folder for folder, package in NEEDED.items() if find_spec(pack
 
 platform.processor()  # asks the system's `uname` once, which every run's `environment` does
 STARTING = ("browser", "cluster", "process")  # the marks of tests that start processes
+
+
+class LoadApps(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests go to one process, and so do all those that share the apps of `tests/doors`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path: str = super()._split_scope(nodeid)
+        return str(Path(path).parent) if path.startswith("tests/doors/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadApps:
+    return LoadApps(config, log)
+
+
+def pytest_collection() -> None:
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What the files of the tests import stays: the collector need not look through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,7 +84,7 @@ def seeded() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # `torch.manual_seed` takes a hundred times as long without a GPU
 
 
 @pytest.fixture(autouse=True)

@@ -115,15 +115,25 @@ ORDERS = {
 }
 
 
+# What all of them import besides, once; then each order in a process forked from this one.
+IN_TURN = """
+import accelerate, os, sklearn, sys, torch._dynamo, torch.distributed.tensor
+assert not {"neatlab", "peft", "transformers"} & set(sys.modules)
+for code in sys.argv[2:]:
+    if not os.fork():
+        exec(code)
+        print(type(PeftConfig.from_pretrained(sys.argv[1])).__name__, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
 @pytest.mark.process
 def test_peft_knows_the_method_once_both_are_imported(tmp_path):
     neat().save_pretrained(tmp_path)
-    loads = f"; print(type(PeftConfig.from_pretrained({str(tmp_path)!r})).__name__)"
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code + loads], stdout=subprocess.PIPE, text=True)
-        for code in ORDERS.values()
-    ]
-    assert [process.communicate()[0].strip() for process in processes] == ["NeatConfig"] * len(ORDERS)
+    command = [sys.executable, "-c", IN_TURN, tmp_path, *ORDERS.values()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.split() == ["NeatConfig"] * len(ORDERS), done.stderr
 
 
 @pytest.mark.parametrize("name", ["default", "style"])

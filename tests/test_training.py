@@ -10,6 +10,7 @@ from neatlab.config import TrainingConfig, make_run, parse_arm
 from neatlab.events import Evaluated, RunFailed, RunFinished, RunStarted, SpectrumMeasured, Step, from_dict, to_dict
 from neatlab.experiments.compare import compare
 from neatlab.experiments.execute import build, make_task
+from neatlab.runtime.environment import seed_random
 from neatlab.training.loop import Stored, rate_factor, train
 
 SMALL = {"d_in": 24, "d_out": 12, "samples": 60}
@@ -27,6 +28,14 @@ def events(run):
 
 def losses(run):
     return [event.loss for event in events(run) if isinstance(event, Step)]
+
+
+@pytest.mark.parametrize("seed", [0, 3, -1, (5 << 32) + (1 << 20) + 7])
+def test_seeded_numbers_are_those_of_torchs_own_seed(seed):
+    torch.manual_seed(seed)
+    expected = torch.rand(3)
+    seed_random("cpu", seed)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_events_come_in_order_and_test_data_is_touched_once_at_the_end():

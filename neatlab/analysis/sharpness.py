@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from neatlab.runtime.environment import keep_random_state
+from neatlab.runtime.environment import keep_random_state, seed_random
 
 MAX_PRODUCTS = 20
 TOLERANCE = 0.05  # relative; the rates of a grid lie a factor of three apart
@@ -41,7 +41,7 @@ class Curvature:
         self._device = self._parameters[0].device
         # Of attention's kernels the composed one alone can be differentiated twice.
         with keep_random_state(self._device), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-            torch.manual_seed(seed)
+            seed_random(self._device, seed)
             self._gradients = [self._flat(loss(), create_graph=True) for loss in losses]  # each n
 
     def product(self, vector: Tensor) -> Tensor:

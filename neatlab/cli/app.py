@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from neatlab.errors import BadInput
+from neatlab.runtime.collector import uncollected
 
 OPTIONS = (
     *("insecure", "lessons", "trainings", "inspect_root", "trust_host", "memory", "shared_runs"),
@@ -48,7 +49,8 @@ def add_app(subparsers: Any, runs: str, count: Check, share: Check) -> None:
 
 def app(arguments: argparse.Namespace) -> None:
     """Serve the dashboard."""
-    from neatlab.dashboard.server import launch, read_auth
+    with uncollected():
+        from neatlab.dashboard.server import launch, read_auth
 
     host, port = _address(arguments)
     with _runs_folder(arguments) as runs:

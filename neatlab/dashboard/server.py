@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -33,6 +32,7 @@ from neatlab.dashboard.shared.sweeper import Sweeper
 from neatlab.dashboard.shared.visitors import Visitors
 from neatlab.errors import BadInput
 from neatlab.runs.store import Store
+from neatlab.runtime.collector import uncollected
 
 SHARED_STYLES = Path(__file__).parents[1] / "report" / "answers.css"
 OWN_PAGE = "replay"  # its styles are those of another page
@@ -109,17 +109,23 @@ def launch(
     )
     with server_folder():
         context = Context(store, jobs, root, visitors=Visitors(), shared_runs=shared_runs, profile=profile)
-        demo = build(context, named)
         sys.setswitchinterval(SWITCH_SECONDS)
-        _serve(demo, host, port, auth, lifespan(demo, hosts, context, Path(get_upload_folder()), frames))
+        with uncollected():
+            demo = build(context, named)
+            _serve(demo, host, port, auth, lifespan(demo, hosts, context, Path(get_upload_folder()), frames))
         jobs.warm_up()
         keep_giving_back()
         if not profile.keeps_runs:
             Sweeper(store, jobs, context.visitors).start()
-        # Checking a NEAT arm needs PEFT: imported now that the page answers, so that the first Train does not wait.
-        threading.Thread(target=import_module, args=("neatlab.adapters.neat.config",), daemon=True).start()
+        threading.Thread(target=_import_peft, daemon=True).start()
         print(f"neatlab is at {demo.local_url}  (runs: {runs}; Ctrl+C ends it)", flush=True)
         _wait_for_interrupt(demo, jobs)
+
+
+def _import_peft() -> None:
+    """Checking a NEAT arm needs it: imported when the page answers, so that the first Train does not wait."""
+    with uncollected():
+        import neatlab.adapters.neat.config  # noqa: F401
 
 
 def check_system() -> None:

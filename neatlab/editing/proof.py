@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from peft import PeftModel
 from torch import nn
 
@@ -19,7 +18,7 @@ from neatlab.errors import BadInput
 from neatlab.experiments.execute import one_thread
 from neatlab.inspection.adapter_folder import read_adapter
 from neatlab.runs.judging import contributions
-from neatlab.runtime.environment import keep_random_state, pick_device
+from neatlab.runtime.environment import keep_random_state, pick_device, seed_random
 from neatlab.runtime.numbers import number, signed, signed_interval
 from neatlab.tasks import Task, TaskSpec
 from neatlab.tasks.base import Score, Split
@@ -183,7 +182,7 @@ class Prover:
             )
         with keep_random_state(device), quiet_peft(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of tensors that are missing: looked at below
-            torch.manual_seed(0)
+            seed_random(device, 0)
             model = self._task.base_model().to(device)
             try:
                 wrapped: Any = PeftModel.from_pretrained(model, str(folder), torch_device=device).eval()

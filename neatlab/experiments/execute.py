@@ -22,7 +22,7 @@ from neatlab.runs.summary import Summary
 from neatlab.runs.weights import append_weights, begin_weights, cut_weights
 from neatlab.runs.writer import RunWriter
 from neatlab.runtime import distributed
-from neatlab.runtime.environment import keep_random_state, pick_device
+from neatlab.runtime.environment import keep_random_state, pick_device, seed_random
 from neatlab.tasks import Task
 from neatlab.tasks.base import size
 from neatlab.training import checkpoint as saved
@@ -47,7 +47,7 @@ def build(config: RunConfig, task: Task) -> Adapted:
     schema, device = METHODS[config.arm.method].options, pick_device(config.training.device)
     with keep_random_state(device):
         model = task.base_model().to(device)
-        torch.manual_seed(config.seed)
+        seed_random(device, config.seed)
         adapted = attach(model, config.arm.method, schema(**config.arm.options), task.targets, task.head)
     if config.training.gradient_checkpointing:
         checkpoint_gradients(adapted.model)

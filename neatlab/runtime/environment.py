@@ -47,6 +47,19 @@ def keep_random_state(device: "str | torch.device") -> AbstractContextManager[No
     return torch.random.fork_rng([] if torch.device(device).type == "cpu" else [device])
 
 
+def seed_random(device: "str | torch.device", seed: int) -> None:
+    """Seed torch's random numbers, the CPU's and `device`'s.
+
+    `torch.manual_seed` writes down a stack trace for each kind of device that is not here: too slow for every step.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if (kind := torch.device(device).type) != "cpu":
+        with torch.get_device_module(kind).device(device):
+            torch.get_device_module(kind).manual_seed(seed)
+
+
 def environment(device: str = "auto") -> dict[str, Any]:
     """Package versions, Python, platform, device and the time now."""
     import torch

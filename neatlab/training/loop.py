@@ -28,7 +28,7 @@ from neatlab.events import (
     Step,
 )
 from neatlab.runtime import distributed
-from neatlab.runtime.environment import keep_random_state
+from neatlab.runtime.environment import keep_random_state, seed_random
 from neatlab.tasks.answers import confusions
 from neatlab.tasks.base import Batch, Score, Split, Task, select, size, to_device
 from neatlab.tasks.outcomes import Outcomes
@@ -151,7 +151,7 @@ def _steps(
 
         # Forward and backward, on random numbers of this step alone.
         with keep_random_state(device):
-            torch.manual_seed((seed << 32) + (distributed.rank() << 20) + step)  # there are at most 10⁶ steps
+            seed_random(device, (seed << 32) + (distributed.rank() << 20) + step)  # there are at most 10⁶ steps
             optimizer.zero_grad()
             loss = _backward(adapted, task, config, next(batches))
 

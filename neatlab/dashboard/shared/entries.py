@@ -12,4 +12,4 @@ ACT = "neatlab.dashboard.inspect.act_worker:act"
 EXPORT = "neatlab.dashboard.runs.worker:write"
 REPLAY = "neatlab.dashboard.replay.worker:write"
 CONTAINS = "neatlab.dashboard.understand.worker:contains"
-PRELOADED = ["neatlab.dashboard.train.worker", "neatlab.experiments.preload"]
+PRELOADED = ["neatlab.experiments.preload", "neatlab.dashboard.train.worker"]
