@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
-from neatlab.dashboard.shared.in_order import in_order
+import pytest
+
+from neatlab.dashboard.shared.in_order import HEADER, MAX_WINDOWS, Turns, in_order
 
 
 def run(answers: Coroutine[Any, Any, Any]) -> Any:
@@ -16,8 +18,8 @@ def run(answers: Coroutine[Any, Any, Any]) -> Any:
         return pool.submit(asyncio.run, answers).result()
 
 
-def window(name: str) -> Any:
-    return SimpleNamespace(session_hash=name)
+def window(name: str, call: str = "") -> Any:
+    return SimpleNamespace(session_hash=name, headers={HEADER: call})
 
 
 def test_the_older_of_two_is_answered_first_however_long_it_takes() -> None:
@@ -72,3 +74,35 @@ def test_a_handler_that_fails_holds_up_nothing() -> None:
     failure, result = run(both())
     assert isinstance(failure, ZeroDivisionError)
     assert result == 0.5
+
+
+def test_what_comes_after_a_newer_call_is_not_done() -> None:
+    done: list[int] = []
+
+    async def ask(*numbers: str) -> list[Any]:
+        answer = in_order(done.append, late=lambda: "late")
+        return [await answer(window("a", number), int(number)) for number in numbers]
+
+    assert run(ask("2", "1", "2", "3")) == [None, "late", None, None]
+    assert done == [2, 2, 3]
+    assert run(in_order(done.append)(window("a", "1"), 1)) is None  # another handler has a count of its own
+
+
+@pytest.mark.parametrize("call", ["", "x", "-1", "9" * 5000, "1e3"])
+def test_what_is_no_number_is_answered_in_turn(call: str) -> None:
+    async def ask() -> list[Any]:
+        answer = in_order(lambda value: value)
+        return [
+            await answer(window("a", "7"), 7),
+            await answer(window("a", call), 8),
+            await answer(window("b", "1"), 9),
+        ]
+
+    assert run(ask()) == [7, 8, 9]
+
+
+def test_many_windows_take_no_memory_for_good() -> None:
+    turns = Turns()
+    for index in range(MAX_WINDOWS + 10):
+        assert not turns.is_late(str(index), 1)
+    assert len(turns._newest) == MAX_WINDOWS

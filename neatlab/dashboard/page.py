@@ -35,7 +35,7 @@ FILE_SECONDS = 3600  # that a file made for a download stays
 _HTML = macros(__file__)
 
 SCRIPTS = Path(__file__).parent
-FOLLOW_LINK = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in ("link.js", "embed.js"))
+FOLLOW_LINK = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in ("calls.js", "link.js", "embed.js"))
 KEYS = (SCRIPTS / "keys.js").read_text(encoding="utf-8")
 TOUR = tour.script() + (SCRIPTS / "tour.js").read_text(encoding="utf-8")
 SHOW_KEYS = "() => window.neatlabShowKeys()"

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 from peft import LoraConfig, get_peft_model
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Request, expect
 from torch import nn
 
 from neatlab import NeatlabCallback
@@ -17,7 +17,7 @@ from neatlab.runs.run import Run
 from neatlab.runs.store import Store
 from neatlab.runs.suite import SuiteResult, SuiteTask
 from neatlab.runs.suite_record import FILE, record
-from tests.browser.conftest import App, chart, shows
+from tests.browser.conftest import DRAWN, App, chart, settle, shows
 from tests.dashboard_runs import tiny, trained
 
 pytestmark = pytest.mark.browser
@@ -185,6 +185,18 @@ def test_runs_are_tagged_found_by_tag_and_folded_into_groups(page: Page, stored:
     page.wait_for_function("ids => ids.every(id => location.search.includes(id))", arg=sorted(neat))
     for run in (four[0], four[3]):
         Store(stored.runs).annotate(run.run_id, remove=["to-check"], note="")
+
+
+def test_lists_that_are_passed_by_ask_for_nothing(page: Page, stored: App, under_way: set[Request]) -> None:
+    open_runs(page, stored)
+    settle(page, under_way)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("order", "tag", "group", "find"):
+        page.locator(f"#runs-{name}").locator("input, textarea").focus()
+        page.evaluate(DRAWN)
+    settle(page, under_way)
+    assert asked == []
 
 
 def test_a_run_is_deleted_once_it_is_confirmed(page: Page, stored: App) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from neatlab.dashboard.understand.equations import written_out
 from neatlab.dashboard.understand.request import LayerSizes
 from neatlab.dashboard.understand.steps import STEPS
-from tests.browser.conftest import PATIENCE, App, chart, choose, fill, shows
+from tests.browser.conftest import DRAWN, PATIENCE, App, chart, choose, fill, shows
 
 pytestmark = pytest.mark.browser
 
@@ -95,9 +95,18 @@ def test_the_rank_and_the_dead_units_are_those_of_the_numbers(opened: Page, rank
     shows(heads.nth(1), f"NEAT {text} ·")
 
 
-def test_a_narrower_layer_allows_less_rank(opened: Page) -> None:
+def test_a_narrower_layer_allows_less_rank_in_whichever_order_the_calls_come(opened: Page) -> None:
     fill(opened, size_d_in=256, size_d_out=64, size_rank=64, size_depth=2)
-    opened.locator("#size-d-out input[type=range]").fill("32")  # 16 outputs
+    shows(opened.locator("#size-lora"), "64·(256 + 64) = 20,480")
+    opened.evaluate(DRAWN)
+    held: list[Route] = []
+    opened.route("**/run/predict**", lambda route: route.continue_() if held else held.append(route))
+    opened.locator("#size-d-out input[type=range]").fill("32")  # 16 outputs, then rank 16
+    shows(opened.locator("#size-lora"), "16·(256 + 16) = 4,352")
+    with opened.expect_response(lambda answer: answer.request == held[0].request):
+        held[0].continue_()
+    opened.unroute("**/run/predict**")
+    opened.evaluate(DRAWN)
     shows(opened.locator("#size-lora"), "16·(256 + 16) = 4,352")
     expect(opened.locator("#size-message [role=alert]")).to_have_count(0)
 

@@ -11,7 +11,7 @@ from neatlab.dashboard.runs.rows import MAX_WORDS, NEWEST, ORDERS, Row, Rows, ma
 from neatlab.dashboard.runs.table import COLUMNS
 from neatlab.dashboard.shared.context import Context
 from neatlab.dashboard.shared.html import hint
-from neatlab.dashboard.shared.in_order import Locks, in_order
+from neatlab.dashboard.shared.in_order import Turns, in_order
 from neatlab.dashboard.shared.listing import Listing, choices, read_store
 from neatlab.dashboard.shared.tab import LIGHT, UNCHECKED
 from neatlab.runs.run import Run
@@ -41,7 +41,7 @@ class Finder:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._rows = Rows()
-        self._locks = Locks()
+        self._turns = Turns()
         with gr.Row(elem_classes=["runs-finder"]):
             self.words = gr.Textbox(
                 label="find runs",
@@ -73,8 +73,8 @@ class Finder:
     def connect(self) -> None:
         """Attach the handlers."""
         settings = {"inputs": self.inputs, "outputs": self.shown, **RAW}
-        for event in (self.words.change, self.order.input, self.tag.input, self.group.input):
-            event(self._finding(lambda page: 1), **settings)
+        for field in (self.words, self.order, self.tag, self.group):
+            field.change(self._finding(lambda page: 1), **settings)
         self.page.input(self._finding(_number), **settings)
         self._back.click(self._finding(lambda page: _number(page) - 1), **settings)
         self._more.click(self._finding(lambda page: _number(page) + 1), **settings)
@@ -86,7 +86,7 @@ class Finder:
             listing = read_store(self._context.store, ())
             return self.find(listing, Asked(words, order, tag, group, turn(page)))
 
-        return in_order(find, self._locks)
+        return in_order(find, self._turns)
 
     def find(self, listing: Listing, asked: Asked) -> list[Any]:
         """The rows to show, or the groups in their place, and what to say of those left out.

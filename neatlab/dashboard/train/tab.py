@@ -165,7 +165,8 @@ class TrainTab(Tab[TrainLink]):
         for name, control, js in (("layer", self._layer, None), ("arm", self._arm, None), ("at", self._at, MOVED)):
             # By a follower who takes over from the other: two who draw at once would overtake each other. Where one of
             # the same control is about to end, another comes after it: it may not look at what is chosen again.
-            chosen = control.input(in_order(handlers.choose(name)), control, None, js=js, **newest)
+            choose = in_order(handlers.choose(name), late=lambda: None)
+            chosen = control.input(choose, control, None, js=js, **newest)
             chosen.then(handlers.follow, None, shown, trigger_mode="always_last", **LONG)
         # The link of these in the browser: the other way asks after a hundred values.
         self._layer.change(None, self._layer, None, js=CHOOSE_LAYER)
